@@ -1,1 +1,137 @@
+//! The write door: every document that comes in, by whatever way, comes in through [`accept`].
+//!
+//! The secret this crate hides is the verdict: which documents are taken, what those that are not
+//! are told, and that a bad document among good ones is data and not an error of the call. It knows
+//! nothing of HTTP and of how documents are stored.
+#![warn(missing_docs)]
 
+mod verdict;
+
+use std::borrow::Cow;
+
+use model::{DocumentLimits, Segment, Tenant, Timestamp};
+use serde_json::value::RawValue;
+use storage::{NewDocument, Outcome, StoreError, TraceStore};
+
+pub use verdict::Refusal;
+
+/// What a call may bring (spec: X-Ray API, `PutTraceSegments`; AWS General Reference, X-Ray quotas).
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Documents of one call.
+    pub n_documents_max: usize,
+    /// Bytes of one document.
+    pub document_bytes_max: usize,
+}
+
+/// What became of the documents of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// How many are durable now, repeats and late copies that changed nothing included.
+    pub n_accepted: usize,
+    /// The others.
+    pub refused: Vec<Refusal>,
+}
+
+/// Why a call as a whole was not taken; nothing of it is acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// It brought too many documents.
+    #[error("Exceeding maximum segment count: {n_documents_max}")]
+    TooManyDocuments {
+        /// How many it may bring.
+        n_documents_max: usize,
+    },
+    /// The store failed or has no room.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Judges the documents of a call and stores the good ones; returns when those are durable.
+///
+/// A document that is a JSON array stands for its elements. Repeating a call is safe: copies that
+/// are already there change nothing.
+///
+/// # Errors
+/// [`AcceptError::TooManyDocuments`] before anything is stored; [`AcceptError::Store`] if the store
+/// did not acknowledge, in which case any part may be there and the call should be repeated.
+pub async fn accept<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    documents: Vec<Cow<'_, str>>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Verdicts, AcceptError> {
+    let n_documents_max = limits.n_documents_max;
+    if documents.len() > n_documents_max {
+        return Err(AcceptError::TooManyDocuments { n_documents_max });
+    }
+    let mut judged = Judged::new(limits);
+    let mut n_bytes = 0;
+    for document in documents {
+        n_bytes += document.len();
+        judged.take(document);
+        if n_bytes > BYTES_BETWEEN_YIELDS {
+            n_bytes = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+    let Judged { batch, mut refused, .. } = judged;
+    if batch.is_empty() {
+        return Ok(Verdicts { n_accepted: 0, refused });
+    }
+    let ids: Vec<(String, bool)> = batch.iter().map(Refusal::identity).collect();
+    let outcomes = store.put(tenant, batch, now).await?;
+    let mut n_accepted = 0;
+    for (outcome, (id, is_subsegment)) in outcomes.into_iter().zip(ids) {
+        match outcome {
+            Outcome::Stored | Outcome::Unchanged | Outcome::Superseded => n_accepted += 1,
+            Outcome::TraceFull => refused.push(Refusal::trace_full(id, is_subsegment)),
+        }
+    }
+    Ok(Verdicts { n_accepted, refused })
+}
+
+/// Documents sorted into good and bad.
+struct Judged {
+    limits: DocumentLimits,
+    batch: Vec<NewDocument>,
+    refused: Vec<Refusal>,
+}
+
+impl Judged {
+    fn new(limits: &Limits) -> Self {
+        let limits = DocumentLimits { document_bytes_max: limits.document_bytes_max };
+        Self { limits, batch: Vec::new(), refused: Vec::new() }
+    }
+
+    fn take(&mut self, document: Cow<'_, str>) {
+        let Some(elements) = elements(&document) else { return self.take_one(document) };
+        for element in elements {
+            self.take_one(Cow::Borrowed(element.get()));
+        }
+    }
+
+    fn take_one(&mut self, document: Cow<'_, str>) {
+        let parsed = Segment::parse(&document, &self.limits);
+        let parsed = parsed.map(|segment| (segment.trace_id(), segment.head()));
+        match parsed {
+            Ok((trace_id, head)) => {
+                self.batch.push(NewDocument { trace_id, head, text: document.into_owned() });
+            }
+            Err(invalid) => self.refused.push(Refusal::of(invalid, &document)),
+        }
+    }
+}
+
+/// Returns the elements of a document that is a JSON array of some; an empty one is a bad document.
+fn elements(document: &str) -> Option<Vec<&RawValue>> {
+    if !document.trim_start().starts_with('[') {
+        return None;
+    }
+    let elements: Vec<&RawValue> = serde_json::from_str(document).ok()?;
+    (!elements.is_empty()).then_some(elements)
+}
+
+/// About how much is judged in half a millisecond, after which other tasks get their turn.
+const BYTES_BETWEEN_YIELDS: usize = 64 << 10;

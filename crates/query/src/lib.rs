@@ -1,1 +1,40 @@
+//! The read face: pages of traces and of summaries.
+//!
+//! The secret this crate hides is what an answer means: how stored documents become a page, where a
+//! page ends and the next one begins, which traces are in a window, why a trace failed or was slow.
+//! It reads through [`storage::TraceStore`] and knows nothing of engines, sockets and clocks.
+#![warn(missing_docs)]
 
+mod batch;
+mod cursor;
+mod root_cause;
+mod summaries;
+mod summary_shape;
+
+use protocol::token::InvalidToken;
+use storage::StoreError;
+
+pub use batch::{BatchOptions, BatchPage, batch_get};
+pub use summaries::{SummariesOptions, summaries};
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The request asks for what cannot be given; the text says what to change.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work was cut off because the process ends.
+    #[error("the query was cut off: {0}")]
+    CutOff(String),
+}
+
+impl From<InvalidToken> for QueryError {
+    fn from(_: InvalidToken) -> Self {
+        Self::Invalid(
+            "NextToken is not valid: it is not one this server gave for this request".to_owned(),
+        )
+    }
+}

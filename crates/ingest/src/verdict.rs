@@ -1,0 +1,54 @@
+//! What the sender of a refused document is told (spec: X-Ray API, `UnprocessedTraceSegment`).
+
+use model::{DocumentKind, Invalid};
+use storage::NewDocument;
+
+/// A document that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The document's id as sent, whenever it can be read: clients look their document up by it.
+    pub id: Option<String>,
+    /// The API's code.
+    pub code: &'static str,
+    /// The API's text, with the cause in words.
+    pub message: String,
+}
+
+impl Refusal {
+    /// Returns the refusal of a document that breaks a rule.
+    pub(crate) fn of(invalid: Invalid, document: &str) -> Self {
+        let is_subsegment = invalid.in_subsegment || says_subsegment(document);
+        let code = invalid.code.as_str();
+        Self { id: invalid.id, code, message: message(is_subsegment, code, &invalid.detail) }
+    }
+
+    /// Returns the refusal of a document whose trace takes no more.
+    pub(crate) fn trace_full(id: String, is_subsegment: bool) -> Self {
+        let detail = "Trace Size Exceeded. Reduce the number of segments per trace and the size of \
+                      your segment documents.";
+        let code = model::InvalidCode::InvalidSegment.as_str();
+        Self { id: Some(id), code, message: message(is_subsegment, code, detail) }
+    }
+
+    /// Returns what a later refusal of a document needs to know of it.
+    pub(crate) fn identity(document: &NewDocument) -> (String, bool) {
+        let is_subsegment = document.head.kind == DocumentKind::Subsegment;
+        (document.head.segment_id.to_string(), is_subsegment)
+    }
+}
+
+/// The service's text is `Invalid segment. ErrorCode: X`, for subsegments followed by a cause.
+fn message(is_subsegment: bool, code: &str, detail: &str) -> String {
+    let kind = if is_subsegment { "subsegment" } else { "segment" };
+    format!("Invalid {kind}. ErrorCode: {code}, Cause: {detail}")
+}
+
+/// Tells whether a bad document calls itself a subsegment; only the message depends on it.
+fn says_subsegment(document: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Option<std::borrow::Cow<'a, str>>,
+    }
+    serde_json::from_str(document).is_ok_and(|kind: Kind<'_>| kind.kind.as_deref() == Some("subsegment"))
+}

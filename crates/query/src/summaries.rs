@@ -1,0 +1,168 @@
+//! `GetTraceSummaries`: which traces are in a window, newest first, page by page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Summary, SummaryFlags, Tenant, TraceId};
+use protocol::shapes::{
+    GetTraceSummariesRequest, GetTraceSummariesResponse, TimeRangeType, TraceSummary, WireTime,
+};
+use protocol::token::{self, Kind, TokenKey};
+use storage::{Scan, ScanPage, TraceStore, Window, WindowBy};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::QueryError;
+use crate::cursor::SummariesCursor;
+use crate::root_cause::RootCauses;
+use crate::summary_shape::shape;
+
+/// How pages are made.
+#[derive(Clone)]
+pub struct SummariesOptions {
+    /// Summaries on a page.
+    pub n_summaries_max: usize,
+    /// Traces looked at for a page; a page that reaches this may be short or empty.
+    pub n_scanned_max: u64,
+    /// Traces whose root took at least this long get response time root causes.
+    pub slow_trace: Duration,
+    /// Key of page tokens.
+    pub token_key: TokenKey,
+}
+
+/// Returns one page of the traces of a window.
+///
+/// A chain of pages shows each trace that had arrived when the first page was asked for, newest start
+/// first. The sampling strategy may change between pages of a chain; everything else may not.
+///
+/// # Errors
+/// [`QueryError::Invalid`] for a window that ends before it starts, for a filter expression, and for a
+/// token that is not of this request.
+pub async fn summaries<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    request: &GetTraceSummariesRequest,
+    options: &SummariesOptions,
+) -> Result<GetTraceSummariesResponse, QueryError> {
+    check(request)?;
+    let fingerprint = fingerprint(tenant, request);
+    let cursor = match &request.next_token {
+        Some(text) => Some(SummariesCursor::parse(&token::open(
+            &options.token_key, Kind::GetTraceSummaries, &fingerprint, text,
+        )?)?),
+        None => None,
+    };
+    let page = store.summaries(tenant, scan(request, options, cursor)).await?;
+    let next_token = page.next.map(|after| {
+        let cursor = SummariesCursor { as_of: page.as_of, after };
+        token::seal(&options.token_key, Kind::GetTraceSummaries, &fingerprint, &cursor.to_bytes())
+    });
+    let approximate_time = approximate_time(&page, request);
+    let mut trace_summaries = Vec::with_capacity(page.summaries.len());
+    for summary in &page.summaries {
+        let root_causes = root_causes(store, tenant, summary, options).await?;
+        let matched = matched_event_time(summary, request);
+        trace_summaries.push(TraceSummary { matched_event_time: matched, ..shape(summary, root_causes) });
+    }
+    Ok(GetTraceSummariesResponse {
+        trace_summaries,
+        approximate_time: Some(approximate_time),
+        traces_processed_count: page.n_scanned,
+        next_token,
+    })
+}
+
+fn check(request: &GetTraceSummariesRequest) -> Result<(), QueryError> {
+    if request.start_time > request.end_time {
+        let text = "StartTime is after EndTime: the window must not end before it starts";
+        return Err(QueryError::Invalid(text.to_owned()));
+    }
+    let filter = request.filter_expression.as_deref().unwrap_or_default();
+    if !filter.trim().is_empty() {
+        let text = "FilterExpression is not built yet: leave it out to get all traces of the window";
+        return Err(QueryError::Invalid(text.to_owned()));
+    }
+    Ok(())
+}
+
+fn scan(
+    request: &GetTraceSummariesRequest,
+    options: &SummariesOptions,
+    cursor: Option<SummariesCursor>,
+) -> Scan {
+    let by = match request.time_range_type {
+        TimeRangeType::TraceId => WindowBy::Start,
+        TimeRangeType::Event => WindowBy::Activity,
+        TimeRangeType::Service => WindowBy::End,
+    };
+    let rate = sampling_rate(request);
+    Scan {
+        window: Window { by, from: request.start_time, to: request.end_time },
+        after: cursor.map(|cursor| cursor.after),
+        as_of: cursor.map(|cursor| cursor.as_of),
+        n_kept_max: options.n_summaries_max,
+        n_scanned_max: options.n_scanned_max,
+        keep: Arc::new(move |summary| rate.is_none_or(|rate| is_sampled(summary.trace_id, rate))),
+    }
+}
+
+/// Returns the share of traces to return; nothing for all. Both strategies draw by the trace's id, so
+/// that a trace is in or out of every page and every call with the same rate alike.
+fn sampling_rate(request: &GetTraceSummariesRequest) -> Option<f64> {
+    if !request.sampling {
+        return None;
+    }
+    let value = request.sampling_strategy.as_ref().and_then(|strategy| strategy.value)?;
+    (value < 1.0).then_some(value)
+}
+
+fn is_sampled(trace_id: TraceId, rate: f64) -> bool {
+    // The upper 32 bits of the hash are exact in a double.
+    let draw = u32::try_from(xxh3_64(trace_id.as_bytes()) >> 32).unwrap_or(u32::MAX);
+    f64::from(draw) < rate * f64::from(u32::MAX)
+}
+
+/// Returns why a trace failed or was slow, from its documents; nothing is read for other traces.
+async fn root_causes<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    summary: &Summary,
+    options: &SummariesOptions,
+) -> Result<RootCauses, QueryError> {
+    let slow_ns = options.slow_trace.as_nanos();
+    let is_slow = summary.response_ns.is_some_and(|ns| u128::from(ns) >= slow_ns);
+    let has = |flag| summary.flags.contains(flag);
+    let has_cause = is_slow || has(SummaryFlags::DEEP_FAULT) || has(SummaryFlags::DEEP_ERROR);
+    if !has_cause {
+        return Ok(RootCauses::default());
+    }
+    let stored = store.documents(tenant, summary.trace_id).await?;
+    Ok(RootCauses::of(summary.trace_id, &stored.documents, is_slow))
+}
+
+/// Returns the start of the page's oldest trace, of the window if there is none.
+fn approximate_time(page: &ScanPage, request: &GetTraceSummariesRequest) -> WireTime {
+    let oldest = page.summaries.last().map(|summary| summary.start);
+    let reached = page.next.map(|next| next.start);
+    WireTime(oldest.or(reached).unwrap_or(request.start_time))
+}
+
+/// Returns the first instant of the window at which the trace was active.
+fn matched_event_time(summary: &Summary, request: &GetTraceSummariesRequest) -> Option<WireTime> {
+    let is_event = request.time_range_type == TimeRangeType::Event;
+    is_event.then(|| WireTime(summary.start.max(request.start_time)))
+}
+
+/// What a token of this request is bound to: everything but the sampling strategy, which Grafana's
+/// data source changes between the pages of a chain.
+fn fingerprint(tenant: Tenant, request: &GetTraceSummariesRequest) -> Vec<u8> {
+    let mut fingerprint = tenant.0.to_be_bytes().to_vec();
+    fingerprint.extend(request.start_time.as_nanos().to_be_bytes());
+    fingerprint.extend(request.end_time.as_nanos().to_be_bytes());
+    fingerprint.push(match request.time_range_type {
+        TimeRangeType::TraceId => 0,
+        TimeRangeType::Event => 1,
+        TimeRangeType::Service => 2,
+    });
+    fingerprint.extend(request.filter_expression.as_deref().unwrap_or_default().trim().as_bytes());
+    fingerprint
+}

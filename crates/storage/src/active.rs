@@ -1,0 +1,183 @@
+//! A partition that takes writes, or did until a moment ago and is being sealed.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::{Tenant, Timestamp};
+
+use crate::dictionary::Dictionaries;
+use crate::engine::{Engine, EngineError, Tree};
+use crate::index::{Candidate, Counted, Index, Limits, Verdict, text_hash};
+use crate::keys;
+use crate::partitions::Handle;
+use crate::record::{DeltaEntry, Record, decode};
+use crate::{NewDocument, Outcome};
+
+/// A partition whose index is in memory.
+pub(crate) struct Active {
+    /// Its number.
+    pub(crate) number: u32,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// Its files.
+    pub(crate) handle: Arc<Handle>,
+    /// Its index.
+    pub(crate) index: RwLock<Index>,
+    poisoned: AtomicBool,
+}
+
+/// A batch ready to be written: validated, compressed, not yet stamped.
+pub(crate) struct Encoded {
+    pub(crate) document: NewDocument,
+    pub(crate) head: Vec<u8>,
+    pub(crate) text_hash: u64,
+    pub(crate) record: Record,
+}
+
+/// Writes a group has decided on.
+#[derive(Default)]
+pub(crate) struct Writes {
+    documents: Vec<(Record, [u8; 28], bool)>,
+    deltas: Vec<DeltaEntry>,
+}
+
+impl Active {
+    /// Returns the partition in `dir`, empty in memory.
+    pub(crate) fn new(number: u32, created: Timestamp, handle: Arc<Handle>) -> Arc<Self> {
+        let index = RwLock::default();
+        Arc::new(Self { number, created, handle, index, poisoned: AtomicBool::new(false) })
+    }
+
+    /// Opens a partition and rebuilds its index from its deltas.
+    pub(crate) fn open(
+        number: u32,
+        created: Timestamp,
+        handle: Arc<Handle>,
+        dictionaries: &Dictionaries,
+    ) -> Result<Arc<Self>, EngineError> {
+        let active = Self::new(number, created, handle);
+        active.rebuild(dictionaries)?;
+        Ok(active)
+    }
+
+    /// Reads the partition's deltas into a new index, opening its files again if they were closed.
+    pub(crate) fn rebuild(&self, dictionaries: &Dictionaries) -> Result<(), EngineError> {
+        let mut index = Index::default();
+        let mut damage = None;
+        self.handle.with(|opened| {
+            opened.scan_records(Tree::Deltas, &[], &[], dictionaries, &mut |_, read| {
+                let entries = read.and_then(|(_, payload)| decode::<Vec<DeltaEntry>>(&payload));
+                let replayed = entries
+                    .and_then(|entries| entries.iter().try_for_each(|entry| index.replay(entry)));
+                if let Err(found) = replayed {
+                    damage = Some(found);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })
+        })?;
+        if let Some(damage) = damage {
+            let action = "rebuilding the index";
+            return Err(EngineError::Damaged { action, detail: damage.to_string() });
+        }
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        Ok(())
+    }
+
+    /// Decides on one document and takes it into the index.
+    pub(crate) fn admit(
+        index: &mut Index,
+        tenant: Tenant,
+        encoded: Encoded,
+        stamp: u64,
+        counted: Counted,
+        limits: Limits,
+        writes: &mut Writes,
+    ) -> Outcome {
+        let Encoded { document, head, text_hash, record } = encoded;
+        let candidate = Candidate {
+            tenant,
+            trace_id: document.trace_id,
+            head: &document.head,
+            head_bytes: &head,
+            text_hash,
+            text_len: record.raw_len,
+            stamp,
+        };
+        match index.admit(&candidate, counted, limits) {
+            Verdict::Leave(outcome) => outcome,
+            Verdict::Write { delta, replaces } => {
+                let key = keys::segment(tenant, document.trace_id, document.head.segment_id);
+                let record = record.stamped(delta.in_progress, stamp, delta.first_stamp);
+                writes.documents.push((record, key, replaces));
+                writes.deltas.push(delta);
+                Outcome::Stored
+            }
+        }
+    }
+
+    /// Writes what a group decided on, documents first and the delta that names them last.
+    pub(crate) fn write(&self, writes: Writes) -> Result<(), EngineError> {
+        let Some(first) = writes.deltas.first() else { return Ok(()) };
+        let key = keys::delta(first.stamp);
+        let delta = Record::of_payload(first.stamp, &crate::record::encode(&writes.deltas));
+        self.handle.with(|opened| {
+            for (record, key, replaces) in writes.documents {
+                if replaces {
+                    opened.replace(Tree::Segments, &key, record)?;
+                } else {
+                    opened.put(Tree::Segments, &key, record)?;
+                }
+            }
+            opened.put(Tree::Deltas, &key, delta)
+        })
+    }
+
+    /// Makes everything written so far durable.
+    pub(crate) fn sync(&self) -> Result<(), EngineError> {
+        self.handle.with(|opened| opened.sync())
+    }
+
+    /// Refuses further writes: what was written since the last sync may not be believed.
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Tells whether the partition was poisoned.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// Closes and opens the files of a poisoned partition again and reads what is truly there.
+    pub(crate) fn recover(&self, dictionaries: &Dictionaries) -> Result<(), EngineError> {
+        self.handle.close();
+        self.rebuild(dictionaries)?;
+        self.poisoned.store(false, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Compresses a document and encodes its head, on the caller's thread.
+pub(crate) fn encode_document(document: NewDocument, dictionaries: &Dictionaries) -> Encoded {
+    let raw = document.text.as_bytes();
+    let compressed = crate::codec::compress(raw, dictionaries.current().as_ref());
+    Encoded {
+        head: crate::record::encode(&document.head),
+        text_hash: text_hash(&document.text),
+        record: Record::of_encoded(compressed, raw.len()),
+        document,
+    }
+}
+
+/// Where a partition's files are and how they are opened.
+pub(crate) fn handle_of(
+    engine: &Arc<dyn Engine>,
+    partitions_dir: &std::path::Path,
+    folder: &str,
+    cache_bytes: u64,
+) -> Arc<Handle> {
+    let dir: PathBuf = partitions_dir.join(folder);
+    Arc::new(Handle::new(Arc::clone(engine), dir, cache_bytes))
+}

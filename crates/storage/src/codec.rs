@@ -1,0 +1,109 @@
+//! Compression of values, one context a thread and dictionary.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::dictionary::{Dictionaries, Dictionary};
+
+/// How the bytes of a value are encoded; the number is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// As they are.
+    Raw = 0,
+    /// zstd.
+    Zstd = 1,
+    /// zstd with the dictionary the record names.
+    ZstdDictionary = 2,
+}
+
+/// Bytes as they are stored.
+pub(crate) struct Encoded {
+    pub(crate) codec: Codec,
+    pub(crate) dictionary: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Compresses with a dictionary, or without one if there is none; keeps what does not get smaller.
+pub(crate) fn compress(raw: &[u8], dictionary: Option<&Dictionary>) -> Encoded {
+    let (codec, number) = match dictionary {
+        Some(dictionary) => (Codec::ZstdDictionary, dictionary.number),
+        None => (Codec::Zstd, 0),
+    };
+    match with_compressor(dictionary, |compressor| compressor.compress(raw)) {
+        Ok(bytes) if bytes.len() < raw.len() => Encoded { codec, dictionary: number, bytes },
+        _ => Encoded { codec: Codec::Raw, dictionary: 0, bytes: raw.to_vec() },
+    }
+}
+
+/// Returns the `raw_len` bytes that were compressed.
+pub(crate) fn decompress(
+    codec: Codec,
+    dictionary: u32,
+    bytes: &[u8],
+    raw_len: usize,
+    dictionaries: &Dictionaries,
+) -> io::Result<Vec<u8>> {
+    let raw = match codec {
+        Codec::Raw => bytes.to_vec(),
+        Codec::Zstd => with_decompressor(None, |context| context.decompress(bytes, raw_len))?,
+        Codec::ZstdDictionary => {
+            let dictionary = dictionaries.get(dictionary).ok_or_else(|| {
+                io::Error::other(format!("dictionary {dictionary} is not in the store"))
+            })?;
+            with_decompressor(Some(&dictionary), |context| context.decompress(bytes, raw_len))?
+        }
+    };
+    if raw.len() == raw_len { Ok(raw) } else { Err(io::Error::other("the value has another length")) }
+}
+
+impl Codec {
+    /// Returns the codec of a stored number.
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Raw),
+            1 => Some(Self::Zstd),
+            2 => Some(Self::ZstdDictionary),
+            _ => None,
+        }
+    }
+}
+
+/// Level 1: level 3 costs twice the time here and gains nothing with a dictionary.
+const LEVEL: i32 = 1;
+const NO_DICTIONARY: u64 = 0;
+
+thread_local! {
+    static COMPRESSORS: RefCell<HashMap<u64, Compressor<'static>>> = RefCell::default();
+    static DECOMPRESSORS: RefCell<HashMap<u64, Decompressor<'static>>> = RefCell::default();
+}
+
+fn with_compressor<T>(
+    dictionary: Option<&Dictionary>,
+    act: impl FnOnce(&mut Compressor<'static>) -> io::Result<T>,
+) -> io::Result<T> {
+    COMPRESSORS.with_borrow_mut(|contexts| {
+        let key = dictionary.map_or(NO_DICTIONARY, |dictionary| dictionary.hash);
+        if !contexts.contains_key(&key) {
+            let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
+            contexts.insert(key, Compressor::with_dictionary(LEVEL, bytes)?);
+        }
+        contexts.get_mut(&key).map_or_else(|| Err(io::Error::other("no context")), act)
+    })
+}
+
+fn with_decompressor<T>(
+    dictionary: Option<&Dictionary>,
+    act: impl FnOnce(&mut Decompressor<'static>) -> io::Result<T>,
+) -> io::Result<T> {
+    DECOMPRESSORS.with_borrow_mut(|contexts| {
+        let key = dictionary.map_or(NO_DICTIONARY, |dictionary| dictionary.hash);
+        if !contexts.contains_key(&key) {
+            let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
+            contexts.insert(key, Decompressor::with_dictionary(bytes)?);
+        }
+        contexts.get_mut(&key).map_or_else(|| Err(io::Error::other("no context")), act)
+    })
+}

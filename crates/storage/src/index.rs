@@ -1,0 +1,320 @@
+//! The index of the partition that takes writes: the heads of its documents, by trace, in memory.
+//!
+//! It answers what became of a document before it is written, and it is what summaries of recent
+//! traces are made from. It holds nothing that is not also in the partition's deltas, from which it
+//! is rebuilt at open.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use model::{Document, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, Version, wins};
+
+use crate::record::{BlockEntry, Damage, DeltaEntry, decode_head, encode};
+use crate::{Outcome, Position, Window};
+
+/// The index of one partition.
+#[derive(Default)]
+pub(crate) struct Index {
+    traces: HashMap<(Tenant, TraceId), TraceEntry>,
+    /// Documents in the partition.
+    pub(crate) n_documents: u64,
+    /// Bytes of their texts.
+    pub(crate) document_bytes: u64,
+    /// Bytes of memory their heads take.
+    pub(crate) head_bytes: usize,
+    last_stamp: u64,
+    /// Traces whose deltas say that older partitions have documents of them too.
+    continued_by_delta: Vec<(Tenant, TraceId)>,
+}
+
+/// What the partition holds of one trace.
+#[derive(Default)]
+struct TraceEntry {
+    documents: HashMap<SegmentId, Slot>,
+    /// Copies in older partitions, for a trace that goes on in this one.
+    older: HashMap<SegmentId, Slot>,
+    revision: u32,
+    start: Timestamp,
+    end: Timestamp,
+    first_stamp: u64,
+    /// Bytes of all documents' texts.
+    bytes: u64,
+}
+
+/// One copy of a document.
+#[derive(Clone)]
+struct Slot {
+    version: Version,
+    first_stamp: u64,
+    text_hash: u64,
+    text_len: u32,
+    head: Box<[u8]>,
+}
+
+/// A document on its way in, as the index judges it.
+pub(crate) struct Candidate<'a> {
+    pub(crate) tenant: Tenant,
+    pub(crate) trace_id: TraceId,
+    pub(crate) head: &'a Head,
+    pub(crate) head_bytes: &'a [u8],
+    pub(crate) text_hash: u64,
+    pub(crate) text_len: u32,
+    pub(crate) stamp: u64,
+}
+
+/// What to do with a document.
+pub(crate) enum Verdict {
+    /// Write it; it is in the index already.
+    Write {
+        /// What the partition's delta says of it.
+        delta: DeltaEntry,
+        /// Whether the partition held a copy before.
+        replaces: bool,
+    },
+    /// Leave it.
+    Leave(Outcome),
+}
+
+impl Index {
+    /// Tells whether the trace is known here, so that older partitions were asked for it already.
+    pub(crate) fn knows(&self, tenant: Tenant, trace_id: TraceId) -> bool {
+        self.traces.contains_key(&(tenant, trace_id))
+    }
+
+    /// Takes note of the copies older partitions hold of a trace.
+    pub(crate) fn note_older(
+        &mut self,
+        tenant: Tenant,
+        trace_id: TraceId,
+        documents: &[(Document, Head)],
+    ) {
+        let entry = self.traces.entry((tenant, trace_id)).or_default();
+        let mut stamps: Vec<u64> = documents.iter().map(|(document, _)| document.stamp).collect();
+        stamps.sort_unstable();
+        stamps.dedup();
+        entry.revision = entry.revision.max(u32::try_from(stamps.len()).unwrap_or(u32::MAX));
+        for (document, head) in documents {
+            let slot = Slot {
+                version: document.version(),
+                first_stamp: document.first_stamp,
+                text_hash: text_hash(&document.text),
+                text_len: u32::try_from(document.text.len()).unwrap_or(u32::MAX),
+                head: encode(head).into(),
+            };
+            entry.span(head.start, head.end, slot.first_stamp);
+            entry.bytes += u64::from(slot.text_len);
+            self.head_bytes += slot.memory();
+            entry.older.insert(document.segment_id, slot);
+        }
+    }
+
+    /// Judges a document and, if it is to be written, takes it in.
+    pub(crate) fn admit(&mut self, candidate: &Candidate<'_>, counted: Counted, limits: Limits) -> Verdict {
+        let key = (candidate.tenant, candidate.trace_id);
+        let entry = self.traces.entry(key).or_default();
+        let segment_id = candidate.head.segment_id;
+        let version =
+            Version { in_progress: candidate.head.in_progress, stamp: candidate.stamp };
+        let current = entry.current(segment_id);
+        if let Some(current) = current {
+            if current.text_hash == candidate.text_hash && current.text_len == candidate.text_len {
+                return Verdict::Leave(Outcome::Unchanged);
+            }
+            if !wins(version, current.version) {
+                return Verdict::Leave(Outcome::Superseded);
+            }
+        } else if limits.trace_bytes_max > 0 && entry.bytes > limits.trace_bytes_max {
+            return Verdict::Leave(Outcome::TraceFull);
+        }
+        let first_stamp = current.map_or(candidate.stamp, |slot| slot.first_stamp);
+        if counted == Counted::FirstOfBatch || entry.revision == 0 {
+            entry.revision = entry.revision.saturating_add(1);
+        }
+        let delta = DeltaEntry {
+            tenant: candidate.tenant,
+            trace_id: candidate.trace_id,
+            segment_id,
+            in_progress: version.in_progress,
+            stamp: version.stamp,
+            first_stamp,
+            text_hash: candidate.text_hash,
+            text_len: candidate.text_len,
+            revision: entry.revision,
+            continued: !entry.older.is_empty(),
+            head: candidate.head_bytes.to_vec(),
+        };
+        let replaces = self.insert(&delta, candidate.head);
+        Verdict::Write { delta, replaces }
+    }
+
+    /// Takes a delta of the partition in again, in the order they were written.
+    pub(crate) fn replay(&mut self, delta: &DeltaEntry) -> Result<(), Damage> {
+        let head = decode_head(&delta.head)?;
+        self.insert(delta, &head);
+        if delta.continued {
+            self.continued_by_delta.push((delta.tenant, delta.trace_id));
+        }
+        Ok(())
+    }
+
+    /// Returns, once, the traces that deltas say go on from older partitions.
+    pub(crate) fn take_continued_by_delta(&mut self) -> Vec<(Tenant, TraceId)> {
+        let mut traces = std::mem::take(&mut self.continued_by_delta);
+        traces.sort_unstable();
+        traces.dedup();
+        traces
+    }
+
+    /// Returns the stamp of the last document.
+    pub(crate) fn last_stamp(&self) -> u64 {
+        self.last_stamp
+    }
+
+    /// Returns the places of a tenant's traces in a window that come after `after`, newest first.
+    pub(crate) fn positions(
+        &self,
+        tenant: Tenant,
+        window: &Window,
+        after: Option<Position>,
+        as_of: u64,
+    ) -> Vec<Position> {
+        let mut positions: Vec<Position> = self
+            .traces
+            .iter()
+            .filter(|((owner, _), entry)| *owner == tenant && !entry.documents.is_empty())
+            .filter(|(_, entry)| entry.first_stamp <= as_of && window.holds(entry.start, entry.end))
+            .map(|((_, trace_id), entry)| Position { start: entry.start, trace_id: *trace_id })
+            .filter(|position| after.is_none_or(|after| *position < after))
+            .collect();
+        positions.sort_unstable_by(|a, b| b.cmp(a));
+        positions
+    }
+
+    /// Returns the summary of a trace as it is now, from all copies known.
+    pub(crate) fn summary(&self, tenant: Tenant, trace_id: TraceId) -> Option<Result<BlockEntry, Damage>> {
+        let entry = self.traces.get(&(tenant, trace_id))?;
+        if entry.documents.is_empty() {
+            return None;
+        }
+        Some(entry.summary(trace_id))
+    }
+
+    /// Returns every trace that has documents in this partition.
+    pub(crate) fn traces(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
+        let present = self.traces.iter().filter(|(_, entry)| !entry.documents.is_empty());
+        present.map(|(key, _)| *key)
+    }
+
+    /// Returns every trace that has documents in this partition and in an older one.
+    pub(crate) fn continued(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
+        let continued = |entry: &TraceEntry| !entry.documents.is_empty() && !entry.older.is_empty();
+        self.traces.iter().filter(move |(_, entry)| continued(entry)).map(|(key, _)| *key)
+    }
+
+    /// Tells whether a trace has documents here.
+    pub(crate) fn holds(&self, tenant: Tenant, trace_id: TraceId) -> bool {
+        let entry = self.traces.get(&(tenant, trace_id));
+        entry.is_some_and(|entry| !entry.documents.is_empty())
+    }
+
+    /// Tells whether a trace has documents both here and in an older partition.
+    pub(crate) fn continues(&self, tenant: Tenant, trace_id: TraceId) -> bool {
+        let entry = self.traces.get(&(tenant, trace_id));
+        entry.is_some_and(|entry| !entry.documents.is_empty() && !entry.older.is_empty())
+    }
+
+    /// How many traces have documents here.
+    pub(crate) fn n_traces(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// Puts a copy in its place; tells whether the partition held one before.
+    fn insert(&mut self, delta: &DeltaEntry, head: &Head) -> bool {
+        let entry = self.traces.entry((delta.tenant, delta.trace_id)).or_default();
+        let slot = Slot {
+            version: Version { in_progress: delta.in_progress, stamp: delta.stamp },
+            first_stamp: delta.first_stamp,
+            text_hash: delta.text_hash,
+            text_len: delta.text_len,
+            head: delta.head.as_slice().into(),
+        };
+        entry.revision = entry.revision.max(delta.revision);
+        entry.span(head.start, head.end, delta.first_stamp);
+        entry.bytes += u64::from(slot.text_len);
+        self.document_bytes += u64::from(slot.text_len);
+        self.head_bytes += slot.memory();
+        self.last_stamp = self.last_stamp.max(delta.stamp);
+        match entry.documents.entry(delta.segment_id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(slot);
+                self.n_documents += 1;
+                false
+            }
+            Entry::Occupied(mut occupied) => {
+                let before = occupied.insert(slot);
+                self.head_bytes = self.head_bytes.saturating_sub(before.memory());
+                entry.bytes = entry.bytes.saturating_sub(u64::from(before.text_len));
+                true
+            }
+        }
+    }
+}
+
+impl TraceEntry {
+    /// Returns the copy readers see.
+    fn current(&self, segment_id: SegmentId) -> Option<&Slot> {
+        let (here, older) = (self.documents.get(&segment_id), self.older.get(&segment_id));
+        match (here, older) {
+            (Some(here), Some(older)) if wins(older.version, here.version) => Some(older),
+            (Some(here), _) => Some(here),
+            (None, older) => older,
+        }
+    }
+
+    /// Widens what is known of the trace's time. The extremes of copies that were replaced stay in:
+    /// they only let a scan look at the trace, whose summary decides.
+    fn span(&mut self, start: Timestamp, end: Timestamp, first_stamp: u64) {
+        if self.first_stamp == 0 {
+            (self.start, self.end, self.first_stamp) = (start, end, first_stamp);
+        }
+        self.start = self.start.min(start);
+        self.end = self.end.max(end);
+        self.first_stamp = self.first_stamp.min(first_stamp);
+    }
+
+    fn summary(&self, trace_id: TraceId) -> Result<BlockEntry, Damage> {
+        let older = self.older.keys().filter(|segment_id| !self.documents.contains_key(segment_id));
+        let ids = self.documents.keys().chain(older);
+        let slots = ids.filter_map(|segment_id| self.current(*segment_id));
+        let heads: Vec<Head> = slots.map(|slot| decode_head(&slot.head)).collect::<Result<_, _>>()?;
+        let summary = Summary::of(trace_id, &heads, self.revision);
+        Ok(BlockEntry { first_stamp: self.first_stamp, summary })
+    }
+}
+
+impl Slot {
+    fn memory(&self) -> usize {
+        self.head.len() + size_of::<Self>() + size_of::<SegmentId>()
+    }
+}
+
+/// Limits the index holds documents to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    /// Further documents of a trace with more bytes than this are refused; 0 for no limit.
+    pub(crate) trace_bytes_max: u64,
+}
+
+/// Whether a change counts as a revision of its trace: a batch counts once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// The first change of the trace in this batch.
+    FirstOfBatch,
+    /// A further one.
+    Already,
+}
+
+/// Hash by which repeats of a document are recognised.
+pub(crate) fn text_hash(text: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+}

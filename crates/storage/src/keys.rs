@@ -1,0 +1,146 @@
+//! Every key of a partition is built and read here, and drawn in `migrations/README.md`.
+//!
+//! Integers are big-endian and of fixed width, so keys sort as their numbers do.
+
+use model::{SegmentId, Tenant, Timestamp, TraceId};
+
+use crate::Position;
+
+/// `segments`: tenant 4, trace 16, segment 8.
+pub(crate) fn segment(tenant: Tenant, trace_id: TraceId, segment_id: SegmentId) -> [u8; 28] {
+    concat(&[&trace_prefix(tenant, trace_id), &segment_id.0.to_be_bytes()])
+}
+
+/// What all `segments` keys of one trace begin with.
+pub(crate) fn trace_prefix(tenant: Tenant, trace_id: TraceId) -> [u8; 20] {
+    concat(&[&tenant.0.to_be_bytes(), trace_id.as_bytes()])
+}
+
+/// Takes a `segments` key apart.
+pub(crate) fn read_segment(key: &[u8]) -> Option<(Tenant, TraceId, SegmentId)> {
+    let (tenant, rest) = key.split_first_chunk::<4>()?;
+    let (trace_id, rest) = rest.split_first_chunk::<16>()?;
+    let segment_id = rest.try_into().ok().map(u64::from_be_bytes)?;
+    let tenant = Tenant(u32::from_be_bytes(*tenant));
+    Some((tenant, TraceId::from_bytes(*trace_id), SegmentId(segment_id)))
+}
+
+/// `chunks`: blob 8, number of the chunk 2.
+pub(crate) fn chunk(blob: u64, number: u16) -> [u8; 10] {
+    concat(&[&blob.to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// Takes a `chunks` key apart.
+pub(crate) fn read_chunk(key: &[u8]) -> Option<(u64, u16)> {
+    let (blob, number) = key.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*blob), u16::from_be_bytes(number.try_into().ok()?)))
+}
+
+/// `deltas`: stamp of the first document in it 8.
+pub(crate) fn delta(stamp: u64) -> [u8; 8] {
+    stamp.to_be_bytes()
+}
+
+/// `blocks`: tenant 4, start of the newest trace in it 8 (complemented, so newest comes first),
+/// that trace 16 (complemented likewise).
+pub(crate) fn block(tenant: Tenant, first: Position) -> [u8; 28] {
+    let trace = !u128::from_be_bytes(*first.trace_id.as_bytes());
+    let start = !first.start.as_nanos();
+    concat(&[&tenant.0.to_be_bytes(), &start.to_be_bytes(), &trace.to_be_bytes()])
+}
+
+/// Takes a `blocks` key apart.
+pub(crate) fn read_block(key: &[u8]) -> Option<(Tenant, Position)> {
+    let (tenant, rest) = key.split_first_chunk::<4>()?;
+    let (start, trace) = rest.split_first_chunk::<8>()?;
+    let trace = !u128::from_be_bytes(trace.try_into().ok()?);
+    let position = Position {
+        start: Timestamp::from_nanos(!u64::from_be_bytes(*start)),
+        trace_id: TraceId::from_bytes(trace.to_be_bytes()),
+    };
+    Some((Tenant(u32::from_be_bytes(*tenant)), position))
+}
+
+/// `telemetry`: tenant 4, stamp 8.
+pub(crate) fn telemetry(tenant: Tenant, stamp: u64) -> [u8; 12] {
+    concat(&[&tenant.0.to_be_bytes(), &stamp.to_be_bytes()])
+}
+
+/// Returns the least key greater than every key that begins with `prefix`; none if there is none.
+pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut upper = prefix.to_vec();
+    while let Some(last) = upper.pop() {
+        if let Some(next) = last.checked_add(1) {
+            upper.push(next);
+            return Some(upper);
+        }
+    }
+    None
+}
+
+/// Returns the parts one after another; they must add up to `N` bytes.
+fn concat<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    let mut key = [0; N];
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    debug_assert_eq!(bytes.clone().count(), N);
+    for (slot, byte) in key.iter_mut().zip(bytes) {
+        *slot = *byte;
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_sort_as_what_they_are_made_of(
+            a: (u32, u128, u64), b: (u32, u128, u64)
+        ) {
+            let key = |(tenant, trace, id): (u32, u128, u64)| {
+                segment(Tenant(tenant), TraceId::from_bytes(trace.to_be_bytes()), SegmentId(id))
+            };
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            let block_key = |(tenant, trace, start): (u32, u128, u64)| {
+                let trace_id = TraceId::from_bytes(trace.to_be_bytes());
+                block(Tenant(tenant), Position { start: Timestamp::from_nanos(start), trace_id })
+            };
+            prop_assert_eq!(
+                block_key(a).cmp(&block_key(b)),
+                a.0.cmp(&b.0).then(b.2.cmp(&a.2)).then(b.1.cmp(&a.1))
+            );
+        }
+
+        #[test]
+        fn keys_read_back(tenant: u32, trace: u128, id: u64, number: u16) {
+            let trace_id = TraceId::from_bytes(trace.to_be_bytes());
+            let (tenant, id) = (Tenant(tenant), SegmentId(id));
+            prop_assert_eq!(read_segment(&segment(tenant, trace_id, id)), Some((tenant, trace_id, id)));
+            prop_assert_eq!(read_chunk(&chunk(id.0, number)), Some((id.0, number)));
+            let position = Position { start: Timestamp::from_nanos(id.0), trace_id };
+            prop_assert_eq!(read_block(&block(tenant, position)), Some((tenant, position)));
+        }
+
+        #[test]
+        fn nothing_with_the_prefix_lies_after_it(prefix: Vec<u8>, rest: Vec<u8>) {
+            let key = [prefix.clone(), rest].concat();
+            if let Some(upper) = after_prefix(&prefix) {
+                prop_assert!(key < upper);
+                prop_assert!(upper > prefix);
+            } else {
+                prop_assert!(prefix.iter().all(|byte| *byte == 255));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_the_wrong_length_are_not_read() {
+        assert_eq!(read_segment(&[0; 27]), None);
+        assert_eq!(read_segment(&[0; 29]), None);
+        assert_eq!(read_chunk(&[0; 9]), None);
+        assert_eq!(read_block(&[0; 27]), None);
+    }
+}

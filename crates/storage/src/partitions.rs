@@ -1,0 +1,270 @@
+//! One partition as the store uses it: an engine behind a handle, and values of any size.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use model::{Document, DocumentLimits, Head, Segment, SegmentId, Tenant, TraceId};
+
+use crate::dictionary::Dictionaries;
+use crate::engine::{Engine, EngineError, Partition, Tree, VALUE_BYTES_MAX};
+use crate::keys;
+use crate::record::{Body, ChunkedBody, Damage, Record};
+
+/// A partition that is opened when needed and can be closed while nobody uses it.
+pub(crate) struct Handle {
+    engine: Arc<dyn Engine>,
+    dir: PathBuf,
+    cache_bytes: AtomicU64,
+    state: RwLock<State>,
+}
+
+enum State {
+    Closed,
+    Open(Opened),
+    /// Dropped or set aside: its folder is gone and must not come back.
+    Retired,
+}
+
+/// An open partition and the next number for a chunked value.
+pub(crate) struct Opened {
+    partition: Box<dyn Partition>,
+    next_blob: AtomicU64,
+}
+
+impl Handle {
+    /// Returns a handle of the partition in `dir`, which is opened at its first use.
+    pub(crate) fn new(engine: Arc<dyn Engine>, dir: PathBuf, cache_bytes: u64) -> Self {
+        Self { engine, dir, cache_bytes: cache_bytes.into(), state: RwLock::new(State::Closed) }
+    }
+
+    /// Returns the partition's folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs `act` on the partition, opening it if it is closed.
+    pub(crate) fn with<T>(
+        &self,
+        act: impl FnOnce(&Opened) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        loop {
+            match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+                State::Open(opened) => return act(opened),
+                State::Retired => return Err(EngineError::Gone),
+                State::Closed => {}
+            }
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            if matches!(*state, State::Closed) {
+                let cache_bytes = self.cache_bytes.load(Ordering::Relaxed);
+                *state = State::Open(Opened::new(self.engine.open(&self.dir, cache_bytes)?)?);
+            }
+        }
+    }
+
+    /// Closes the partition once nobody uses it any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Open(_)) {
+            *state = State::Closed;
+        }
+    }
+
+    /// Closes the partition for good, before its folder goes away.
+    pub(crate) fn retire(&self) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Retired;
+    }
+
+    /// Sets the cache the partition gets when it is opened next.
+    pub(crate) fn set_cache(&self, cache_bytes: u64) {
+        self.cache_bytes.store(cache_bytes, Ordering::Relaxed);
+    }
+}
+
+impl Opened {
+    fn new(partition: Box<dyn Partition>) -> Result<Self, EngineError> {
+        let last = partition.last_key(Tree::Chunks)?;
+        let last = last.and_then(|key| keys::read_chunk(&key)).map_or(0, |(blob, _)| blob);
+        Ok(Self { partition, next_blob: AtomicU64::new(last.saturating_add(1)) })
+    }
+
+    /// Stores a record; one too large for a value goes to the `chunks` tree first, so that the record
+    /// itself always changes in one step.
+    pub(crate) fn put(&self, tree: Tree, key: &[u8], record: Record) -> Result<(), EngineError> {
+        let record = match &record.body {
+            Body::Inline(bytes) if bytes.len() > INLINE_BYTES_MAX => {
+                let chunked = self.put_chunks(bytes)?;
+                Record { body: Body::Chunked(chunked), ..record }
+            }
+            Body::Inline(_) | Body::Chunked(_) => record,
+        };
+        self.partition.insert(tree, key, &record.encode(key))
+    }
+
+    /// Replaces a record, taking away the chunks of the one before.
+    pub(crate) fn replace(&self, tree: Tree, key: &[u8], record: Record) -> Result<(), EngineError> {
+        let before = self.partition.get(tree, key)?;
+        self.put(tree, key, record)?;
+        let before = before.and_then(|value| Record::decode(key, &value).ok());
+        if let Some(Body::Chunked(chunked)) = before.map(|record| record.body) {
+            for number in 0..chunked.n_chunks {
+                self.partition.remove(Tree::Chunks, &keys::chunk(chunked.blob, number))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the records of a range of keys, each verified, with its payload decoded.
+    pub(crate) fn scan_records(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        from: &[u8],
+        dictionaries: &Dictionaries,
+        visit: &mut dyn FnMut(&[u8], Result<(Record, Vec<u8>), Damage>) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        let mut failure = None;
+        let upper = keys::after_prefix(prefix);
+        let from = if from.is_empty() { prefix } else { from };
+        self.partition.scan(tree, from, upper.as_deref(), &mut |key, value| {
+            match self.open_record(key, value, dictionaries) {
+                Ok(record) => visit(key, record),
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Returns the record of a key, verified, with its payload decoded.
+    pub(crate) fn record(
+        &self,
+        tree: Tree,
+        key: &[u8],
+        dictionaries: &Dictionaries,
+    ) -> Result<Option<Result<(Record, Vec<u8>), Damage>>, EngineError> {
+        let Some(value) = self.partition.get(tree, key)? else { return Ok(None) };
+        self.open_record(key, &value, dictionaries).map(Some)
+    }
+
+    /// Returns every document of a trace in this partition and how many records were damaged.
+    pub(crate) fn documents(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+        dictionaries: &Dictionaries,
+    ) -> Result<(Vec<Document>, u32), EngineError> {
+        let mut documents = Vec::new();
+        let mut n_damaged = 0;
+        let prefix = keys::trace_prefix(tenant, trace_id);
+        self.scan_records(Tree::Segments, &prefix, &[], dictionaries, &mut |key, read| {
+            let segment_id = keys::read_segment(key).map(|(_, _, segment_id)| segment_id);
+            match read.and_then(|(record, payload)| to_document(segment_id, &record, payload)) {
+                Ok(document) => documents.push(document),
+                Err(damage) => {
+                    n_damaged += 1;
+                    tracing::error!(%trace_id, ?segment_id, %damage, "left out a damaged document");
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok((documents, n_damaged))
+    }
+
+    /// Returns the documents of a trace with their heads.
+    pub(crate) fn documents_with_heads(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+        dictionaries: &Dictionaries,
+    ) -> Result<Vec<(Document, Head)>, EngineError> {
+        let (documents, _) = self.documents(tenant, trace_id, dictionaries)?;
+        let limits = DocumentLimits { document_bytes_max: usize::MAX };
+        let mut with_heads = Vec::with_capacity(documents.len());
+        for document in documents {
+            // Stored documents were valid when they came in.
+            let head = Segment::parse(&document.text, &limits).map(|segment| segment.head());
+            if let Ok(head) = head {
+                with_heads.push((document, head));
+            }
+        }
+        Ok(with_heads)
+    }
+
+    /// Returns the engine itself, for small values that need no envelope.
+    pub(crate) fn engine(&self) -> &dyn Partition {
+        self.partition.as_ref()
+    }
+
+    /// Makes everything written before the call durable.
+    pub(crate) fn sync(&self) -> Result<(), EngineError> {
+        self.partition.sync()
+    }
+
+    fn put_chunks(&self, bytes: &[u8]) -> Result<ChunkedBody, EngineError> {
+        let blob = self.next_blob.fetch_add(1, Ordering::Relaxed);
+        let mut n_chunks = 0;
+        for chunk in bytes.chunks(VALUE_BYTES_MAX) {
+            self.partition.insert(Tree::Chunks, &keys::chunk(blob, n_chunks), chunk)?;
+            n_chunks = n_chunks.checked_add(1).ok_or_else(|| EngineError::Io {
+                action: "writing",
+                detail: format!("a value of {} bytes is too large", bytes.len()),
+            })?;
+        }
+        Ok(ChunkedBody { blob, n_chunks, crc: crc32c::crc32c(bytes) })
+    }
+
+    /// Verifies a value and decodes its payload. The outer error is the engine's, the inner the record's.
+    fn open_record(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        dictionaries: &Dictionaries,
+    ) -> Result<Result<(Record, Vec<u8>), Damage>, EngineError> {
+        let record = match Record::decode(key, value) {
+            Ok(record) => record,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        let payload = match &record.body {
+            Body::Inline(bytes) => record.open(bytes, dictionaries),
+            Body::Chunked(chunked) => match self.chunks(*chunked)? {
+                Some(bytes) => record.open(&bytes, dictionaries),
+                None => Err(Damage("its chunks are not what was written".to_owned())),
+            },
+        };
+        Ok(payload.map(|payload| (record, payload)))
+    }
+
+    fn chunks(&self, chunked: ChunkedBody) -> Result<Option<Vec<u8>>, EngineError> {
+        let mut bytes = Vec::new();
+        for number in 0..chunked.n_chunks {
+            match self.partition.get(Tree::Chunks, &keys::chunk(chunked.blob, number))? {
+                Some(chunk) => bytes.extend(chunk),
+                None => return Ok(None),
+            }
+        }
+        Ok((crc32c::crc32c(&bytes) == chunked.crc).then_some(bytes))
+    }
+}
+
+/// Payloads up to this size stand behind their envelope.
+const INLINE_BYTES_MAX: usize = VALUE_BYTES_MAX - 64;
+
+fn to_document(
+    segment_id: Option<SegmentId>,
+    record: &Record,
+    payload: Vec<u8>,
+) -> Result<Document, Damage> {
+    let segment_id = segment_id.ok_or_else(|| Damage("its key is not one of ours".to_owned()))?;
+    let text = String::from_utf8(payload).map_err(|error| Damage(error.to_string()))?;
+    Ok(Document {
+        segment_id,
+        in_progress: record.in_progress,
+        stamp: record.stamp,
+        first_stamp: record.first_stamp,
+        text,
+    })
+}

@@ -1,0 +1,315 @@
+//! Values of a partition, byte by byte as `migrations/README.md` draws them.
+//!
+//! One envelope serves documents, deltas and blocks: a version byte, how the payload is encoded, the
+//! stamps, a checksum over key and value, then the payload or, if that is large, where its chunks
+//! are. bincode is used here and in `manifest` and nowhere else.
+
+use std::io;
+
+use bincode::Options;
+use model::{Head, SegmentId, Summary, Tenant, Timestamp, TraceId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Codec, Encoded};
+use crate::dictionary::Dictionaries;
+
+/// A value and its envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The document says `in_progress`.
+    pub(crate) in_progress: bool,
+    /// How the payload is encoded.
+    pub(crate) codec: Codec,
+    /// Number of the dictionary it is encoded with; 0 for none.
+    pub(crate) dictionary: u32,
+    /// Length of the payload once decoded.
+    pub(crate) raw_len: u32,
+    /// When this copy was committed, in microseconds; strictly increasing within a store.
+    pub(crate) stamp: u64,
+    /// When the first copy of the document was committed.
+    pub(crate) first_stamp: u64,
+    /// The payload, encoded.
+    pub(crate) body: Body,
+}
+
+/// Where the payload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// Behind the envelope.
+    Inline(Vec<u8>),
+    /// In the `chunks` tree.
+    Chunked(ChunkedBody),
+}
+
+/// A payload in the `chunks` tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkedBody {
+    /// First part of the keys of its chunks.
+    pub(crate) blob: u64,
+    /// How many chunks there are.
+    pub(crate) n_chunks: u16,
+    /// crc32c over all chunks.
+    pub(crate) crc: u32,
+}
+
+/// A value that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("damaged record: {0}")]
+pub(crate) struct Damage(pub(crate) String);
+
+/// One document of a delta.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeltaEntry {
+    pub(crate) tenant: Tenant,
+    pub(crate) trace_id: TraceId,
+    pub(crate) segment_id: SegmentId,
+    pub(crate) in_progress: bool,
+    pub(crate) stamp: u64,
+    pub(crate) first_stamp: u64,
+    /// xxh3 of the document's text.
+    pub(crate) text_hash: u64,
+    pub(crate) text_len: u32,
+    /// The trace's revision with this document.
+    pub(crate) revision: u32,
+    /// Whether older partitions have documents of the trace.
+    pub(crate) continued: bool,
+    /// The document's head, encoded by [`encode`].
+    pub(crate) head: Vec<u8>,
+}
+
+/// One trace of a block.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct BlockEntry {
+    /// Stamp of the first document of the trace that came to this partition or one before.
+    pub(crate) first_stamp: u64,
+    pub(crate) summary: Summary,
+}
+
+/// Extremes of a block, so that a scan can pass it over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Zone {
+    pub(crate) n_traces: u32,
+    pub(crate) start_min: Timestamp,
+    pub(crate) start_max: Timestamp,
+    pub(crate) end_min: Timestamp,
+    pub(crate) end_max: Timestamp,
+    /// Every flag some trace of the block has.
+    pub(crate) flags: u16,
+}
+
+impl Record {
+    /// Returns a record of a payload that is not a document.
+    pub(crate) fn of_payload(stamp: u64, raw: &[u8]) -> Self {
+        Self::of_encoded(codec::compress(raw, None), raw.len())
+            .stamped(false, stamp, stamp)
+    }
+
+    /// Returns a record that still lacks its stamps.
+    pub(crate) fn of_encoded(encoded: Encoded, raw_len: usize) -> Self {
+        Self {
+            in_progress: false,
+            codec: encoded.codec,
+            dictionary: encoded.dictionary,
+            raw_len: u32::try_from(raw_len).unwrap_or(u32::MAX),
+            stamp: 0,
+            first_stamp: 0,
+            body: Body::Inline(encoded.bytes),
+        }
+    }
+
+    /// Returns the record with its stamps.
+    pub(crate) fn stamped(self, in_progress: bool, stamp: u64, first_stamp: u64) -> Self {
+        Self { in_progress, stamp, first_stamp, ..self }
+    }
+
+    /// Returns the value to store under `key`.
+    pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
+        let chunked = matches!(self.body, Body::Chunked(_));
+        let flags = u8::from(self.in_progress) | u8::from(chunked) << 1;
+        let mut value = Vec::with_capacity(ENVELOPE_BYTES + self.inline_len());
+        value.extend([RECORD_VERSION, self.codec as u8, flags, 0]);
+        value.extend(self.dictionary.to_be_bytes());
+        value.extend(self.raw_len.to_be_bytes());
+        value.extend(self.stamp.to_be_bytes());
+        value.extend(self.first_stamp.to_be_bytes());
+        let crc_at = value.len();
+        value.extend([0; CRC_BYTES]);
+        match &self.body {
+            Body::Inline(bytes) => value.extend_from_slice(bytes),
+            Body::Chunked(chunked) => {
+                value.extend(chunked.blob.to_be_bytes());
+                value.extend(chunked.n_chunks.to_be_bytes());
+                value.extend(chunked.crc.to_be_bytes());
+            }
+        }
+        let crc = checksum(key, &value);
+        for (slot, byte) in value.iter_mut().skip(crc_at).zip(crc.to_be_bytes()) {
+            *slot = byte;
+        }
+        value
+    }
+
+    /// Reads a value stored under `key`, verifying its checksum.
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self, Damage> {
+        let mut reader = Reader { bytes: value };
+        let [version, codec, flags, _] = reader.array()?;
+        if version != RECORD_VERSION {
+            return Err(Damage(format!("version {version} is not known")));
+        }
+        let mut record = Self {
+            in_progress: flags & 1 != 0,
+            codec: Codec::from_number(codec).ok_or_else(|| Damage(format!("codec {codec}")))?,
+            dictionary: u32::from_be_bytes(reader.array()?),
+            raw_len: u32::from_be_bytes(reader.array()?),
+            stamp: u64::from_be_bytes(reader.array()?),
+            first_stamp: u64::from_be_bytes(reader.array()?),
+            body: Body::Inline(Vec::new()),
+        };
+        let crc = u32::from_be_bytes(reader.array()?);
+        if crc != checksum(key, value) {
+            return Err(Damage("its checksum does not fit".to_owned()));
+        }
+        record.body = if flags & 2 == 0 {
+            Body::Inline(reader.bytes.to_vec())
+        } else {
+            Body::Chunked(ChunkedBody {
+                blob: u64::from_be_bytes(reader.array()?),
+                n_chunks: u16::from_be_bytes(reader.array()?),
+                crc: u32::from_be_bytes(reader.array()?),
+            })
+        };
+        Ok(record)
+    }
+
+    /// Returns the payload, given its encoded bytes.
+    pub(crate) fn open(&self, body: &[u8], dictionaries: &Dictionaries) -> Result<Vec<u8>, Damage> {
+        let raw_len = usize::try_from(self.raw_len).map_err(|_| Damage("length".to_owned()))?;
+        codec::decompress(self.codec, self.dictionary, body, raw_len, dictionaries)
+            .map_err(|error: io::Error| Damage(error.to_string()))
+    }
+
+    fn inline_len(&self) -> usize {
+        match &self.body {
+            Body::Inline(bytes) => bytes.len(),
+            Body::Chunked(_) => CHUNKED_BYTES,
+        }
+    }
+}
+
+/// Encodes one of our flat structs.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // Only a value that refuses to be serialised fails, and ours are plain data.
+    bincode_options().serialize(value).unwrap_or_default()
+}
+
+/// Decodes one of our flat structs; rejects what is left over.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damage> {
+    bincode_options().deserialize(bytes).map_err(|error| Damage(error.to_string()))
+}
+
+/// Decodes a head.
+pub(crate) fn decode_head(bytes: &[u8]) -> Result<Head, Damage> {
+    decode(bytes)
+}
+
+/// The version of the envelope; a new one needs a decoder beside this one, not a rewrite.
+const RECORD_VERSION: u8 = 1;
+const CRC_BYTES: usize = 4;
+/// Bytes before the payload.
+const ENVELOPE_BYTES: usize = 32;
+const CHUNKED_BYTES: usize = 14;
+/// No value of ours is anywhere near this; a damaged length must not allocate more.
+const BINCODE_BYTES_MAX: u64 = 64 << 20;
+
+fn bincode_options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(BINCODE_BYTES_MAX)
+}
+
+/// crc32c over the key and the value without the checksum's own bytes.
+fn checksum(key: &[u8], value: &[u8]) -> u32 {
+    let (envelope, rest) = value.split_at(ENVELOPE_BYTES.min(value.len()));
+    let before = envelope.split_at(envelope.len().saturating_sub(CRC_BYTES)).0;
+    crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(key), before), rest)
+}
+
+/// Takes fixed-width fields off the front of a slice.
+struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+        let (head, rest) =
+            self.bytes.split_first_chunk::<N>().ok_or_else(|| Damage("it is cut short".to_owned()))?;
+        self.bytes = rest;
+        Ok(*head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(body: Body) -> Record {
+        Record {
+            in_progress: true,
+            codec: Codec::Raw,
+            dictionary: 7,
+            raw_len: 3,
+            stamp: 11,
+            first_stamp: 10,
+            body,
+        }
+    }
+
+    #[test]
+    fn the_envelope_is_the_one_drawn() {
+        let value = record(Body::Inline(b"abc".to_vec())).encode(b"key");
+        let (envelope, payload) = value.split_at(28);
+        assert_eq!(
+            envelope,
+            [
+                1, 0, 1, 0, // version, codec, flags, reserved
+                0, 0, 0, 7, // dictionary
+                0, 0, 0, 3, // raw length
+                0, 0, 0, 0, 0, 0, 0, 11, // stamp
+                0, 0, 0, 0, 0, 0, 0, 10, // first stamp
+            ]
+        );
+        assert_eq!(&payload[4..], b"abc");
+    }
+
+    proptest! {
+        #[test]
+        fn records_read_back(bytes: Vec<u8>, key: Vec<u8>, blob: u64, n_chunks: u16, crc: u32) {
+            for body in [Body::Inline(bytes.clone()), Body::Chunked(ChunkedBody { blob, n_chunks, crc })] {
+                let record = record(body);
+                prop_assert_eq!(Record::decode(&key, &record.encode(&key)), Ok(record));
+            }
+        }
+
+        #[test]
+        fn one_changed_byte_is_noticed(bytes: Vec<u8>, at: prop::sample::Index, flip in 1..=255_u8) {
+            let mut value = record(Body::Inline(bytes)).encode(b"key");
+            let at = at.index(value.len());
+            value[at] ^= flip;
+            prop_assert!(Record::decode(b"key", &value).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            let _ = Record::decode(b"key", &bytes);
+            let _ = decode_head(&bytes);
+            let _ = decode::<Zone>(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_value_under_another_key_is_damage() {
+        let value = record(Body::Inline(b"abc".to_vec())).encode(b"key");
+        assert!(Record::decode(b"kez", &value).is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! What is kept and for how long: by age, by bytes and by free disk. Whole partitions go, oldest
+//! first, which gives their disk back at once.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use model::{Tenant, Timestamp, TraceId};
+
+use crate::active::Active;
+use crate::engine::EngineError;
+use crate::partitions::Opened;
+use crate::sealed::Sealed;
+use crate::store::{Shared, Stats};
+use crate::StoreError;
+
+impl Shared {
+    /// Drops the partitions that are kept no longer.
+    pub(crate) fn enforce_retention(&self, now: Timestamp) {
+        let oldest_kept = now.before(self.config.retention);
+        while let Some(oldest) = self.partitions().sealed.first().cloned() {
+            let disk_bytes = self.counters.disk_bytes.load(Ordering::Relaxed);
+            let reason = if oldest.facts.at < oldest_kept {
+                "older than the retention"
+            } else if disk_bytes > self.config.disk_bytes_max {
+                "over the disk limit"
+            } else if self.check_free_disk().is_err() {
+                "too little free disk"
+            } else {
+                return;
+            };
+            if let Err(error) = self.drop_partition(&oldest, reason) {
+                tracing::error!(partition = oldest.number, %error, "cannot drop a partition");
+                return;
+            }
+            self.measure_disk();
+        }
+    }
+
+    fn drop_partition(&self, sealed: &Sealed, reason: &str) -> std::io::Result<()> {
+        let mut manifest = self.lock_manifest();
+        let mut next = manifest.clone();
+        next.partitions.retain(|entry| entry.number != sealed.number);
+        self.write_manifest(&next)?;
+        *manifest = next;
+        drop(manifest);
+        self.change_partitions(|partitions| {
+            partitions.sealed.retain(|kept| kept.number != sealed.number);
+        });
+        self.open.forget(sealed.number);
+        sealed.handle.retire();
+        fs::remove_dir_all(sealed.handle.dir())?;
+        self.counters.n_dropped.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(partition = sealed.number, reason, n_documents = sealed.facts.n_documents, "dropped a partition");
+        Ok(())
+    }
+
+    /// Refuses if writing on would take the disk's last space.
+    pub(crate) fn check_free_disk(&self) -> Result<(), StoreError> {
+        let stats = rustix::fs::statvfs(&self.config.data)
+            .map_err(|error| StoreError::Unavailable { reason: format!("statvfs: {error}") })?;
+        let free_bytes = stats.f_bavail.saturating_mul(stats.f_frsize);
+        let all_bytes = stats.f_blocks.saturating_mul(stats.f_frsize);
+        let needed_bytes = self.config.free_bytes_min.min(all_bytes / 20);
+        if free_bytes >= needed_bytes {
+            return Ok(());
+        }
+        Err(StoreError::DiskFull { free_bytes, needed_bytes })
+    }
+
+    /// Measures what the store takes on disk.
+    pub(crate) fn measure_disk(&self) {
+        let bytes = disk_bytes(&self.config.data);
+        self.counters.disk_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Reads from a sealed partition; one that is damaged is set aside and then has nothing.
+    pub(crate) fn read_sealed<T>(
+        &self,
+        sealed: &Arc<Sealed>,
+        act: impl FnOnce(&Opened) -> Result<T, EngineError>,
+    ) -> Result<Option<T>, EngineError> {
+        self.open.touch(sealed);
+        match sealed.handle.with(act) {
+            Ok(value) => Ok(Some(value)),
+            Err(EngineError::Gone) => Ok(None),
+            Err(error) if error.is_damage() => {
+                tracing::error!(partition = sealed.number, %error, "set a damaged partition aside");
+                self.quarantine_partition(sealed.number, &sealed.handle);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes note in the active partition's index of what older ones have of a trace.
+    pub(crate) fn note_older(
+        &self,
+        active: &Active,
+        tenant: Tenant,
+        trace_id: TraceId,
+    ) -> Result<(), EngineError> {
+        let partitions = self.partitions();
+        let mut found = Vec::new();
+        for sealed in &partitions.sealed {
+            if sealed.number < active.number && sealed.may_hold(tenant, trace_id) {
+                let read = self.read_sealed(sealed, |opened| {
+                    opened.documents_with_heads(tenant, trace_id, &self.dictionaries)
+                })?;
+                found.extend(read.unwrap_or_default());
+            }
+        }
+        for sealing in &partitions.sealing {
+            let holds = {
+                let index = sealing.index.read().unwrap_or_else(PoisonError::into_inner);
+                index.holds(tenant, trace_id)
+            };
+            if holds && sealing.number < active.number {
+                found.extend(sealing.handle.with(|opened| {
+                    opened.documents_with_heads(tenant, trace_id, &self.dictionaries)
+                })?);
+            }
+        }
+        if !found.is_empty() {
+            let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.note_older(tenant, trace_id, &found);
+        }
+        Ok(())
+    }
+
+    /// Looks up again what older partitions have of traces that went on in this one.
+    pub(crate) fn restore_older(&self, active: &Active) -> Result<(), EngineError> {
+        let traces = {
+            let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.take_continued_by_delta()
+        };
+        traces.into_iter().try_for_each(|(tenant, trace_id)| self.note_older(active, tenant, trace_id))
+    }
+
+    /// Does so for every partition with an index, after opening a store.
+    pub(crate) fn restore_all_older(&self) {
+        let partitions = self.partitions();
+        for active in partitions.unsealed() {
+            if let Err(error) = self.restore_older(active) {
+                tracing::warn!(%error, "cannot look for traces in older partitions");
+            }
+        }
+    }
+
+    /// Returns the store's figures.
+    pub(crate) fn stats(&self) -> Stats {
+        let partitions = self.partitions();
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let in_flight_max = usize::try_from(self.config.bytes_in_flight).unwrap_or(usize::MAX);
+        let in_flight = in_flight_max.saturating_sub(self.room.available_permits());
+        let n_unsealed = partitions.sealing.len() + 1;
+        let mut stats = Stats {
+            is_writable: !partitions.active.is_poisoned() && self.check_free_disk().is_ok(),
+            n_partitions: to_u64(partitions.sealed.len() + n_unsealed),
+            disk_bytes: load(&self.counters.disk_bytes),
+            n_commits: load(&self.counters.n_commits),
+            n_syncs: load(&self.counters.n_syncs),
+            sync_us: load(&self.counters.sync_us),
+            bytes_in_flight: to_u64(in_flight),
+            n_quarantined: load(&self.counters.n_quarantined),
+            n_dropped: load(&self.counters.n_dropped),
+            n_damaged_records: load(&self.counters.n_damaged_records),
+            ..Stats::default()
+        };
+        for sealed in &partitions.sealed {
+            stats.n_documents += sealed.facts.n_documents;
+            stats.document_bytes += sealed.facts.document_bytes;
+        }
+        for active in partitions.unsealed() {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            stats.n_documents += index.n_documents;
+            stats.document_bytes += index.document_bytes;
+            stats.n_indexed_traces += to_u64(index.n_traces());
+            stats.index_bytes += to_u64(index.head_bytes);
+        }
+        stats
+    }
+}
+
+/// Returns the bytes a folder takes on disk, counted in blocks, as `du` does.
+pub(crate) fn disk_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let mut bytes = 0;
+    for entry in entries.flatten() {
+        // What vanishes while we look takes nothing.
+        let Ok(metadata) = entry.metadata() else { continue };
+        bytes += metadata.blocks() * 512;
+        if metadata.is_dir() {
+            bytes += disk_bytes(&entry.path());
+        }
+    }
+    bytes
+}
+
+fn to_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,248 @@
+//! Scans over summaries, newest first, across partitions.
+//!
+//! The plan of one step:
+//! 1. every partition that may have a trace in the window is a source; a sealed one is known by the
+//!    latest start in it until it is really needed;
+//! 2. a heap gives the source whose next trace is newest; sealed sources read one block at a time and
+//!    pass over blocks whose zone lies outside the window;
+//! 3. a trace that went on in a newer partition is passed over in the older ones, since its summary
+//!    in the newest covers all of it;
+//! 4. the step ends when the window, the page or the budget of traces to look at is exhausted.
+//!
+//! Memory is one decoded block a source and the page.
+
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::vec::IntoIter;
+
+use model::{Tenant, TraceId};
+
+use crate::active::Active;
+use crate::engine::{EngineError, Tree};
+use crate::record::{BlockEntry, Damage, Zone, decode};
+use crate::sealed::Sealed;
+use crate::store::{Partitions, Shared};
+use crate::{Position, Scan, ScanPage, WindowBy};
+
+/// Runs one step of a scan.
+pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPage, EngineError> {
+    let partitions = shared.partitions();
+    let as_of = scan.as_of.unwrap_or_else(|| shared.newest_stamp.load(Ordering::Acquire));
+    let context = Context { shared, tenant, scan, as_of, partitions: &partitions };
+    let mut heap: BinaryHeap<Source<'_>> = context.sources().collect();
+    let mut page = ScanPage { summaries: Vec::new(), n_scanned: 0, next: None, as_of };
+    while let Some(mut source) = heap.pop() {
+        if scan.window.by == WindowBy::Start && source.at.start < scan.window.from {
+            break;
+        }
+        let at = source.at;
+        let found = source.take(&context)?;
+        if source.advance(&context)? {
+            heap.push(source);
+        }
+        let Some(entry) = found else { continue };
+        if !context.is_wanted(&entry, at) {
+            continue;
+        }
+        page.n_scanned += 1;
+        if (scan.keep)(&entry.summary) {
+            page.summaries.push(entry.summary);
+        }
+        let is_full = page.summaries.len() >= scan.n_kept_max;
+        if is_full || page.n_scanned >= scan.n_scanned_max {
+            page.next = (!heap.is_empty()).then_some(at);
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// What all sources of a step need.
+struct Context<'a> {
+    shared: &'a Shared,
+    tenant: Tenant,
+    scan: &'a Scan,
+    as_of: u64,
+    partitions: &'a Partitions,
+}
+
+/// One partition and where the scan is in it; ordered by that.
+struct Source<'a> {
+    /// The next trace, or for a partition not looked into yet a position no trace of it is after.
+    at: Position,
+    number: u32,
+    kind: Kind<'a>,
+}
+
+enum Kind<'a> {
+    Active { active: &'a Arc<Active>, positions: IntoIter<Position> },
+    Unread(&'a Arc<Sealed>),
+    Sealed { sealed: &'a Arc<Sealed>, block: IntoIter<BlockEntry>, next: Option<BlockEntry>, key: Vec<u8> },
+}
+
+impl<'a> Context<'a> {
+    /// Returns a source for each partition that may have a trace of the window.
+    fn sources(&'a self) -> impl Iterator<Item = Source<'a>> {
+        let sealed = self.partitions.sealed.iter().filter_map(|sealed| self.sealed_source(sealed));
+        let unsealed = self.partitions.unsealed();
+        sealed.chain(unsealed.filter_map(|active| self.active_source(active)))
+    }
+
+    fn sealed_source(&self, sealed: &'a Arc<Sealed>) -> Option<Source<'a>> {
+        let facts = &sealed.facts;
+        let may_hold = facts.n_traces > 0 && self.scan.window.may_hold(facts.starts, facts.ends);
+        let newest = Position { start: facts.starts.1, trace_id: TraceId::from_bytes([0xff; 16]) };
+        let at = self.scan.after.map_or(newest, |after| after.min(newest));
+        may_hold.then(|| Source { at, number: sealed.number, kind: Kind::Unread(sealed) })
+    }
+
+    fn active_source(&self, active: &'a Arc<Active>) -> Option<Source<'a>> {
+        let positions = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.positions(self.tenant, &self.scan.window, self.scan.after, self.as_of)
+        };
+        let mut positions = positions.into_iter();
+        let at = positions.next()?;
+        let number = active.number;
+        Some(Source { at, number, kind: Kind::Active { active, positions } })
+    }
+
+    /// Tells whether an entry read at a place belongs into this step.
+    fn is_wanted(&self, entry: &BlockEntry, at: Position) -> bool {
+        let summary = &entry.summary;
+        let place = Position { start: summary.start, trace_id: summary.trace_id };
+        place == at
+            && entry.first_stamp <= self.as_of
+            && self.scan.window.holds(summary.start, summary.end)
+    }
+
+    /// Tells whether a trace of a partition went on in a newer one.
+    fn went_on(&self, trace_id: TraceId, number: u32) -> bool {
+        let newer = self.partitions.sealed.iter().rev().take_while(|sealed| sealed.number > number);
+        if newer.into_iter().any(|sealed| sealed.continues(self.tenant, trace_id)) {
+            return true;
+        }
+        let unsealed = self.partitions.unsealed();
+        let mut newer = unsealed.filter(|active| active.number > number);
+        newer.any(|active| {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.continues(self.tenant, trace_id)
+        })
+    }
+}
+
+impl Source<'_> {
+    /// Returns the trace the source is at, nothing if it is passed over.
+    fn take(&mut self, context: &Context<'_>) -> Result<Option<BlockEntry>, EngineError> {
+        let entry = match &mut self.kind {
+            Kind::Unread(_) => return Ok(None),
+            Kind::Sealed { next, .. } => next.take(),
+            Kind::Active { active, .. } => {
+                let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+                let summary = index.summary(context.tenant, self.at.trace_id);
+                summary.transpose().map_err(damaged)?
+            }
+        };
+        Ok(entry.filter(|entry| !context.went_on(entry.summary.trace_id, self.number)))
+    }
+
+    /// Moves to the next trace; tells whether there is one.
+    fn advance(&mut self, context: &Context<'_>) -> Result<bool, EngineError> {
+        if let Kind::Active { positions, .. } = &mut self.kind {
+            let next = positions.next();
+            self.at = next.unwrap_or(self.at);
+            return Ok(next.is_some());
+        }
+        if let Kind::Unread(sealed) = self.kind {
+            let key = context.tenant.0.to_be_bytes().to_vec();
+            self.kind = Kind::Sealed { sealed, block: Vec::new().into_iter(), next: None, key };
+        }
+        let Kind::Sealed { sealed, block, next, key } = &mut self.kind else { return Ok(false) };
+        loop {
+            for entry in block.by_ref() {
+                let summary = &entry.summary;
+                let place = Position { start: summary.start, trace_id: summary.trace_id };
+                let is_ahead = context.scan.after.is_none_or(|after| place < after);
+                if is_ahead && context.scan.window.holds(summary.start, summary.end) {
+                    self.at = place;
+                    *next = Some(entry);
+                    return Ok(true);
+                }
+            }
+            match next_block(context, sealed, key)? {
+                Some(entries) => *block = entries.into_iter(),
+                None => return Ok(false),
+            }
+        }
+    }
+}
+
+/// Returns the entries of the next block that may have traces of the window, moving `key` behind it.
+fn next_block(
+    context: &Context<'_>,
+    sealed: &Arc<Sealed>,
+    key: &mut Vec<u8>,
+) -> Result<Option<Vec<BlockEntry>>, EngineError> {
+    let tenant = context.tenant.0.to_be_bytes();
+    let dictionaries = &context.shared.dictionaries;
+    let read = context.shared.read_sealed(sealed, |opened| {
+        let mut found: Option<Result<Vec<u8>, Damage>> = None;
+        opened.scan_records(Tree::Zones, &tenant, key, dictionaries, &mut |zone_key, read| {
+            let zone = read.and_then(|(_, payload)| decode::<Zone>(&payload));
+            match zone {
+                Ok(zone) if !may_hold(context, &zone) => ControlFlow::Continue(()),
+                Ok(_) => {
+                    found = Some(Ok(zone_key.to_vec()));
+                    ControlFlow::Break(())
+                }
+                Err(damage) => {
+                    found = Some(Err(damage));
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        let Some(found) = found else { return Ok(None) };
+        let found = found.map_err(damaged)?;
+        let block = opened.record(Tree::Blocks, &found, dictionaries)?;
+        let block = block.unwrap_or_else(|| Err(Damage("a zone has no block".to_owned())));
+        let entries = block.and_then(|(_, payload)| decode::<Vec<BlockEntry>>(&payload));
+        Ok(Some((found, entries.map_err(damaged)?)))
+    })?;
+    let Some(Some((found, entries))) = read else { return Ok(None) };
+    *key = found;
+    key.push(0);
+    Ok(Some(entries))
+}
+
+/// Tells whether a block may have traces that this step looks for.
+fn may_hold(context: &Context<'_>, zone: &Zone) -> bool {
+    let is_ahead = context.scan.after.is_none_or(|after| zone.start_min <= after.start);
+    let starts = (zone.start_min, zone.start_max);
+    is_ahead && context.scan.window.may_hold(starts, (zone.end_min, zone.end_max))
+}
+
+fn damaged(damage: Damage) -> EngineError {
+    EngineError::Damaged { action: "scanning summaries", detail: damage.0 }
+}
+
+impl PartialEq for Source<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Source<'_> {}
+
+impl PartialOrd for Source<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Source<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at).then(self.number.cmp(&other.number))
+    }
+}

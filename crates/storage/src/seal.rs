@@ -1,0 +1,202 @@
+//! From a partition that took writes to one that never changes again.
+//!
+//! 1. make everything in it durable (reopening it first if it was poisoned);
+//! 2. write the summaries of its traces in blocks, newest first, each with its zone;
+//! 3. close and open it once, which writes sled's snapshot: later opens then read no log;
+//! 4. write the members file and list the partition as sealed in the manifest.
+//!
+//! Cut off anywhere, it starts over at the next open, removing the blocks of the attempt before.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError};
+
+use model::{Tenant, Timestamp};
+
+use crate::Position;
+use crate::active::Active;
+use crate::engine::{EngineError, Tree};
+use crate::index::Index;
+use crate::keys;
+use crate::manifest::SealedFacts;
+use crate::partitions::{Handle, Opened};
+use crate::record::{BlockEntry, Record, Zone, encode};
+use crate::sealed::{Members, Sealed};
+use crate::store::{SEALED_CACHE_BYTES, Shared, quarantine};
+
+impl Shared {
+    /// Seals a partition. What fails is tried again with the next chore; what is damaged is set aside.
+    pub(crate) fn seal(&self, active: &Arc<Active>, now: Timestamp) {
+        match self.try_seal(active, now) {
+            Ok(()) => tracing::info!(partition = active.number, "sealed a partition"),
+            Err(error) if error.is_damage() => {
+                tracing::error!(partition = active.number, %error, "set a damaged partition aside");
+                self.quarantine_partition(active.number, &active.handle);
+            }
+            Err(error) => {
+                active.poison();
+                tracing::warn!(partition = active.number, %error, "cannot seal a partition yet");
+            }
+        }
+    }
+
+    fn try_seal(&self, active: &Arc<Active>, now: Timestamp) -> Result<(), EngineError> {
+        if active.is_poisoned() {
+            active.recover(&self.dictionaries)?;
+            self.restore_older(active)?;
+        }
+        active.sync()?;
+        let mut facts = self.write_blocks(active)?;
+        active.sync()?;
+        let members = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            Members::of(index.traces(), index.continued()).map_err(damaged)?
+        };
+        active.handle.set_cache(SEALED_CACHE_BYTES);
+        active.handle.close();
+        active.handle.with(|opened| opened.sync())?;
+        members.write(active.handle.dir()).map_err(io_error)?;
+        facts.at = now;
+        facts.disk_bytes = crate::retention::disk_bytes(active.handle.dir());
+        let sealed = Sealed::new(active.number, Arc::clone(&active.handle), facts, members);
+        self.list_as_sealed(&sealed).map_err(io_error)?;
+        self.open.touch(&sealed);
+        self.change_partitions(|partitions| {
+            partitions.sealing.retain(|sealing| sealing.number != sealed.number);
+            partitions.sealed.push(Arc::clone(&sealed));
+            partitions.sealed.sort_by_key(|sealed| sealed.number);
+        });
+        Ok(())
+    }
+
+    /// Writes the blocks of all tenants; returns what the manifest will say.
+    fn write_blocks(&self, active: &Active) -> Result<SealedFacts, EngineError> {
+        let (mut facts, mut traces) = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            (facts_of(&index), summaries_of(&index)?)
+        };
+        traces.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        active.handle.with(|opened| {
+            clear(opened, Tree::Zones)?;
+            clear(opened, Tree::Blocks)?;
+            for tenant in traces.chunk_by(|a, b| a.0 == b.0) {
+                for block in tenant.chunks(TRACES_PER_BLOCK) {
+                    write_block(opened, block, &mut facts)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(facts)
+    }
+
+    fn list_as_sealed(&self, sealed: &Sealed) -> std::io::Result<()> {
+        let mut manifest = self.lock_manifest();
+        let mut next = manifest.clone();
+        for entry in &mut next.partitions {
+            if entry.number == sealed.number {
+                entry.sealed = Some(sealed.facts.clone());
+            }
+        }
+        self.write_manifest(&next)?;
+        *manifest = next;
+        Ok(())
+    }
+
+    /// Takes a damaged partition out of service and keeps its files.
+    pub(crate) fn quarantine_partition(&self, number: u32, handle: &Handle) {
+        let mut manifest = self.lock_manifest();
+        let Some(entry) = manifest.partitions.iter().find(|entry| entry.number == number).cloned()
+        else {
+            return;
+        };
+        self.change_partitions(|partitions| {
+            partitions.sealed.retain(|sealed| sealed.number != number);
+            partitions.sealing.retain(|sealing| sealing.number != number);
+        });
+        self.open.forget(number);
+        handle.retire();
+        manifest.partitions.retain(|kept| kept.number != number);
+        let listed = self.write_manifest(&manifest);
+        let moved = quarantine(&self.config.data, &entry);
+        if let Err(error) = listed.and(moved) {
+            tracing::error!(partition = number, %error, "cannot set a damaged partition aside");
+        }
+        self.counters.n_quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Removes what an attempt that was cut off has left.
+fn clear(opened: &Opened, tree: Tree) -> Result<(), EngineError> {
+    let mut keys = Vec::new();
+    opened.engine().scan(tree, &[], None, &mut |key, _| {
+        keys.push(key.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    keys.iter().try_for_each(|key| opened.engine().remove(tree, key))
+}
+
+type Placed = (Tenant, Position, BlockEntry);
+
+fn summaries_of(index: &Index) -> Result<Vec<Placed>, EngineError> {
+    let mut traces = Vec::with_capacity(index.n_traces());
+    for (tenant, trace_id) in index.traces() {
+        let Some(entry) = index.summary(tenant, trace_id) else { continue };
+        let entry = entry.map_err(damaged)?;
+        let position = Position { start: entry.summary.start, trace_id };
+        traces.push((tenant, position, entry));
+    }
+    Ok(traces)
+}
+
+fn facts_of(index: &Index) -> SealedFacts {
+    SealedFacts {
+        n_documents: index.n_documents,
+        document_bytes: index.document_bytes,
+        starts: (Timestamp::MAX, Timestamp::ZERO),
+        ends: (Timestamp::MAX, Timestamp::ZERO),
+        last_stamp: index.last_stamp(),
+        ..SealedFacts::default()
+    }
+}
+
+fn write_block(
+    opened: &Opened,
+    block: &[Placed],
+    facts: &mut SealedFacts,
+) -> Result<(), EngineError> {
+    let Some((tenant, first, entry)) = block.first() else { return Ok(()) };
+    let mut zone = Zone {
+        n_traces: 0,
+        start_min: entry.summary.start,
+        start_max: entry.summary.start,
+        end_min: entry.summary.end,
+        end_max: entry.summary.end,
+        flags: 0,
+    };
+    for (_, _, BlockEntry { summary, .. }) in block {
+        zone.n_traces += 1;
+        zone.start_min = zone.start_min.min(summary.start);
+        zone.start_max = zone.start_max.max(summary.start);
+        zone.end_min = zone.end_min.min(summary.end);
+        zone.end_max = zone.end_max.max(summary.end);
+        zone.flags |= summary.flags.0;
+    }
+    facts.n_traces += u64::from(zone.n_traces);
+    facts.starts = (facts.starts.0.min(zone.start_min), facts.starts.1.max(zone.start_max));
+    facts.ends = (facts.ends.0.min(zone.end_min), facts.ends.1.max(zone.end_max));
+    let entries: Vec<&BlockEntry> = block.iter().map(|(_, _, entry)| entry).collect();
+    let key = keys::block(*tenant, *first);
+    opened.put(Tree::Blocks, &key, Record::of_payload(0, &encode(&entries)))?;
+    opened.put(Tree::Zones, &key, Record::of_payload(0, &encode(&zone)))
+}
+
+fn damaged(damage: crate::record::Damage) -> EngineError {
+    EngineError::Damaged { action: "sealing", detail: damage.0 }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
+fn io_error(error: std::io::Error) -> EngineError {
+    EngineError::Io { action: "sealing", detail: error.to_string() }
+}
+
+/// Summaries a block: compresses well and is decoded in a fraction of a millisecond.
+const TRACES_PER_BLOCK: usize = 256;

@@ -1,0 +1,139 @@
+//! A partition that takes no more writes, and the few that are open at a time.
+
+use std::collections::HashSet;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use model::{Tenant, TraceId};
+use serde::{Deserialize, Serialize};
+use xorf::{BinaryFuse32, Filter};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::dictionary::write_durably;
+use crate::keys;
+use crate::manifest::SealedFacts;
+use crate::partitions::Handle;
+use crate::record::{Body, Damage, Record, decode, encode};
+
+/// A sealed partition: its files stay closed until somebody asks for a trace that may be in it.
+pub(crate) struct Sealed {
+    /// Its number.
+    pub(crate) number: u32,
+    /// Its files, through the same handle as when it was active: there is one a folder.
+    pub(crate) handle: Arc<Handle>,
+    /// What the manifest says of it.
+    pub(crate) facts: SealedFacts,
+    members: Members,
+}
+
+/// Which traces a sealed partition has: the content of its file `members`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Members {
+    /// Says of a trace that it is not there, or that it is (wrongly once in four billion).
+    filter: Option<BinaryFuse32>,
+    /// Traces that older partitions have documents of too. Their summary here covers those.
+    continued: HashSet<(Tenant, TraceId)>,
+}
+
+impl Sealed {
+    pub(crate) fn new(number: u32, handle: Arc<Handle>, facts: SealedFacts, members: Members) -> Arc<Self> {
+        Arc::new(Self { number, handle, facts, members })
+    }
+
+    /// Tells whether the partition may have documents of a trace.
+    pub(crate) fn may_hold(&self, tenant: Tenant, trace_id: TraceId) -> bool {
+        let filter = self.members.filter.as_ref();
+        filter.is_some_and(|filter| filter.contains(&fingerprint(tenant, trace_id)))
+    }
+
+    /// Tells whether the partition has a trace that older ones have too.
+    pub(crate) fn continues(&self, tenant: Tenant, trace_id: TraceId) -> bool {
+        self.members.continued.contains(&(tenant, trace_id))
+    }
+}
+
+impl Members {
+    /// Returns the members of a partition about to be sealed.
+    pub(crate) fn of(
+        traces: impl Iterator<Item = (Tenant, TraceId)>,
+        continued: impl Iterator<Item = (Tenant, TraceId)>,
+    ) -> Result<Self, Damage> {
+        let mut prints: Vec<u64> =
+            traces.map(|(tenant, trace_id)| fingerprint(tenant, trace_id)).collect();
+        prints.sort_unstable();
+        prints.dedup();
+        let filter = if prints.is_empty() {
+            None
+        } else {
+            let built = BinaryFuse32::try_from(prints.as_slice());
+            Some(built.map_err(|error| Damage(format!("building the filter: {error}")))?)
+        };
+        Ok(Self { filter, continued: continued.collect() })
+    }
+
+    /// Writes the members into a partition's folder.
+    pub(crate) fn write(&self, dir: &Path) -> std::io::Result<()> {
+        let record = Record::of_payload(0, &encode(self));
+        write_durably(&dir.join(FILE), &record.encode(FILE.as_bytes()))
+    }
+
+    /// Reads the members from a partition's folder.
+    pub(crate) fn read(
+        dir: &Path,
+        dictionaries: &crate::dictionary::Dictionaries,
+    ) -> Result<Self, Damage> {
+        let bytes = fs::read(dir.join(FILE)).map_err(|error| Damage(format!("{FILE}: {error}")))?;
+        let record = Record::decode(FILE.as_bytes(), &bytes)?;
+        let Body::Inline(body) = &record.body else {
+            return Err(Damage(format!("{FILE} is not one record")));
+        };
+        decode(&record.open(body, dictionaries)?)
+    }
+}
+
+/// Keeps the partitions used last open and closes the others.
+pub(crate) struct OpenPartitions {
+    used: Mutex<LruCache<u32, Arc<Sealed>>>,
+}
+
+impl OpenPartitions {
+    pub(crate) fn new(n_open_max: NonZeroUsize) -> Self {
+        Self { used: Mutex::new(LruCache::new(n_open_max)) }
+    }
+
+    /// Takes note that a partition is about to be used; call it before and not during a use of any
+    /// handle, since closing another partition waits for its users.
+    pub(crate) fn touch(&self, sealed: &Arc<Sealed>) {
+        let pushed = {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.push(sealed.number, Arc::clone(sealed))
+        };
+        if let Some((number, out)) = pushed
+            && number != sealed.number
+        {
+            out.handle.close();
+        }
+    }
+
+    /// Forgets a partition that is gone.
+    pub(crate) fn forget(&self, number: u32) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).pop(&number);
+    }
+
+    /// Closes all.
+    pub(crate) fn close(&self) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((_, sealed)) = used.pop_lru() {
+            sealed.handle.close();
+        }
+    }
+}
+
+const FILE: &str = "members";
+
+fn fingerprint(tenant: Tenant, trace_id: TraceId) -> u64 {
+    xxh3_64(&keys::trace_prefix(tenant, trace_id))
+}

@@ -1,0 +1,188 @@
+//! `check`: walks a whole store that nobody has open and verifies every record.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{DocumentLimits, Segment};
+
+use crate::OpenError;
+use crate::dictionary::Dictionaries;
+use crate::engine::{Engine, EngineError, SledEngine, Tree};
+use crate::keys;
+use crate::manifest::{self, Manifest, PartitionEntry};
+use crate::migrations;
+use crate::partitions::{Handle, Opened};
+use crate::record::{BlockEntry, Damage, DeltaEntry, Record, Zone, decode, decode_head};
+use crate::sealed::Members;
+use crate::store::{PARTITIONS, SEALED_CACHE_BYTES, lock};
+
+/// Why a store cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// It cannot be opened at all.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// There is no store.
+    #[error("{0} holds no store; name its folder with --data")]
+    NoStore(String),
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// The partitions, oldest first.
+    pub partitions: Vec<PartitionReport>,
+    /// Partitions set aside earlier as damaged.
+    pub quarantined: Vec<String>,
+}
+
+/// What a check found in one partition.
+#[derive(Clone, Debug, Default)]
+pub struct PartitionReport {
+    /// Its folder.
+    pub folder: String,
+    /// Whether it is sealed.
+    pub is_sealed: bool,
+    /// Documents that are whole.
+    pub n_documents: u64,
+    /// Bytes of their texts.
+    pub document_bytes: u64,
+    /// All records looked at.
+    pub n_records: u64,
+    /// What is wrong, in words; the first twenty findings.
+    pub findings: Vec<String>,
+    /// How many findings there are.
+    pub n_findings: u64,
+}
+
+/// Findings spelled out for one partition.
+const N_FINDINGS_MAX: usize = 20;
+
+impl CheckReport {
+    /// Tells whether anything is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.n_findings > 0)
+    }
+}
+
+/// Verifies every record of the store in `data`, which no server may have open. Changes nothing
+/// readers see. Memory stays small whatever is stored; time grows with it.
+pub fn check(data: &Path, progress: &mut dyn FnMut(&PartitionReport)) -> Result<CheckReport, CheckError> {
+    let is_store = matches!(manifest::read(data), Ok(Some(_)) | Err(_)) && data.is_dir();
+    if !is_store {
+        return Err(CheckError::NoStore(data.display().to_string()));
+    }
+    let _lock = lock(data)?;
+    let manifest: Manifest = migrations::apply(data)?;
+    let dictionaries = Dictionaries::open(&data.join("dict"))
+        .map_err(|source| OpenError::io("reading dictionaries of", data, &source))?;
+    let engine: Arc<dyn Engine> = Arc::new(SledEngine);
+    let mut report = CheckReport { quarantined: quarantined(data), ..CheckReport::default() };
+    for entry in &manifest.partitions {
+        let dir = data.join(PARTITIONS).join(&entry.folder);
+        let handle = Handle::new(Arc::clone(&engine), dir, SEALED_CACHE_BYTES);
+        let partition = check_partition(&handle, entry, &dictionaries);
+        handle.close();
+        progress(&partition);
+        report.partitions.push(partition);
+    }
+    Ok(report)
+}
+
+fn check_partition(
+    handle: &Handle,
+    entry: &PartitionEntry,
+    dictionaries: &Dictionaries,
+) -> PartitionReport {
+    let mut report = PartitionReport {
+        folder: entry.folder.clone(),
+        is_sealed: entry.sealed.is_some(),
+        ..PartitionReport::default()
+    };
+    if !handle.dir().join("db").is_file() {
+        report.finding("its files are missing".to_owned());
+        return report;
+    }
+    let walked = handle.with(|opened| walk(opened, dictionaries, &mut report));
+    if let Err(error) = walked {
+        report.finding(error.to_string());
+    }
+    if let Some(facts) = &entry.sealed {
+        if report.n_documents != facts.n_documents {
+            let (found, listed) = (report.n_documents, facts.n_documents);
+            report.finding(format!("{found} documents are there and the manifest says {listed}"));
+        }
+        if let Err(damage) = Members::read(handle.dir(), dictionaries) {
+            report.finding(damage.to_string());
+        }
+    }
+    let blobs = std::fs::read_dir(handle.dir().join("blobs"));
+    if blobs.is_ok_and(|mut blobs| blobs.next().is_some()) {
+        report.finding("there are blob files, which are never synced".to_owned());
+    }
+    report
+}
+
+fn walk(
+    opened: &Opened,
+    dictionaries: &Dictionaries,
+    report: &mut PartitionReport,
+) -> Result<(), EngineError> {
+    let limits = DocumentLimits { document_bytes_max: usize::MAX };
+    let mut each = |tree: Tree, verify: &mut dyn FnMut(&[u8], &Record, Vec<u8>, &mut PartitionReport) -> Result<(), Damage>| {
+        opened.scan_records(tree, &[], &[], dictionaries, &mut |key, read| {
+            report.n_records += 1;
+            let verified = read.and_then(|(record, payload)| verify(key, &record, payload, report));
+            if let Err(damage) = verified {
+                report.finding(format!("{} {}: {damage}", tree.name(), hex(key)));
+            }
+            ControlFlow::Continue(())
+        })
+    };
+    each(Tree::Segments, &mut |key, record, payload, report| {
+        let (_, trace_id, segment_id) =
+            keys::read_segment(key).ok_or_else(|| Damage("not a key of ours".to_owned()))?;
+        let text = String::from_utf8(payload).map_err(|error| Damage(error.to_string()))?;
+        let segment = Segment::parse(&text, &limits).map_err(|invalid| Damage(invalid.detail))?;
+        let is_same = segment.trace_id() == trace_id
+            && segment.id() == segment_id
+            && segment.in_progress() == record.in_progress;
+        if !is_same {
+            return Err(Damage("the document is not the one its key names".to_owned()));
+        }
+        report.n_documents += 1;
+        report.document_bytes += u64::try_from(text.len()).unwrap_or(u64::MAX);
+        Ok(())
+    })?;
+    each(Tree::Deltas, &mut |_, _, payload, _| {
+        let entries: Vec<DeltaEntry> = decode(&payload)?;
+        entries.iter().try_for_each(|entry| decode_head(&entry.head).map(drop))
+    })?;
+    each(Tree::Zones, &mut |_, _, payload, _| decode::<Zone>(&payload).map(drop))?;
+    each(Tree::Blocks, &mut |key, _, payload, _| {
+        let entries: Vec<BlockEntry> = decode(&payload)?;
+        let first = entries.first().map(|entry| (entry.summary.start, entry.summary.trace_id));
+        let named = keys::read_block(key).map(|(_, place)| (place.start, place.trace_id));
+        if first == named { Ok(()) } else { Err(Damage("its first trace is another".to_owned())) }
+    })?;
+    each(Tree::Telemetry, &mut |_, _, _, _| Ok(()))
+}
+
+impl PartitionReport {
+    fn finding(&mut self, finding: String) {
+        self.n_findings += 1;
+        if self.findings.len() < N_FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
+}
+
+fn quarantined(data: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(data.join("quarantine")) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
