@@ -76,9 +76,14 @@ pub async fn accept<S: TraceStore>(
             tokio::task::yield_now().await;
         }
     }
-    let Judged { batch, mut refused, .. } = judged;
+    let Judged {
+        batch, mut refused, ..
+    } = judged;
     if batch.is_empty() {
-        return Ok(Verdicts { n_accepted: 0, refused });
+        return Ok(Verdicts {
+            n_accepted: 0,
+            refused,
+        });
     }
     let ids: Vec<(String, bool)> = batch.iter().map(Refusal::identity).collect();
     let outcomes = store.put(tenant, batch, now).await?;
@@ -89,7 +94,10 @@ pub async fn accept<S: TraceStore>(
             Outcome::TraceFull => refused.push(Refusal::trace_full(id, is_subsegment)),
         }
     }
-    Ok(Verdicts { n_accepted, refused })
+    Ok(Verdicts {
+        n_accepted,
+        refused,
+    })
 }
 
 /// Documents sorted into good and bad.
@@ -101,12 +109,20 @@ struct Judged {
 
 impl Judged {
     fn new(limits: &Limits) -> Self {
-        let limits = DocumentLimits { document_bytes_max: limits.document_bytes_max };
-        Self { limits, batch: Vec::new(), refused: Vec::new() }
+        let limits = DocumentLimits {
+            document_bytes_max: limits.document_bytes_max,
+        };
+        Self {
+            limits,
+            batch: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     fn take(&mut self, document: Cow<'_, str>) {
-        let Some(elements) = elements(&document) else { return self.take_one(document) };
+        let Some(elements) = elements(&document) else {
+            return self.take_one(document);
+        };
         for element in elements {
             self.take_one(Cow::Borrowed(element.get()));
         }
@@ -117,7 +133,11 @@ impl Judged {
         let parsed = parsed.map(|segment| (segment.trace_id(), segment.head()));
         match parsed {
             Ok((trace_id, head)) => {
-                self.batch.push(NewDocument { trace_id, head, text: document.into_owned() });
+                self.batch.push(NewDocument {
+                    trace_id,
+                    head,
+                    text: document.into_owned(),
+                });
             }
             Err(invalid) => self.refused.push(Refusal::of(invalid, &document)),
         }

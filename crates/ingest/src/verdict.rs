@@ -19,7 +19,11 @@ impl Refusal {
     pub(crate) fn of(invalid: Invalid, document: &str) -> Self {
         let is_subsegment = invalid.in_subsegment || says_subsegment(document);
         let code = invalid.code.as_str();
-        Self { id: invalid.id, code, message: message(is_subsegment, code, &invalid.detail) }
+        Self {
+            id: invalid.id,
+            code,
+            message: message(is_subsegment, code, &invalid.detail),
+        }
     }
 
     /// Returns the refusal of a document whose trace takes no more.
@@ -27,7 +31,11 @@ impl Refusal {
         let detail = "Trace Size Exceeded. Reduce the number of segments per trace and the size of \
                       your segment documents.";
         let code = model::InvalidCode::InvalidSegment.as_str();
-        Self { id: Some(id), code, message: message(is_subsegment, code, detail) }
+        Self {
+            id: Some(id),
+            code,
+            message: message(is_subsegment, code, detail),
+        }
     }
 
     /// Returns what a later refusal of a document needs to know of it.
@@ -39,7 +47,11 @@ impl Refusal {
 
 /// The service's text is `Invalid segment. ErrorCode: X`, for subsegments followed by a cause.
 fn message(is_subsegment: bool, code: &str, detail: &str) -> String {
-    let kind = if is_subsegment { "subsegment" } else { "segment" };
+    let kind = if is_subsegment {
+        "subsegment"
+    } else {
+        "segment"
+    };
     format!("Invalid {kind}. ErrorCode: {code}, Cause: {detail}")
 }
 
@@ -50,5 +62,6 @@ fn says_subsegment(document: &str) -> bool {
         #[serde(borrow, rename = "type")]
         kind: Option<std::borrow::Cow<'a, str>>,
     }
-    serde_json::from_str(document).is_ok_and(|kind: Kind<'_>| kind.kind.as_deref() == Some("subsegment"))
+    serde_json::from_str(document)
+        .is_ok_and(|kind: Kind<'_>| kind.kind.as_deref() == Some("subsegment"))
 }

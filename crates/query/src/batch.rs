@@ -79,9 +79,16 @@ pub fn batch_get<S: TraceStore>(
     let fingerprint = fingerprint(tenant, &request.trace_ids);
     let cursor = match &request.next_token {
         Some(text) => BatchCursor::parse(&token::open(
-            &options.token_key, Kind::BatchGetTraces, &fingerprint, text,
+            &options.token_key,
+            Kind::BatchGetTraces,
+            &fingerprint,
+            text,
         )?)?,
-        None => BatchCursor { as_of: store.newest_stamp(), trace_idx: 0, after: None },
+        None => BatchCursor {
+            as_of: store.newest_stamp(),
+            trace_idx: 0,
+            after: None,
+        },
     };
     let mut unprocessed = Vec::new();
     let mut seen = HashSet::new();
@@ -92,7 +99,9 @@ pub fn batch_get<S: TraceStore>(
                 traces.push_back((trace_idx, trace_id));
             }
             Ok(trace_id) => drop(seen.insert(trace_id)),
-            Err(_) if cursor.trace_idx == 0 && cursor.after.is_none() => unprocessed.push(text.clone()),
+            Err(_) if cursor.trace_idx == 0 && cursor.after.is_none() => {
+                unprocessed.push(text.clone())
+            }
             Err(_) => {}
         }
     }
@@ -105,7 +114,16 @@ pub fn batch_get<S: TraceStore>(
         is_finished: false,
     };
     let made = VecDeque::new();
-    Ok(BatchPage { store, tenant, options, fingerprint, traces, cursor, made, progress })
+    Ok(BatchPage {
+        store,
+        tenant,
+        options,
+        fingerprint,
+        traces,
+        cursor,
+        made,
+        progress,
+    })
 }
 
 impl<S: TraceStore> BatchPage<S> {
@@ -137,7 +155,9 @@ impl<S: TraceStore> BatchPage<S> {
         if stored.n_damaged > 0 {
             self.progress.unprocessed.push(trace_id.to_string());
         }
-        stored.documents.retain(|document| document.first_stamp <= self.cursor.as_of);
+        stored
+            .documents
+            .retain(|document| document.first_stamp <= self.cursor.as_of);
         if stored.documents.is_empty() {
             return Ok(());
         }
@@ -155,7 +175,9 @@ impl<S: TraceStore> BatchPage<S> {
         let progress = std::mem::take(&mut self.progress);
         let (progress, made) = if stored.bytes > INLINE_COMPILE_BYTES {
             let compiling = tokio::task::spawn_blocking(move || part.write(&stored, progress));
-            compiling.await.map_err(|error| QueryError::CutOff(error.to_string()))?
+            compiling
+                .await
+                .map_err(|error| QueryError::CutOff(error.to_string()))?
         } else {
             part.write(&stored, progress)
         };
@@ -168,9 +190,16 @@ impl<S: TraceStore> BatchPage<S> {
         let progress = &mut self.progress;
         let next = progress.next.map(|cursor| {
             let key = &self.options.token_key;
-            token::seal(key, Kind::BatchGetTraces, &self.fingerprint, &cursor.to_bytes())
+            token::seal(
+                key,
+                Kind::BatchGetTraces,
+                &self.fingerprint,
+                &cursor.to_bytes(),
+            )
         });
-        progress.writer.finish(&progress.unprocessed, next.as_deref());
+        progress
+            .writer
+            .finish(&progress.unprocessed, next.as_deref());
         progress.is_finished = true;
         self.made.push_back(progress.writer.take().into());
     }
@@ -195,7 +224,10 @@ impl Part {
         let mut document = String::new();
         let mut last = self.after;
         let mut is_begun = false;
-        let rest = trace.segments.iter().filter(|segment| self.after.is_none_or(|after| segment.id() > after));
+        let rest = trace
+            .segments
+            .iter()
+            .filter(|segment| self.after.is_none_or(|after| segment.id() > after));
         for segment in rest {
             document.clear();
             segment.write_document(&mut document);
@@ -203,14 +235,20 @@ impl Part {
             // Entries that share an id (clients' doing) stay on one page, since a page ends after an id.
             if is_full && progress.n_segments > 0 && last != Some(segment.id()) {
                 let (as_of, trace_idx) = (self.as_of, self.trace_idx);
-                progress.next = Some(BatchCursor { as_of, trace_idx, after: last });
+                progress.next = Some(BatchCursor {
+                    as_of,
+                    trace_idx,
+                    after: last,
+                });
                 break;
             }
             if !is_begun {
                 self.begin(&trace, &mut progress);
                 is_begun = true;
             }
-            progress.writer.segment(&segment.id().to_string(), &document);
+            progress
+                .writer
+                .segment(&segment.id().to_string(), &document);
             progress.n_bytes += document.len();
             progress.n_segments += 1;
             last = Some(segment.id());
@@ -230,7 +268,9 @@ impl Part {
 
     fn begin(&self, trace: &Trace<'_>, progress: &mut Progress) {
         let id = self.trace_id.to_string();
-        progress.writer.trace_start(&id, trace.duration, self.limit_exceeded);
+        progress
+            .writer
+            .trace_start(&id, trace.duration, self.limit_exceeded);
     }
 }
 

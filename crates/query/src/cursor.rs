@@ -39,7 +39,9 @@ impl BatchCursor {
         let (trace_idx, rest) = rest.split_first_chunk::<4>().ok_or(InvalidToken)?;
         let after = match rest {
             [] => None,
-            rest => Some(u64::from_be_bytes(rest.try_into().map_err(|_| InvalidToken)?)),
+            rest => Some(u64::from_be_bytes(
+                rest.try_into().map_err(|_| InvalidToken)?,
+            )),
         };
         Ok(Self {
             as_of: u64::from_be_bytes(*as_of),
@@ -65,7 +67,10 @@ impl SummariesCursor {
             start: Timestamp::from_nanos(u64::from_be_bytes(*start)),
             trace_id: TraceId::from_bytes(trace_id),
         };
-        Ok(Self { as_of: u64::from_be_bytes(*as_of), after })
+        Ok(Self {
+            as_of: u64::from_be_bytes(*as_of),
+            after,
+        })
     }
 }
 
@@ -76,10 +81,17 @@ mod tests {
     #[test]
     fn cursors_read_back() {
         for after in [None, Some(SegmentId(7))] {
-            let cursor = BatchCursor { as_of: 9, trace_idx: 3, after };
+            let cursor = BatchCursor {
+                as_of: 9,
+                trace_idx: 3,
+                after,
+            };
             assert_eq!(BatchCursor::parse(&cursor.to_bytes()), Ok(cursor));
         }
-        let after = Position { start: Timestamp::from_secs(5), trace_id: TraceId::from_bytes([3; 16]) };
+        let after = Position {
+            start: Timestamp::from_secs(5),
+            trace_id: TraceId::from_bytes([3; 16]),
+        };
         let cursor = SummariesCursor { as_of: 9, after };
         assert_eq!(SummariesCursor::parse(&cursor.to_bytes()), Ok(cursor));
     }
@@ -87,7 +99,11 @@ mod tests {
     #[test]
     fn cursors_of_another_length_are_refused() {
         for length in [0, 11, 13, 19, 21] {
-            assert_eq!(BatchCursor::parse(&vec![0; length]), Err(InvalidToken), "{length}");
+            assert_eq!(
+                BatchCursor::parse(&vec![0; length]),
+                Err(InvalidToken),
+                "{length}"
+            );
         }
         assert_eq!(SummariesCursor::parse(&[0; 31]), Err(InvalidToken));
     }

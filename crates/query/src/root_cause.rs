@@ -29,7 +29,9 @@ impl RootCauses {
     pub(crate) fn of(trace_id: TraceId, documents: &[Document], is_slow: bool) -> Self {
         let trace = Trace::compile(trace_id, documents, Orphans::Hidden);
         let links = Links::of(&trace.segments);
-        let Some(root) = links.root() else { return Self::default() };
+        let Some(root) = links.root() else {
+            return Self::default();
+        };
         let failures = |flag: Flags| {
             let client_impacting = root.flags().contains(flag);
             let paths = links.paths_to(root, |node| node.flags().contains(flag));
@@ -69,7 +71,9 @@ fn services<E>(path: &Path<'_>, entity: impl Fn(&Step<'_>) -> E) -> Vec<RootCaus
             inferred: segment.inferred(),
         })
     };
-    path.chunk_by(|a, b| std::ptr::eq(a.segment, b.segment)).filter_map(service).collect()
+    path.chunk_by(|a, b| std::ptr::eq(a.segment, b.segment))
+        .filter_map(service)
+        .collect()
 }
 
 fn failure_entity(step: &Step<'_>) -> FaultRootCauseEntity {
@@ -86,7 +90,11 @@ fn failure_entity(step: &Step<'_>) -> FaultRootCauseEntity {
 
 fn slow_entity(step: &Step<'_>, root_seconds: f64) -> ResponseTimeRootCauseEntity {
     let seconds = step.node.end().since(step.node.start()).as_secs_f64();
-    let coverage = if root_seconds > 0.0 { (seconds / root_seconds).min(1.0) } else { 1.0 };
+    let coverage = if root_seconds > 0.0 {
+        (seconds / root_seconds).min(1.0)
+    } else {
+        1.0
+    };
     ResponseTimeRootCauseEntity {
         name: step.name(),
         coverage: (coverage * 1_000.0).round() / 1_000.0,
@@ -133,29 +141,48 @@ mod tests {
 
     fn causes(shop_flag: &str, store_flag: &str) -> RootCauses {
         let documents = trace(shop_flag, store_flag);
-        RootCauses::of(TraceId::parse("1-581cf771-a006649127e371903a2de979").unwrap(), &documents, true)
+        RootCauses::of(
+            TraceId::parse("1-581cf771-a006649127e371903a2de979").unwrap(),
+            &documents,
+            true,
+        )
     }
 
     fn names<E>(cause: &RootCause<E>) -> Vec<&str> {
-        cause.services.iter().map(|service| service.name.as_str()).collect()
+        cause
+            .services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect()
     }
 
     #[test]
     fn a_fault_is_followed_to_the_deepest_service() {
         let causes = causes(r#""fault":true,"#, r#""fault":true,"#);
-        let [cause] = causes.faults.as_slice() else { panic!("{causes:?}") };
+        let [cause] = causes.faults.as_slice() else {
+            panic!("{causes:?}")
+        };
         assert_eq!(names(cause), ["shop", "store"]);
         assert!(cause.client_impacting);
-        let shop_path: Vec<_> = cause.services[0].entity_path.iter().map(|e| (&*e.name, e.remote)).collect();
+        let shop_path: Vec<_> = cause.services[0]
+            .entity_path
+            .iter()
+            .map(|e| (&*e.name, e.remote))
+            .collect();
         assert_eq!(shop_path, [("shop", false), ("store", true)]);
-        assert_eq!(cause.services[1].entity_path[0].exceptions[0].name, "Refused");
+        assert_eq!(
+            cause.services[1].entity_path[0].exceptions[0].name,
+            "Refused"
+        );
         assert!(causes.errors.is_empty());
     }
 
     #[test]
     fn a_handled_error_does_not_impact_the_client() {
         let causes = causes("", r#""error":true,"#);
-        let [cause] = causes.errors.as_slice() else { panic!("{causes:?}") };
+        let [cause] = causes.errors.as_slice() else {
+            panic!("{causes:?}")
+        };
         assert!(!cause.client_impacting);
         assert_eq!(names(cause), ["shop", "store"]);
     }
@@ -163,9 +190,15 @@ mod tests {
     #[test]
     fn a_slow_trace_is_followed_along_its_longest_child() {
         let causes = causes("", "");
-        let [cause] = causes.response_time.as_slice() else { panic!("{causes:?}") };
-        let coverages: Vec<f64> =
-            cause.services.iter().flat_map(|s| &s.entity_path).map(|e| e.coverage).collect();
+        let [cause] = causes.response_time.as_slice() else {
+            panic!("{causes:?}")
+        };
+        let coverages: Vec<f64> = cause
+            .services
+            .iter()
+            .flat_map(|s| &s.entity_path)
+            .map(|e| e.coverage)
+            .collect();
         assert_eq!(coverages, [1.0, 0.75, 0.65]);
     }
 

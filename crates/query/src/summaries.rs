@@ -47,21 +47,37 @@ pub async fn summaries<S: TraceStore>(
     let fingerprint = fingerprint(tenant, request);
     let cursor = match &request.next_token {
         Some(text) => Some(SummariesCursor::parse(&token::open(
-            &options.token_key, Kind::GetTraceSummaries, &fingerprint, text,
+            &options.token_key,
+            Kind::GetTraceSummaries,
+            &fingerprint,
+            text,
         )?)?),
         None => None,
     };
-    let page = store.summaries(tenant, scan(request, options, cursor)).await?;
+    let page = store
+        .summaries(tenant, scan(request, options, cursor))
+        .await?;
     let next_token = page.next.map(|after| {
-        let cursor = SummariesCursor { as_of: page.as_of, after };
-        token::seal(&options.token_key, Kind::GetTraceSummaries, &fingerprint, &cursor.to_bytes())
+        let cursor = SummariesCursor {
+            as_of: page.as_of,
+            after,
+        };
+        token::seal(
+            &options.token_key,
+            Kind::GetTraceSummaries,
+            &fingerprint,
+            &cursor.to_bytes(),
+        )
     });
     let approximate_time = approximate_time(&page, request);
     let mut trace_summaries = Vec::with_capacity(page.summaries.len());
     for summary in &page.summaries {
         let root_causes = root_causes(store, tenant, summary, options).await?;
         let matched = matched_event_time(summary, request);
-        trace_summaries.push(TraceSummary { matched_event_time: matched, ..shape(summary, root_causes) });
+        trace_summaries.push(TraceSummary {
+            matched_event_time: matched,
+            ..shape(summary, root_causes)
+        });
     }
     Ok(GetTraceSummariesResponse {
         trace_summaries,
@@ -78,7 +94,8 @@ fn check(request: &GetTraceSummariesRequest) -> Result<(), QueryError> {
     }
     let filter = request.filter_expression.as_deref().unwrap_or_default();
     if !filter.trim().is_empty() {
-        let text = "FilterExpression is not built yet: leave it out to get all traces of the window";
+        let text =
+            "FilterExpression is not built yet: leave it out to get all traces of the window";
         return Err(QueryError::Invalid(text.to_owned()));
     }
     Ok(())
@@ -96,7 +113,11 @@ fn scan(
     };
     let rate = sampling_rate(request);
     Scan {
-        window: Window { by, from: request.start_time, to: request.end_time },
+        window: Window {
+            by,
+            from: request.start_time,
+            to: request.end_time,
+        },
         after: cursor.map(|cursor| cursor.after),
         as_of: cursor.map(|cursor| cursor.as_of),
         n_kept_max: options.n_summaries_max,
@@ -111,7 +132,10 @@ fn sampling_rate(request: &GetTraceSummariesRequest) -> Option<f64> {
     if !request.sampling {
         return None;
     }
-    let value = request.sampling_strategy.as_ref().and_then(|strategy| strategy.value)?;
+    let value = request
+        .sampling_strategy
+        .as_ref()
+        .and_then(|strategy| strategy.value)?;
     (value < 1.0).then_some(value)
 }
 
@@ -129,7 +153,9 @@ async fn root_causes<S: TraceStore>(
     options: &SummariesOptions,
 ) -> Result<RootCauses, QueryError> {
     let slow_ns = options.slow_trace.as_nanos();
-    let is_slow = summary.response_ns.is_some_and(|ns| u128::from(ns) >= slow_ns);
+    let is_slow = summary
+        .response_ns
+        .is_some_and(|ns| u128::from(ns) >= slow_ns);
     let has = |flag| summary.flags.contains(flag);
     let has_cause = is_slow || has(SummaryFlags::DEEP_FAULT) || has(SummaryFlags::DEEP_ERROR);
     if !has_cause {
@@ -163,6 +189,13 @@ fn fingerprint(tenant: Tenant, request: &GetTraceSummariesRequest) -> Vec<u8> {
         TimeRangeType::Event => 1,
         TimeRangeType::Service => 2,
     });
-    fingerprint.extend(request.filter_expression.as_deref().unwrap_or_default().trim().as_bytes());
+    fingerprint.extend(
+        request
+            .filter_expression
+            .as_deref()
+            .unwrap_or_default()
+            .trim()
+            .as_bytes(),
+    );
     fingerprint
 }

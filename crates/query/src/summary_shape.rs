@@ -21,7 +21,9 @@ pub(crate) fn shape(summary: &Summary, root_causes: RootCauses) -> TraceSummary 
         id: summary.trace_id.to_string(),
         start_time: WireTime(summary.start),
         duration: Some(WireSeconds(summary.end.since(summary.start))),
-        response_time: summary.response_ns.map(|ns| WireSeconds(Duration::from_nanos(ns))),
+        response_time: summary
+            .response_ns
+            .map(|ns| WireSeconds(Duration::from_nanos(ns))),
         has_fault: has(SummaryFlags::HAS_FAULT),
         has_error: has(SummaryFlags::HAS_ERROR),
         has_throttle: has(SummaryFlags::HAS_THROTTLE),
@@ -32,7 +34,9 @@ pub(crate) fn shape(summary: &Summary, root_causes: RootCauses) -> TraceSummary 
         entry_point: entry.cloned(),
         resource_arns: each(&summary.resource_arns, |arn| ResourceArnDetail { arn }),
         instance_ids: each(&summary.instance_ids, |id| InstanceIdDetail { id }),
-        availability_zones: each(&summary.availability_zones, |name| AvailabilityZoneDetail { name }),
+        availability_zones: each(&summary.availability_zones, |name| AvailabilityZoneDetail {
+            name,
+        }),
         service_ids: services,
         fault_root_causes: root_causes.faults,
         error_root_causes: root_causes.errors,
@@ -74,7 +78,10 @@ fn annotations(
         };
         let service_ids = select(services, &annotation.services);
         let values = by_key.entry(annotation.key.clone()).or_default();
-        values.push(ValueWithServiceIds { annotation_value, service_ids });
+        values.push(ValueWithServiceIds {
+            annotation_value,
+            service_ids,
+        });
     }
     by_key
 }
@@ -88,7 +95,10 @@ fn users(summary: &Summary, services: &[ServiceId]) -> Vec<TraceUser> {
 }
 
 fn select(services: &[ServiceId], indexes: &[u16]) -> Vec<ServiceId> {
-    indexes.iter().filter_map(|idx| services.get(usize::from(*idx)).cloned()).collect()
+    indexes
+        .iter()
+        .filter_map(|idx| services.get(usize::from(*idx)).cloned())
+        .collect()
 }
 
 fn each<T>(values: &[String], shape: impl Fn(String) -> T) -> Vec<T> {

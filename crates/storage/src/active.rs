@@ -47,7 +47,13 @@ impl Active {
     /// Returns the partition in `dir`, empty in memory.
     pub(crate) fn new(number: u32, created: Timestamp, handle: Arc<Handle>) -> Arc<Self> {
         let index = RwLock::default();
-        Arc::new(Self { number, created, handle, index, poisoned: AtomicBool::new(false) })
+        Arc::new(Self {
+            number,
+            created,
+            handle,
+            index,
+            poisoned: AtomicBool::new(false),
+        })
     }
 
     /// Opens a partition and rebuilds its index from its deltas.
@@ -80,7 +86,10 @@ impl Active {
         })?;
         if let Some(damage) = damage {
             let action = "rebuilding the index";
-            return Err(EngineError::Damaged { action, detail: damage.to_string() });
+            return Err(EngineError::Damaged {
+                action,
+                detail: damage.to_string(),
+            });
         }
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         Ok(())
@@ -96,7 +105,12 @@ impl Active {
         limits: Limits,
         writes: &mut Writes,
     ) -> Outcome {
-        let Encoded { document, head, text_hash, record } = encoded;
+        let Encoded {
+            document,
+            head,
+            text_hash,
+            record,
+        } = encoded;
         let candidate = Candidate {
             tenant,
             trace_id: document.trace_id,
@@ -120,7 +134,9 @@ impl Active {
 
     /// Writes what a group decided on, documents first and the delta that names them last.
     pub(crate) fn write(&self, writes: Writes) -> Result<(), EngineError> {
-        let Some(first) = writes.deltas.first() else { return Ok(()) };
+        let Some(first) = writes.deltas.first() else {
+            return Ok(());
+        };
         let key = keys::delta(first.stamp);
         let delta = Record::of_payload(first.stamp, &crate::record::encode(&writes.deltas));
         self.handle.with(|opened| {

@@ -33,8 +33,16 @@ pub(crate) fn compress(raw: &[u8], dictionary: Option<&Dictionary>) -> Encoded {
         None => (Codec::Zstd, 0),
     };
     match with_compressor(dictionary, |compressor| compressor.compress(raw)) {
-        Ok(bytes) if bytes.len() < raw.len() => Encoded { codec, dictionary: number, bytes },
-        _ => Encoded { codec: Codec::Raw, dictionary: 0, bytes: raw.to_vec() },
+        Ok(bytes) if bytes.len() < raw.len() => Encoded {
+            codec,
+            dictionary: number,
+            bytes,
+        },
+        _ => Encoded {
+            codec: Codec::Raw,
+            dictionary: 0,
+            bytes: raw.to_vec(),
+        },
     }
 }
 
@@ -53,10 +61,16 @@ pub(crate) fn decompress(
             let dictionary = dictionaries.get(dictionary).ok_or_else(|| {
                 io::Error::other(format!("dictionary {dictionary} is not in the store"))
             })?;
-            with_decompressor(Some(&dictionary), |context| context.decompress(bytes, raw_len))?
+            with_decompressor(Some(&dictionary), |context| {
+                context.decompress(bytes, raw_len)
+            })?
         }
     };
-    if raw.len() == raw_len { Ok(raw) } else { Err(io::Error::other("the value has another length")) }
+    if raw.len() == raw_len {
+        Ok(raw)
+    } else {
+        Err(io::Error::other("the value has another length"))
+    }
 }
 
 impl Codec {
@@ -90,7 +104,9 @@ fn with_compressor<T>(
             let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
             contexts.insert(key, Compressor::with_dictionary(LEVEL, bytes)?);
         }
-        contexts.get_mut(&key).map_or_else(|| Err(io::Error::other("no context")), act)
+        contexts
+            .get_mut(&key)
+            .map_or_else(|| Err(io::Error::other("no context")), act)
     })
 }
 
@@ -104,6 +120,8 @@ fn with_decompressor<T>(
             let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
             contexts.insert(key, Decompressor::with_dictionary(bytes)?);
         }
-        contexts.get_mut(&key).map_or_else(|| Err(io::Error::other("no context")), act)
+        contexts
+            .get_mut(&key)
+            .map_or_else(|| Err(io::Error::other("no context")), act)
     })
 }

@@ -111,16 +111,27 @@ impl Committer {
         let documents = if n_bytes > INLINE_ENCODE_BYTES {
             let encoding = Arc::clone(shared);
             let encoded = tokio::task::spawn_blocking(move || encode_batch(&encoding, batch)).await;
-            encoded.map_err(|error| StoreError::Unavailable { reason: error.to_string() })?
+            encoded.map_err(|error| StoreError::Unavailable {
+                reason: error.to_string(),
+            })?
         } else {
             encode_batch(shared, batch)
         };
-        if documents.iter().any(|(_, samples_suffice)| *samples_suffice) {
+        if documents
+            .iter()
+            .any(|(_, samples_suffice)| *samples_suffice)
+        {
             self.chore(Chore::Train);
         }
         let documents = documents.into_iter().map(|(encoded, _)| encoded).collect();
         let (answer, answered) = oneshot::channel();
-        self.job(Job::Batch(Batch { tenant, documents, now, answer, room }))?;
+        self.job(Job::Batch(Batch {
+            tenant,
+            documents,
+            now,
+            answer,
+            room,
+        }))?;
         answered.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -146,8 +157,14 @@ impl Committer {
 
     /// Lets the threads finish what they have and ends them.
     pub(crate) fn close(&self) {
-        self.writer.write().unwrap_or_else(PoisonError::into_inner).take();
-        self.keeper.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.writer
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.keeper
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -160,7 +177,11 @@ impl Committer {
     fn job(&self, job: Job) -> Result<(), StoreError> {
         let writer = self.writer.read().unwrap_or_else(PoisonError::into_inner);
         let sent = writer.as_ref().map(|writer| writer.send(job));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(StoreError::Closed) }
+        if matches!(sent, Some(Ok(()))) {
+            Ok(())
+        } else {
+            Err(StoreError::Closed)
+        }
     }
 
     fn chore(&self, chore: Chore) {
@@ -180,7 +201,9 @@ impl Drop for Committer {
 
 /// Waits for room among the bytes in flight. A batch larger than all of it takes all of it.
 async fn room_for(shared: &Shared, n_bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
-    let wanted = u32::try_from(n_bytes).unwrap_or(u32::MAX).clamp(1, shared.config.bytes_in_flight);
+    let wanted = u32::try_from(n_bytes)
+        .unwrap_or(u32::MAX)
+        .clamp(1, shared.config.bytes_in_flight);
     let acquiring = Arc::clone(&shared.room).acquire_many_owned(wanted);
     match tokio::time::timeout(shared.config.queue_wait, acquiring).await {
         Ok(Ok(permit)) => Ok(permit),
@@ -196,13 +219,18 @@ async fn room_for(shared: &Shared, n_bytes: usize) -> Result<OwnedSemaphorePermi
 fn encode_batch(shared: &Shared, batch: Vec<NewDocument>) -> Vec<(Encoded, bool)> {
     let encode = |document: NewDocument| {
         let samples_suffice = shared.dictionaries.sample(&document.text);
-        (encode_document(document, &shared.dictionaries), samples_suffice)
+        (
+            encode_document(document, &shared.dictionaries),
+            samples_suffice,
+        )
     };
     batch.into_iter().map(encode).collect()
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(format!("store-{name}")).spawn(run)
+    thread::Builder::new()
+        .name(format!("store-{name}"))
+        .spawn(run)
 }
 
 /// Tells every caller of a group how it ended.

@@ -53,8 +53,13 @@ impl Dictionaries {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let is_dictionary = path.extension().is_some_and(|extension| extension == "zdict");
-            let Some(number) = stem.filter(|_| is_dictionary).and_then(|stem| stem.parse().ok()) else {
+            let is_dictionary = path
+                .extension()
+                .is_some_and(|extension| extension == "zdict");
+            let Some(number) = stem
+                .filter(|_| is_dictionary)
+                .and_then(|stem| stem.parse().ok())
+            else {
                 continue;
             };
             known.insert(number, Dictionary::new(number, &fs::read(&path)?));
@@ -63,27 +68,44 @@ impl Dictionaries {
         let shared = Shared {
             dir: dir.to_owned(),
             known: RwLock::new(known),
-            samples: Mutex::new(Samples { done, ..Samples::default() }),
+            samples: Mutex::new(Samples {
+                done,
+                ..Samples::default()
+            }),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Returns the dictionary new documents are compressed with.
     pub(crate) fn current(&self) -> Option<Dictionary> {
-        let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.last_key_value().map(|(_, dictionary)| dictionary.clone())
+        let known = self
+            .shared
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        known
+            .last_key_value()
+            .map(|(_, dictionary)| dictionary.clone())
     }
 
     /// Returns the dictionary of a number.
     pub(crate) fn get(&self, number: u32) -> Option<Dictionary> {
-        let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self
+            .shared
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         known.get(&number).cloned()
     }
 
     /// Keeps a document to train on, as long as samples are wanted; tells whether there are enough.
     pub(crate) fn sample(&self, text: &str) -> bool {
         // Whoever holds the lock samples another document: missing one costs nothing.
-        let Ok(mut samples) = self.shared.samples.try_lock() else { return false };
+        let Ok(mut samples) = self.shared.samples.try_lock() else {
+            return false;
+        };
         if samples.done || text.len() > SAMPLE_BYTES_MAX {
             return false;
         }
@@ -95,7 +117,11 @@ impl Dictionaries {
     /// Trains a dictionary on the samples and takes it into use; once per store. Takes about a second.
     pub(crate) fn train(&self) -> io::Result<()> {
         let texts = {
-            let mut samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut samples = self
+                .shared
+                .samples
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if std::mem::replace(&mut samples.done, true) {
                 return Ok(());
             }
@@ -104,16 +130,28 @@ impl Dictionaries {
         let bytes = zstd::dict::from_samples(&texts, DICTIONARY_BYTES)?;
         let number = self.current().map_or(1, |newest| newest.number + 1);
         write_durably(&path_of(&self.shared.dir, number), &bytes)?;
-        let mut known = self.shared.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .shared
+            .known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         known.insert(number, Dictionary::new(number, &bytes));
-        tracing::info!(number, n_bytes = bytes.len(), "trained a compression dictionary");
+        tracing::info!(
+            number,
+            n_bytes = bytes.len(),
+            "trained a compression dictionary"
+        );
         Ok(())
     }
 }
 
 impl Dictionary {
     fn new(number: u32, bytes: &[u8]) -> Self {
-        Self { number, hash: xxh3_64(bytes), bytes: bytes.into() }
+        Self {
+            number,
+            hash: xxh3_64(bytes),
+            bytes: bytes.into(),
+        }
     }
 }
 

@@ -57,12 +57,21 @@ pub(crate) enum Tree {
     Blocks,
     /// Telemetry records of clients.
     Telemetry,
+    /// Which partition this is: its folder's name under an empty key.
+    Identity,
 }
 
 impl Tree {
     /// Every tree.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Segments, Self::Chunks, Self::Deltas, Self::Zones, Self::Blocks, Self::Telemetry];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Segments,
+        Self::Chunks,
+        Self::Deltas,
+        Self::Zones,
+        Self::Blocks,
+        Self::Telemetry,
+        Self::Identity,
+    ];
 
     /// The tree's name on disk.
     pub(crate) const fn name(self) -> &'static str {
@@ -73,6 +82,7 @@ impl Tree {
             Self::Zones => "zones",
             Self::Blocks => "blocks",
             Self::Telemetry => "telemetry",
+            Self::Identity => "identity",
         }
     }
 }
@@ -82,10 +92,16 @@ impl Tree {
 pub(crate) enum EngineError {
     /// The files do not make sense, or the engine panicked over them.
     #[error("{action}: the partition is damaged: {detail}")]
-    Damaged { action: &'static str, detail: String },
+    Damaged {
+        action: &'static str,
+        detail: String,
+    },
     /// The operating system refused.
     #[error("{action}: {detail}")]
-    Io { action: &'static str, detail: String },
+    Io {
+        action: &'static str,
+        detail: String,
+    },
     /// The partition was dropped or set aside meanwhile.
     #[error("the partition is gone")]
     Gone,

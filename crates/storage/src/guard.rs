@@ -32,11 +32,16 @@ pub fn install() -> Result<(), GuardError> {
         .try_into()
         .map_err(|error| GuardError::Install(format!("{error:?}")))?;
     let rules = [(SYNC_FILE_RANGE, Vec::new())].into_iter().collect();
-    let filter =
-        SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(ENOSYS), arch)
-            .map_err(|error| GuardError::Install(error.to_string()))?;
-    let program: seccompiler::BpfProgram =
-        filter.try_into().map_err(|error: seccompiler::BackendError| GuardError::Install(error.to_string()))?;
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::Allow,
+        SeccompAction::Errno(ENOSYS),
+        arch,
+    )
+    .map_err(|error| GuardError::Install(error.to_string()))?;
+    let program: seccompiler::BpfProgram = filter
+        .try_into()
+        .map_err(|error: seccompiler::BackendError| GuardError::Install(error.to_string()))?;
     seccompiler::apply_filter_all_threads(&program)
         .map_err(|error| GuardError::Install(error.to_string()))?;
     verify()
@@ -56,10 +61,18 @@ fn verify() -> Result<(), GuardError> {
     for task in tasks.flatten() {
         let path = task.path().join("status");
         // A thread that ended meanwhile has no status and needs no guard.
-        let Ok(status) = std::fs::read_to_string(&path) else { continue };
-        let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:")).map(str::trim);
+        let Ok(status) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let mode = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Seccomp:"))
+            .map(str::trim);
         if mode != Some("2") {
-            return Err(GuardError::NotHolding(format!("{} says {mode:?}", path.display())));
+            return Err(GuardError::NotHolding(format!(
+                "{} says {mode:?}",
+                path.display()
+            )));
         }
     }
     Ok(())
@@ -67,7 +80,10 @@ fn verify() -> Result<(), GuardError> {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const SYNC_FILE_RANGE: i64 = 277;
-#[cfg(all(target_os = "linux", any(target_arch = "aarch64", target_arch = "riscv64")))]
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "aarch64", target_arch = "riscv64")
+))]
 const SYNC_FILE_RANGE: i64 = 84;
 #[cfg(target_os = "linux")]
 const ENOSYS: u32 = 38;
@@ -80,7 +96,9 @@ mod tests {
         super::install().unwrap();
         let after = std::fs::read_to_string("/proc/self/status").unwrap();
         let n_filters = |status: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Seccomp_filters:"));
             line.map_or(0, |count| count.trim().parse::<u32>().unwrap())
         };
         assert_eq!(n_filters(&after), n_filters(&before) + 1);

@@ -5,9 +5,10 @@
 //! is rebuilt at open.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
-use model::{Document, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, Version, wins};
+use model::{
+    Document, DocumentKind, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, Version, wins,
+};
 
 use crate::record::{BlockEntry, Damage, DeltaEntry, decode_head, encode};
 use crate::{Outcome, Position, Window};
@@ -34,11 +35,19 @@ struct TraceEntry {
     /// Copies in older partitions, for a trace that goes on in this one.
     older: HashMap<SegmentId, Slot>,
     revision: u32,
-    start: Timestamp,
-    end: Timestamp,
+    /// Start and end as the summary has them.
+    span: Span,
     first_stamp: u64,
     /// Bytes of all documents' texts.
     bytes: u64,
+}
+
+/// The time of a document or a trace; segments' times count before those of subsegments alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    has_segment: bool,
+    start: Timestamp,
+    end: Timestamp,
 }
 
 /// One copy of a document.
@@ -48,6 +57,7 @@ struct Slot {
     first_stamp: u64,
     text_hash: u64,
     text_len: u32,
+    span: Span,
     head: Box<[u8]>,
 }
 
@@ -89,32 +99,50 @@ impl Index {
         documents: &[(Document, Head)],
     ) {
         let entry = self.traces.entry((tenant, trace_id)).or_default();
-        let mut stamps: Vec<u64> = documents.iter().map(|(document, _)| document.stamp).collect();
+        let mut stamps: Vec<u64> = documents
+            .iter()
+            .map(|(document, _)| document.stamp)
+            .collect();
         stamps.sort_unstable();
         stamps.dedup();
-        entry.revision = entry.revision.max(u32::try_from(stamps.len()).unwrap_or(u32::MAX));
+        entry.revision = entry
+            .revision
+            .max(u32::try_from(stamps.len()).unwrap_or(u32::MAX));
         for (document, head) in documents {
             let slot = Slot {
                 version: document.version(),
                 first_stamp: document.first_stamp,
                 text_hash: text_hash(&document.text),
                 text_len: u32::try_from(document.text.len()).unwrap_or(u32::MAX),
+                span: Span::of(head),
                 head: encode(head).into(),
             };
-            entry.span(head.start, head.end, slot.first_stamp);
+            entry.first_stamp = earlier(entry.first_stamp, slot.first_stamp);
             entry.bytes += u64::from(slot.text_len);
             self.head_bytes += slot.memory();
-            entry.older.insert(document.segment_id, slot);
+            // Several older partitions may have copies; the one that counts stays.
+            let known = entry.older.get(&document.segment_id);
+            if known.is_none_or(|known| wins(slot.version, known.version)) {
+                entry.older.insert(document.segment_id, slot);
+            }
         }
+        entry.span = entry.whole_span();
     }
 
     /// Judges a document and, if it is to be written, takes it in.
-    pub(crate) fn admit(&mut self, candidate: &Candidate<'_>, counted: Counted, limits: Limits) -> Verdict {
+    pub(crate) fn admit(
+        &mut self,
+        candidate: &Candidate<'_>,
+        counted: Counted,
+        limits: Limits,
+    ) -> Verdict {
         let key = (candidate.tenant, candidate.trace_id);
         let entry = self.traces.entry(key).or_default();
         let segment_id = candidate.head.segment_id;
-        let version =
-            Version { in_progress: candidate.head.in_progress, stamp: candidate.stamp };
+        let version = Version {
+            in_progress: candidate.head.in_progress,
+            stamp: candidate.stamp,
+        };
         let current = entry.current(segment_id);
         if let Some(current) = current {
             if current.text_hash == candidate.text_hash && current.text_len == candidate.text_len {
@@ -182,8 +210,13 @@ impl Index {
             .traces
             .iter()
             .filter(|((owner, _), entry)| *owner == tenant && !entry.documents.is_empty())
-            .filter(|(_, entry)| entry.first_stamp <= as_of && window.holds(entry.start, entry.end))
-            .map(|((_, trace_id), entry)| Position { start: entry.start, trace_id: *trace_id })
+            .filter(|(_, entry)| {
+                entry.first_stamp <= as_of && window.holds(entry.span.start, entry.span.end)
+            })
+            .map(|((_, trace_id), entry)| Position {
+                start: entry.span.start,
+                trace_id: *trace_id,
+            })
             .filter(|position| after.is_none_or(|after| *position < after))
             .collect();
         positions.sort_unstable_by(|a, b| b.cmp(a));
@@ -191,7 +224,11 @@ impl Index {
     }
 
     /// Returns the summary of a trace as it is now, from all copies known.
-    pub(crate) fn summary(&self, tenant: Tenant, trace_id: TraceId) -> Option<Result<BlockEntry, Damage>> {
+    pub(crate) fn summary(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+    ) -> Option<Result<BlockEntry, Damage>> {
         let entry = self.traces.get(&(tenant, trace_id))?;
         if entry.documents.is_empty() {
             return None;
@@ -201,14 +238,20 @@ impl Index {
 
     /// Returns every trace that has documents in this partition.
     pub(crate) fn traces(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
-        let present = self.traces.iter().filter(|(_, entry)| !entry.documents.is_empty());
+        let present = self
+            .traces
+            .iter()
+            .filter(|(_, entry)| !entry.documents.is_empty());
         present.map(|(key, _)| *key)
     }
 
     /// Returns every trace that has documents in this partition and in an older one.
     pub(crate) fn continued(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
         let continued = |entry: &TraceEntry| !entry.documents.is_empty() && !entry.older.is_empty();
-        self.traces.iter().filter(move |(_, entry)| continued(entry)).map(|(key, _)| *key)
+        self.traces
+            .iter()
+            .filter(move |(_, entry)| continued(entry))
+            .map(|(key, _)| *key)
     }
 
     /// Tells whether a trace has documents here.
@@ -230,31 +273,47 @@ impl Index {
 
     /// Puts a copy in its place; tells whether the partition held one before.
     fn insert(&mut self, delta: &DeltaEntry, head: &Head) -> bool {
-        let entry = self.traces.entry((delta.tenant, delta.trace_id)).or_default();
+        let entry = self
+            .traces
+            .entry((delta.tenant, delta.trace_id))
+            .or_default();
         let slot = Slot {
-            version: Version { in_progress: delta.in_progress, stamp: delta.stamp },
+            version: Version {
+                in_progress: delta.in_progress,
+                stamp: delta.stamp,
+            },
             first_stamp: delta.first_stamp,
             text_hash: delta.text_hash,
             text_len: delta.text_len,
+            span: Span::of(head),
             head: delta.head.as_slice().into(),
         };
         entry.revision = entry.revision.max(delta.revision);
-        entry.span(head.start, head.end, delta.first_stamp);
+        entry.first_stamp = earlier(entry.first_stamp, delta.first_stamp);
+        let before = entry.current(delta.segment_id).map(|slot| slot.span);
+        let (span, is_new_trace) = (
+            slot.span,
+            entry.documents.is_empty() && entry.older.is_empty(),
+        );
         entry.bytes += u64::from(slot.text_len);
         self.document_bytes += u64::from(slot.text_len);
         self.head_bytes += slot.memory();
         self.last_stamp = self.last_stamp.max(delta.stamp);
-        match entry.documents.entry(delta.segment_id) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(slot);
+        let replaced = entry.documents.insert(delta.segment_id, slot);
+        entry.span = match before {
+            _ if is_new_trace => span,
+            Some(before) if entry.span.rests_on(before, span) => entry.whole_span(),
+            _ => entry.span.with(span),
+        };
+        match replaced {
+            Some(replaced) => {
+                self.head_bytes = self.head_bytes.saturating_sub(replaced.memory());
+                entry.bytes = entry.bytes.saturating_sub(u64::from(replaced.text_len));
+                true
+            }
+            None => {
                 self.n_documents += 1;
                 false
-            }
-            Entry::Occupied(mut occupied) => {
-                let before = occupied.insert(slot);
-                self.head_bytes = self.head_bytes.saturating_sub(before.memory());
-                entry.bytes = entry.bytes.saturating_sub(u64::from(before.text_len));
-                true
             }
         }
     }
@@ -271,25 +330,72 @@ impl TraceEntry {
         }
     }
 
-    /// Widens what is known of the trace's time. The extremes of copies that were replaced stay in:
-    /// they only let a scan look at the trace, whose summary decides.
-    fn span(&mut self, start: Timestamp, end: Timestamp, first_stamp: u64) {
-        if self.first_stamp == 0 {
-            (self.start, self.end, self.first_stamp) = (start, end, first_stamp);
-        }
-        self.start = self.start.min(start);
-        self.end = self.end.max(end);
-        self.first_stamp = self.first_stamp.min(first_stamp);
+    /// Returns the copies readers see.
+    fn all_current(&self) -> impl Iterator<Item = &Slot> + '_ {
+        let older = self
+            .older
+            .keys()
+            .filter(|segment_id| !self.documents.contains_key(segment_id));
+        self.documents
+            .keys()
+            .chain(older)
+            .filter_map(|segment_id| self.current(*segment_id))
+    }
+
+    fn whole_span(&self) -> Span {
+        self.all_current()
+            .map(|slot| slot.span)
+            .reduce(Span::with)
+            .unwrap_or_default()
     }
 
     fn summary(&self, trace_id: TraceId) -> Result<BlockEntry, Damage> {
-        let older = self.older.keys().filter(|segment_id| !self.documents.contains_key(segment_id));
-        let ids = self.documents.keys().chain(older);
-        let slots = ids.filter_map(|segment_id| self.current(*segment_id));
-        let heads: Vec<Head> = slots.map(|slot| decode_head(&slot.head)).collect::<Result<_, _>>()?;
+        let slots = self.all_current();
+        let heads: Vec<Head> = slots
+            .map(|slot| decode_head(&slot.head))
+            .collect::<Result<_, _>>()?;
         let summary = Summary::of(trace_id, &heads, self.revision);
-        Ok(BlockEntry { first_stamp: self.first_stamp, summary })
+        Ok(BlockEntry {
+            first_stamp: self.first_stamp,
+            summary,
+        })
     }
+}
+
+impl Span {
+    fn of(head: &Head) -> Self {
+        let has_segment = head.kind == DocumentKind::Segment;
+        Self {
+            has_segment,
+            start: head.start,
+            end: head.end,
+        }
+    }
+
+    /// Returns the span of both.
+    fn with(self, other: Self) -> Self {
+        match (self.has_segment, other.has_segment) {
+            (true, false) => self,
+            (false, true) => other,
+            (true, true) | (false, false) => Self {
+                start: self.start.min(other.start),
+                end: self.end.max(other.end),
+                ..self
+            },
+        }
+    }
+
+    /// Tells whether the span may shrink when a document's span changes so.
+    fn rests_on(self, before: Self, after: Self) -> bool {
+        let loses_start = before.start == self.start && after.start > before.start;
+        let loses_end = before.end == self.end && after.end < before.end;
+        loses_start || loses_end || before.has_segment != after.has_segment
+    }
+}
+
+/// The earlier of two stamps, where 0 is none.
+fn earlier(known: u64, stamp: u64) -> u64 {
+    if known == 0 { stamp } else { known.min(stamp) }
 }
 
 impl Slot {

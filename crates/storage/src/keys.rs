@@ -22,7 +22,11 @@ pub(crate) fn read_segment(key: &[u8]) -> Option<(Tenant, TraceId, SegmentId)> {
     let (trace_id, rest) = rest.split_first_chunk::<16>()?;
     let segment_id = rest.try_into().ok().map(u64::from_be_bytes)?;
     let tenant = Tenant(u32::from_be_bytes(*tenant));
-    Some((tenant, TraceId::from_bytes(*trace_id), SegmentId(segment_id)))
+    Some((
+        tenant,
+        TraceId::from_bytes(*trace_id),
+        SegmentId(segment_id),
+    ))
 }
 
 /// `chunks`: blob 8, number of the chunk 2.
@@ -33,7 +37,10 @@ pub(crate) fn chunk(blob: u64, number: u16) -> [u8; 10] {
 /// Takes a `chunks` key apart.
 pub(crate) fn read_chunk(key: &[u8]) -> Option<(u64, u16)> {
     let (blob, number) = key.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*blob), u16::from_be_bytes(number.try_into().ok()?)))
+    Some((
+        u64::from_be_bytes(*blob),
+        u16::from_be_bytes(number.try_into().ok()?),
+    ))
 }
 
 /// `deltas`: stamp of the first document in it 8.
@@ -46,7 +53,11 @@ pub(crate) fn delta(stamp: u64) -> [u8; 8] {
 pub(crate) fn block(tenant: Tenant, first: Position) -> [u8; 28] {
     let trace = !u128::from_be_bytes(*first.trace_id.as_bytes());
     let start = !first.start.as_nanos();
-    concat(&[&tenant.0.to_be_bytes(), &start.to_be_bytes(), &trace.to_be_bytes()])
+    concat(&[
+        &tenant.0.to_be_bytes(),
+        &start.to_be_bytes(),
+        &trace.to_be_bytes(),
+    ])
 }
 
 /// Takes a `blocks` key apart.

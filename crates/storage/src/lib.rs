@@ -232,7 +232,11 @@ impl Window {
     }
 
     /// Tells whether some trace may be in the window, given the extremes of many.
-    pub(crate) fn may_hold(&self, starts: (Timestamp, Timestamp), ends: (Timestamp, Timestamp)) -> bool {
+    pub(crate) fn may_hold(
+        &self,
+        starts: (Timestamp, Timestamp),
+        ends: (Timestamp, Timestamp),
+    ) -> bool {
         let overlaps = |(min, max): (Timestamp, Timestamp)| min < self.to && max >= self.from;
         match self.by {
             WindowBy::Start => overlaps(starts),

@@ -82,7 +82,12 @@ impl Manifest {
     pub(crate) fn fresh() -> io::Result<Self> {
         let mut token_key = [0; 32];
         getrandom::fill(&mut token_key).map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { token_key, tenants: Vec::new(), next_partition: 1, partitions: Vec::new() })
+        Ok(Self {
+            token_key,
+            tenants: Vec::new(),
+            next_partition: 1,
+            partitions: Vec::new(),
+        })
     }
 
     /// Reads the payload of a manifest of the current format.
@@ -92,12 +97,18 @@ impl Manifest {
 
     /// Returns the number of an account and region, giving out the next one if they are new.
     pub(crate) fn tenant(&mut self, account: &str, region: &str) -> (Tenant, bool) {
-        let known = self.tenants.iter().position(|(a, r)| a == account && r == region);
+        let known = self
+            .tenants
+            .iter()
+            .position(|(a, r)| a == account && r == region);
         let place = known.unwrap_or_else(|| {
             self.tenants.push((account.to_owned(), region.to_owned()));
             self.tenants.len() - 1
         });
-        (Tenant(u32::try_from(place).unwrap_or(u32::MAX)), known.is_none())
+        (
+            Tenant(u32::try_from(place).unwrap_or(u32::MAX)),
+            known.is_none(),
+        )
     }
 }
 
@@ -119,14 +130,23 @@ pub(crate) fn read(data: &Path) -> Result<Option<Stored>, ManifestError> {
         Err(error) => return Err(error.into()),
     };
     let damaged = |what: &str| ManifestError::Damaged(what.to_owned());
-    let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| damaged("it does not begin as it should"))?;
-    let (format, rest) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("it is cut short"))?;
-    let (crc, payload) = rest.split_first_chunk::<4>().ok_or_else(|| damaged("it is cut short"))?;
+    let rest = bytes
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| damaged("it does not begin as it should"))?;
+    let (format, rest) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| damaged("it is cut short"))?;
+    let (crc, payload) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| damaged("it is cut short"))?;
     let format = u32::from_be_bytes(*format);
     if crc32c::crc32c(payload) != u32::from_be_bytes(*crc) {
         return Err(damaged("its checksum does not fit"));
     }
-    Ok(Some(Stored { format, payload: payload.to_vec() }))
+    Ok(Some(Stored {
+        format,
+        payload: payload.to_vec(),
+    }))
 }
 
 const NAME: &str = "MANIFEST";

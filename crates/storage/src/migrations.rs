@@ -15,12 +15,21 @@ pub(crate) fn apply(data: &Path) -> Result<Manifest, OpenError> {
     let stored = manifest::read(data).map_err(|error| OpenError::damaged(data, &error))?;
     let found = stored.as_ref().map_or(0, |stored| stored.format);
     if found > CURRENT {
-        return Err(OpenError::Newer { data: data.to_owned(), found, known: CURRENT });
+        return Err(OpenError::Newer {
+            data: data.to_owned(),
+            found,
+            known: CURRENT,
+        });
     }
     let pending = STEPS.iter().filter(|step| step.to > found);
     for step in pending {
         let card = step.card()?;
-        tracing::info!(format = step.to, name = card.name, "migrating the store: {}", card.does);
+        tracing::info!(
+            format = step.to,
+            name = card.name,
+            "migrating the store: {}",
+            card.does
+        );
         (step.run)(data).map_err(|error| OpenError::io("migrating the store", data, &error))?;
     }
     let stored = manifest::read(data).map_err(|error| OpenError::damaged(data, &error))?;
@@ -49,22 +58,33 @@ struct Card {
     number: u32,
     name: String,
     does: String,
-    #[expect(dead_code, reason = "for people: checked to be there, drawn from in README")]
+    #[expect(
+        dead_code,
+        reason = "for people: checked to be there, drawn from in README"
+    )]
     creates: Vec<String>,
 }
 
-const STEPS: [Step; 1] =
-    [Step { to: 1, card: include_str!("../../../migrations/0001_initial.toml"), run: create }];
+const STEPS: [Step; 1] = [Step {
+    to: 1,
+    card: include_str!("../../../migrations/0001_initial.toml"),
+    run: create,
+}];
 
 impl Step {
     fn card(&self) -> Result<Card, OpenError> {
-        let card: Card = toml::from_str(self.card)
-            .map_err(|error| OpenError::Migration { to: self.to, detail: error.to_string() })?;
+        let card: Card = toml::from_str(self.card).map_err(|error| OpenError::Migration {
+            to: self.to,
+            detail: error.to_string(),
+        })?;
         if card.number == self.to {
             return Ok(card);
         }
         let detail = format!("its file says number {}", card.number);
-        Err(OpenError::Migration { to: self.to, detail })
+        Err(OpenError::Migration {
+            to: self.to,
+            detail,
+        })
     }
 }
 
@@ -82,7 +102,10 @@ mod tests {
 
     #[test]
     fn every_step_has_its_card_and_they_lead_to_the_current_format() {
-        let reached: Vec<u32> = STEPS.iter().map(|step| step.card().unwrap().number).collect();
+        let reached: Vec<u32> = STEPS
+            .iter()
+            .map(|step| step.card().unwrap().number)
+            .collect();
         assert_eq!(reached, (1..=CURRENT).collect::<Vec<_>>());
     }
 
@@ -91,7 +114,10 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         manifest::write(data.path(), CURRENT + 1, &Manifest::fresh().unwrap()).unwrap();
         let error = apply(data.path()).unwrap_err();
-        assert!(matches!(error, OpenError::Newer { found, .. } if found == CURRENT + 1), "{error}");
+        assert!(
+            matches!(error, OpenError::Newer { found, .. } if found == CURRENT + 1),
+            "{error}"
+        );
     }
 
     #[test]

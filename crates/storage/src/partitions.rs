@@ -36,7 +36,12 @@ pub(crate) struct Opened {
 impl Handle {
     /// Returns a handle of the partition in `dir`, which is opened at its first use.
     pub(crate) fn new(engine: Arc<dyn Engine>, dir: PathBuf, cache_bytes: u64) -> Self {
-        Self { engine, dir, cache_bytes: cache_bytes.into(), state: RwLock::new(State::Closed) }
+        Self {
+            engine,
+            dir,
+            cache_bytes: cache_bytes.into(),
+            state: RwLock::new(State::Closed),
+        }
     }
 
     /// Returns the partition's folder.
@@ -57,10 +62,43 @@ impl Handle {
             }
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             if matches!(*state, State::Closed) {
-                let cache_bytes = self.cache_bytes.load(Ordering::Relaxed);
-                *state = State::Open(Opened::new(self.engine.open(&self.dir, cache_bytes)?)?);
+                *state = State::Open(Opened::new(self.open_identified()?)?);
             }
         }
+    }
+
+    /// Makes the partition's files and marks them with its identity, durably.
+    pub(crate) fn create(&self) -> Result<(), EngineError> {
+        let partition = self
+            .engine
+            .open(&self.dir, self.cache_bytes.load(Ordering::Relaxed))?;
+        partition.insert(Tree::Identity, &[], self.identity().as_bytes())?;
+        partition.sync()
+    }
+
+    /// Opens the partition and makes sure that it is the one it should be: over damaged files sled
+    /// may come up empty without a word, and nothing must be taken for everything.
+    fn open_identified(&self) -> Result<Box<dyn Partition>, EngineError> {
+        let partition = self
+            .engine
+            .open(&self.dir, self.cache_bytes.load(Ordering::Relaxed))?;
+        let identity = partition.get(Tree::Identity, &[])?;
+        if identity.as_deref() == Some(self.identity().as_bytes()) {
+            return Ok(partition);
+        }
+        let detail = "its files came up without their content".to_owned();
+        Err(EngineError::Damaged {
+            action: "opening the partition",
+            detail,
+        })
+    }
+
+    fn identity(&self) -> String {
+        self.dir
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Closes the partition once nobody uses it any more.
@@ -85,8 +123,13 @@ impl Handle {
 impl Opened {
     fn new(partition: Box<dyn Partition>) -> Result<Self, EngineError> {
         let last = partition.last_key(Tree::Chunks)?;
-        let last = last.and_then(|key| keys::read_chunk(&key)).map_or(0, |(blob, _)| blob);
-        Ok(Self { partition, next_blob: AtomicU64::new(last.saturating_add(1)) })
+        let last = last
+            .and_then(|key| keys::read_chunk(&key))
+            .map_or(0, |(blob, _)| blob);
+        Ok(Self {
+            partition,
+            next_blob: AtomicU64::new(last.saturating_add(1)),
+        })
     }
 
     /// Stores a record; one too large for a value goes to the `chunks` tree first, so that the record
@@ -95,7 +138,10 @@ impl Opened {
         let record = match &record.body {
             Body::Inline(bytes) if bytes.len() > INLINE_BYTES_MAX => {
                 let chunked = self.put_chunks(bytes)?;
-                Record { body: Body::Chunked(chunked), ..record }
+                Record {
+                    body: Body::Chunked(chunked),
+                    ..record
+                }
             }
             Body::Inline(_) | Body::Chunked(_) => record,
         };
@@ -103,13 +149,19 @@ impl Opened {
     }
 
     /// Replaces a record, taking away the chunks of the one before.
-    pub(crate) fn replace(&self, tree: Tree, key: &[u8], record: Record) -> Result<(), EngineError> {
+    pub(crate) fn replace(
+        &self,
+        tree: Tree,
+        key: &[u8],
+        record: Record,
+    ) -> Result<(), EngineError> {
         let before = self.partition.get(tree, key)?;
         self.put(tree, key, record)?;
         let before = before.and_then(|value| Record::decode(key, &value).ok());
         if let Some(Body::Chunked(chunked)) = before.map(|record| record.body) {
             for number in 0..chunked.n_chunks {
-                self.partition.remove(Tree::Chunks, &keys::chunk(chunked.blob, number))?;
+                self.partition
+                    .remove(Tree::Chunks, &keys::chunk(chunked.blob, number))?;
             }
         }
         Ok(())
@@ -127,15 +179,18 @@ impl Opened {
         let mut failure = None;
         let upper = keys::after_prefix(prefix);
         let from = if from.is_empty() { prefix } else { from };
-        self.partition.scan(tree, from, upper.as_deref(), &mut |key, value| {
-            match self.open_record(key, value, dictionaries) {
+        self.partition.scan(
+            tree,
+            from,
+            upper.as_deref(),
+            &mut |key, value| match self.open_record(key, value, dictionaries) {
                 Ok(record) => visit(key, record),
                 Err(error) => {
                     failure = Some(error);
                     ControlFlow::Break(())
                 }
-            }
-        })?;
+            },
+        )?;
         failure.map_or(Ok(()), Err)
     }
 
@@ -146,7 +201,9 @@ impl Opened {
         key: &[u8],
         dictionaries: &Dictionaries,
     ) -> Result<Option<Result<(Record, Vec<u8>), Damage>>, EngineError> {
-        let Some(value) = self.partition.get(tree, key)? else { return Ok(None) };
+        let Some(value) = self.partition.get(tree, key)? else {
+            return Ok(None);
+        };
         self.open_record(key, &value, dictionaries).map(Some)
     }
 
@@ -182,7 +239,9 @@ impl Opened {
         dictionaries: &Dictionaries,
     ) -> Result<Vec<(Document, Head)>, EngineError> {
         let (documents, _) = self.documents(tenant, trace_id, dictionaries)?;
-        let limits = DocumentLimits { document_bytes_max: usize::MAX };
+        let limits = DocumentLimits {
+            document_bytes_max: usize::MAX,
+        };
         let mut with_heads = Vec::with_capacity(documents.len());
         for document in documents {
             // Stored documents were valid when they came in.
@@ -208,13 +267,18 @@ impl Opened {
         let blob = self.next_blob.fetch_add(1, Ordering::Relaxed);
         let mut n_chunks = 0;
         for chunk in bytes.chunks(VALUE_BYTES_MAX) {
-            self.partition.insert(Tree::Chunks, &keys::chunk(blob, n_chunks), chunk)?;
+            self.partition
+                .insert(Tree::Chunks, &keys::chunk(blob, n_chunks), chunk)?;
             n_chunks = n_chunks.checked_add(1).ok_or_else(|| EngineError::Io {
                 action: "writing",
                 detail: format!("a value of {} bytes is too large", bytes.len()),
             })?;
         }
-        Ok(ChunkedBody { blob, n_chunks, crc: crc32c::crc32c(bytes) })
+        Ok(ChunkedBody {
+            blob,
+            n_chunks,
+            crc: crc32c::crc32c(bytes),
+        })
     }
 
     /// Verifies a value and decodes its payload. The outer error is the engine's, the inner the record's.
@@ -241,7 +305,10 @@ impl Opened {
     fn chunks(&self, chunked: ChunkedBody) -> Result<Option<Vec<u8>>, EngineError> {
         let mut bytes = Vec::new();
         for number in 0..chunked.n_chunks {
-            match self.partition.get(Tree::Chunks, &keys::chunk(chunked.blob, number))? {
+            match self
+                .partition
+                .get(Tree::Chunks, &keys::chunk(chunked.blob, number))?
+            {
                 Some(chunk) => bytes.extend(chunk),
                 None => return Ok(None),
             }

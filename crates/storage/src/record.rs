@@ -101,8 +101,7 @@ pub(crate) struct Zone {
 impl Record {
     /// Returns a record of a payload that is not a document.
     pub(crate) fn of_payload(stamp: u64, raw: &[u8]) -> Self {
-        Self::of_encoded(codec::compress(raw, None), raw.len())
-            .stamped(false, stamp, stamp)
+        Self::of_encoded(codec::compress(raw, None), raw.len()).stamped(false, stamp, stamp)
     }
 
     /// Returns a record that still lacks its stamps.
@@ -120,7 +119,12 @@ impl Record {
 
     /// Returns the record with its stamps.
     pub(crate) fn stamped(self, in_progress: bool, stamp: u64, first_stamp: u64) -> Self {
-        Self { in_progress, stamp, first_stamp, ..self }
+        Self {
+            in_progress,
+            stamp,
+            first_stamp,
+            ..self
+        }
     }
 
     /// Returns the value to store under `key`.
@@ -199,13 +203,17 @@ impl Record {
 
 /// Encodes one of our flat structs.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    // Only a value that refuses to be serialised fails, and ours are plain data.
-    bincode_options().serialize(value).unwrap_or_default()
+    #[expect(clippy::expect_used, reason = "ours are plain data of known length")]
+    bincode_options()
+        .serialize(value)
+        .expect("a flat struct is serialised")
 }
 
 /// Decodes one of our flat structs; rejects what is left over.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damage> {
-    bincode_options().deserialize(bytes).map_err(|error| Damage(error.to_string()))
+    bincode_options()
+        .deserialize(bytes)
+        .map_err(|error| Damage(error.to_string()))
 }
 
 /// Decodes a head.
@@ -229,7 +237,9 @@ fn bincode_options() -> impl Options {
 /// crc32c over the key and the value without the checksum's own bytes.
 fn checksum(key: &[u8], value: &[u8]) -> u32 {
     let (envelope, rest) = value.split_at(ENVELOPE_BYTES.min(value.len()));
-    let before = envelope.split_at(envelope.len().saturating_sub(CRC_BYTES)).0;
+    let before = envelope
+        .split_at(envelope.len().saturating_sub(CRC_BYTES))
+        .0;
     crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(key), before), rest)
 }
 
@@ -240,8 +250,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
-        let (head, rest) =
-            self.bytes.split_first_chunk::<N>().ok_or_else(|| Damage("it is cut short".to_owned()))?;
+        let (head, rest) = self
+            .bytes
+            .split_first_chunk::<N>()
+            .ok_or_else(|| Damage("it is cut short".to_owned()))?;
         self.bytes = rest;
         Ok(*head)
     }

@@ -9,12 +9,12 @@ use std::sync::{Arc, PoisonError};
 
 use model::{Tenant, Timestamp, TraceId};
 
+use crate::StoreError;
 use crate::active::Active;
 use crate::engine::EngineError;
 use crate::partitions::Opened;
 use crate::sealed::Sealed;
 use crate::store::{Shared, Stats};
-use crate::StoreError;
 
 impl Shared {
     /// Drops the partitions that are kept no longer.
@@ -42,32 +42,45 @@ impl Shared {
     fn drop_partition(&self, sealed: &Sealed, reason: &str) -> std::io::Result<()> {
         let mut manifest = self.lock_manifest();
         let mut next = manifest.clone();
-        next.partitions.retain(|entry| entry.number != sealed.number);
+        next.partitions
+            .retain(|entry| entry.number != sealed.number);
         self.write_manifest(&next)?;
         *manifest = next;
         drop(manifest);
         self.change_partitions(|partitions| {
-            partitions.sealed.retain(|kept| kept.number != sealed.number);
+            partitions
+                .sealed
+                .retain(|kept| kept.number != sealed.number);
         });
         self.open.forget(sealed.number);
         sealed.handle.retire();
         fs::remove_dir_all(sealed.handle.dir())?;
         self.counters.n_dropped.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(partition = sealed.number, reason, n_documents = sealed.facts.n_documents, "dropped a partition");
+        tracing::info!(
+            partition = sealed.number,
+            reason,
+            n_documents = sealed.facts.n_documents,
+            "dropped a partition"
+        );
         Ok(())
     }
 
     /// Refuses if writing on would take the disk's last space.
     pub(crate) fn check_free_disk(&self) -> Result<(), StoreError> {
-        let stats = rustix::fs::statvfs(&self.config.data)
-            .map_err(|error| StoreError::Unavailable { reason: format!("statvfs: {error}") })?;
+        let stats =
+            rustix::fs::statvfs(&self.config.data).map_err(|error| StoreError::Unavailable {
+                reason: format!("statvfs: {error}"),
+            })?;
         let free_bytes = stats.f_bavail.saturating_mul(stats.f_frsize);
         let all_bytes = stats.f_blocks.saturating_mul(stats.f_frsize);
         let needed_bytes = self.config.free_bytes_min.min(all_bytes / 20);
         if free_bytes >= needed_bytes {
             return Ok(());
         }
-        Err(StoreError::DiskFull { free_bytes, needed_bytes })
+        Err(StoreError::DiskFull {
+            free_bytes,
+            needed_bytes,
+        })
     }
 
     /// Measures what the store takes on disk.
@@ -136,7 +149,9 @@ impl Shared {
             let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
             index.take_continued_by_delta()
         };
-        traces.into_iter().try_for_each(|(tenant, trace_id)| self.note_older(active, tenant, trace_id))
+        traces
+            .into_iter()
+            .try_for_each(|(tenant, trace_id)| self.note_older(active, tenant, trace_id))
     }
 
     /// Does so for every partition with an index, after opening a store.
@@ -186,11 +201,15 @@ impl Shared {
 
 /// Returns the bytes a folder takes on disk, counted in blocks, as `du` does.
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return 0;
+    };
     let mut bytes = 0;
     for entry in entries.flatten() {
         // What vanishes while we look takes nothing.
-        let Ok(metadata) = entry.metadata() else { continue };
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
         bytes += metadata.blocks() * 512;
         if metadata.is_dir() {
             bytes += disk_bytes(&entry.path());

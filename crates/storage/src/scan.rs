@@ -29,10 +29,23 @@ use crate::{Position, Scan, ScanPage, WindowBy};
 /// Runs one step of a scan.
 pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPage, EngineError> {
     let partitions = shared.partitions();
-    let as_of = scan.as_of.unwrap_or_else(|| shared.newest_stamp.load(Ordering::Acquire));
-    let context = Context { shared, tenant, scan, as_of, partitions: &partitions };
+    let as_of = scan
+        .as_of
+        .unwrap_or_else(|| shared.newest_stamp.load(Ordering::Acquire));
+    let context = Context {
+        shared,
+        tenant,
+        scan,
+        as_of,
+        partitions: &partitions,
+    };
     let mut heap: BinaryHeap<Source<'_>> = context.sources().collect();
-    let mut page = ScanPage { summaries: Vec::new(), n_scanned: 0, next: None, as_of };
+    let mut page = ScanPage {
+        summaries: Vec::new(),
+        n_scanned: 0,
+        next: None,
+        as_of,
+    };
     while let Some(mut source) = heap.pop() {
         if scan.window.by == WindowBy::Start && source.at.start < scan.window.from {
             break;
@@ -77,15 +90,27 @@ struct Source<'a> {
 }
 
 enum Kind<'a> {
-    Active { active: &'a Arc<Active>, positions: IntoIter<Position> },
+    Active {
+        active: &'a Arc<Active>,
+        positions: IntoIter<Position>,
+    },
     Unread(&'a Arc<Sealed>),
-    Sealed { sealed: &'a Arc<Sealed>, block: IntoIter<BlockEntry>, next: Option<BlockEntry>, key: Vec<u8> },
+    Sealed {
+        sealed: &'a Arc<Sealed>,
+        block: IntoIter<BlockEntry>,
+        next: Option<BlockEntry>,
+        key: Vec<u8>,
+    },
 }
 
 impl<'a> Context<'a> {
     /// Returns a source for each partition that may have a trace of the window.
     fn sources(&'a self) -> impl Iterator<Item = Source<'a>> {
-        let sealed = self.partitions.sealed.iter().filter_map(|sealed| self.sealed_source(sealed));
+        let sealed = self
+            .partitions
+            .sealed
+            .iter()
+            .filter_map(|sealed| self.sealed_source(sealed));
         let unsealed = self.partitions.unsealed();
         sealed.chain(unsealed.filter_map(|active| self.active_source(active)))
     }
@@ -93,9 +118,16 @@ impl<'a> Context<'a> {
     fn sealed_source(&self, sealed: &'a Arc<Sealed>) -> Option<Source<'a>> {
         let facts = &sealed.facts;
         let may_hold = facts.n_traces > 0 && self.scan.window.may_hold(facts.starts, facts.ends);
-        let newest = Position { start: facts.starts.1, trace_id: TraceId::from_bytes([0xff; 16]) };
+        let newest = Position {
+            start: facts.starts.1,
+            trace_id: TraceId::from_bytes([0xff; 16]),
+        };
         let at = self.scan.after.map_or(newest, |after| after.min(newest));
-        may_hold.then(|| Source { at, number: sealed.number, kind: Kind::Unread(sealed) })
+        may_hold.then(|| Source {
+            at,
+            number: sealed.number,
+            kind: Kind::Unread(sealed),
+        })
     }
 
     fn active_source(&self, active: &'a Arc<Active>) -> Option<Source<'a>> {
@@ -106,13 +138,20 @@ impl<'a> Context<'a> {
         let mut positions = positions.into_iter();
         let at = positions.next()?;
         let number = active.number;
-        Some(Source { at, number, kind: Kind::Active { active, positions } })
+        Some(Source {
+            at,
+            number,
+            kind: Kind::Active { active, positions },
+        })
     }
 
     /// Tells whether an entry read at a place belongs into this step.
     fn is_wanted(&self, entry: &BlockEntry, at: Position) -> bool {
         let summary = &entry.summary;
-        let place = Position { start: summary.start, trace_id: summary.trace_id };
+        let place = Position {
+            start: summary.start,
+            trace_id: summary.trace_id,
+        };
         place == at
             && entry.first_stamp <= self.as_of
             && self.scan.window.holds(summary.start, summary.end)
@@ -120,8 +159,16 @@ impl<'a> Context<'a> {
 
     /// Tells whether a trace of a partition went on in a newer one.
     fn went_on(&self, trace_id: TraceId, number: u32) -> bool {
-        let newer = self.partitions.sealed.iter().rev().take_while(|sealed| sealed.number > number);
-        if newer.into_iter().any(|sealed| sealed.continues(self.tenant, trace_id)) {
+        let newer = self
+            .partitions
+            .sealed
+            .iter()
+            .rev()
+            .take_while(|sealed| sealed.number > number);
+        if newer
+            .into_iter()
+            .any(|sealed| sealed.continues(self.tenant, trace_id))
+        {
             return true;
         }
         let unsealed = self.partitions.unsealed();
@@ -157,13 +204,29 @@ impl Source<'_> {
         }
         if let Kind::Unread(sealed) = self.kind {
             let key = context.tenant.0.to_be_bytes().to_vec();
-            self.kind = Kind::Sealed { sealed, block: Vec::new().into_iter(), next: None, key };
+            self.kind = Kind::Sealed {
+                sealed,
+                block: Vec::new().into_iter(),
+                next: None,
+                key,
+            };
         }
-        let Kind::Sealed { sealed, block, next, key } = &mut self.kind else { return Ok(false) };
+        let Kind::Sealed {
+            sealed,
+            block,
+            next,
+            key,
+        } = &mut self.kind
+        else {
+            return Ok(false);
+        };
         loop {
             for entry in block.by_ref() {
                 let summary = &entry.summary;
-                let place = Position { start: summary.start, trace_id: summary.trace_id };
+                let place = Position {
+                    start: summary.start,
+                    trace_id: summary.trace_id,
+                };
                 let is_ahead = context.scan.after.is_none_or(|after| place < after);
                 if is_ahead && context.scan.window.holds(summary.start, summary.end) {
                     self.at = place;
@@ -189,20 +252,26 @@ fn next_block(
     let dictionaries = &context.shared.dictionaries;
     let read = context.shared.read_sealed(sealed, |opened| {
         let mut found: Option<Result<Vec<u8>, Damage>> = None;
-        opened.scan_records(Tree::Zones, &tenant, key, dictionaries, &mut |zone_key, read| {
-            let zone = read.and_then(|(_, payload)| decode::<Zone>(&payload));
-            match zone {
-                Ok(zone) if !may_hold(context, &zone) => ControlFlow::Continue(()),
-                Ok(_) => {
-                    found = Some(Ok(zone_key.to_vec()));
-                    ControlFlow::Break(())
+        opened.scan_records(
+            Tree::Zones,
+            &tenant,
+            key,
+            dictionaries,
+            &mut |zone_key, read| {
+                let zone = read.and_then(|(_, payload)| decode::<Zone>(&payload));
+                match zone {
+                    Ok(zone) if !may_hold(context, &zone) => ControlFlow::Continue(()),
+                    Ok(_) => {
+                        found = Some(Ok(zone_key.to_vec()));
+                        ControlFlow::Break(())
+                    }
+                    Err(damage) => {
+                        found = Some(Err(damage));
+                        ControlFlow::Break(())
+                    }
                 }
-                Err(damage) => {
-                    found = Some(Err(damage));
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
+            },
+        )?;
         let Some(found) = found else { return Ok(None) };
         let found = found.map_err(damaged)?;
         let block = opened.record(Tree::Blocks, &found, dictionaries)?;
@@ -210,7 +279,9 @@ fn next_block(
         let entries = block.and_then(|(_, payload)| decode::<Vec<BlockEntry>>(&payload));
         Ok(Some((found, entries.map_err(damaged)?)))
     })?;
-    let Some(Some((found, entries))) = read else { return Ok(None) };
+    let Some(Some((found, entries))) = read else {
+        return Ok(None);
+    };
     *key = found;
     key.push(0);
     Ok(Some(entries))
@@ -218,13 +289,23 @@ fn next_block(
 
 /// Tells whether a block may have traces that this step looks for.
 fn may_hold(context: &Context<'_>, zone: &Zone) -> bool {
-    let is_ahead = context.scan.after.is_none_or(|after| zone.start_min <= after.start);
+    let is_ahead = context
+        .scan
+        .after
+        .is_none_or(|after| zone.start_min <= after.start);
     let starts = (zone.start_min, zone.start_max);
-    is_ahead && context.scan.window.may_hold(starts, (zone.end_min, zone.end_max))
+    is_ahead
+        && context
+            .scan
+            .window
+            .may_hold(starts, (zone.end_min, zone.end_max))
 }
 
 fn damaged(damage: Damage) -> EngineError {
-    EngineError::Damaged { action: "scanning summaries", detail: damage.0 }
+    EngineError::Damaged {
+        action: "scanning summaries",
+        detail: damage.0,
+    }
 }
 
 impl PartialEq for Source<'_> {

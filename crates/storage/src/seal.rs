@@ -54,14 +54,16 @@ impl Shared {
         active.handle.set_cache(SEALED_CACHE_BYTES);
         active.handle.close();
         active.handle.with(|opened| opened.sync())?;
-        members.write(active.handle.dir()).map_err(io_error)?;
+        let members = members.write(active.handle.dir()).map_err(io_error)?;
         facts.at = now;
         facts.disk_bytes = crate::retention::disk_bytes(active.handle.dir());
         let sealed = Sealed::new(active.number, Arc::clone(&active.handle), facts, members);
         self.list_as_sealed(&sealed).map_err(io_error)?;
         self.open.touch(&sealed);
         self.change_partitions(|partitions| {
-            partitions.sealing.retain(|sealing| sealing.number != sealed.number);
+            partitions
+                .sealing
+                .retain(|sealing| sealing.number != sealed.number);
             partitions.sealed.push(Arc::clone(&sealed));
             partitions.sealed.sort_by_key(|sealed| sealed.number);
         });
@@ -104,13 +106,19 @@ impl Shared {
     /// Takes a damaged partition out of service and keeps its files.
     pub(crate) fn quarantine_partition(&self, number: u32, handle: &Handle) {
         let mut manifest = self.lock_manifest();
-        let Some(entry) = manifest.partitions.iter().find(|entry| entry.number == number).cloned()
+        let Some(entry) = manifest
+            .partitions
+            .iter()
+            .find(|entry| entry.number == number)
+            .cloned()
         else {
             return;
         };
         self.change_partitions(|partitions| {
             partitions.sealed.retain(|sealed| sealed.number != number);
-            partitions.sealing.retain(|sealing| sealing.number != number);
+            partitions
+                .sealing
+                .retain(|sealing| sealing.number != number);
         });
         self.open.forget(number);
         handle.retire();
@@ -120,7 +128,9 @@ impl Shared {
         if let Err(error) = listed.and(moved) {
             tracing::error!(partition = number, %error, "cannot set a damaged partition aside");
         }
-        self.counters.n_quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.counters
+            .n_quarantined
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -131,7 +141,8 @@ fn clear(opened: &Opened, tree: Tree) -> Result<(), EngineError> {
         keys.push(key.to_vec());
         ControlFlow::Continue(())
     })?;
-    keys.iter().try_for_each(|key| opened.engine().remove(tree, key))
+    keys.iter()
+        .try_for_each(|key| opened.engine().remove(tree, key))
 }
 
 type Placed = (Tenant, Position, BlockEntry);
@@ -139,9 +150,14 @@ type Placed = (Tenant, Position, BlockEntry);
 fn summaries_of(index: &Index) -> Result<Vec<Placed>, EngineError> {
     let mut traces = Vec::with_capacity(index.n_traces());
     for (tenant, trace_id) in index.traces() {
-        let Some(entry) = index.summary(tenant, trace_id) else { continue };
+        let Some(entry) = index.summary(tenant, trace_id) else {
+            continue;
+        };
         let entry = entry.map_err(damaged)?;
-        let position = Position { start: entry.summary.start, trace_id };
+        let position = Position {
+            start: entry.summary.start,
+            trace_id,
+        };
         traces.push((tenant, position, entry));
     }
     Ok(traces)
@@ -163,7 +179,9 @@ fn write_block(
     block: &[Placed],
     facts: &mut SealedFacts,
 ) -> Result<(), EngineError> {
-    let Some((tenant, first, entry)) = block.first() else { return Ok(()) };
+    let Some((tenant, first, entry)) = block.first() else {
+        return Ok(());
+    };
     let mut zone = Zone {
         n_traces: 0,
         start_min: entry.summary.start,
@@ -181,8 +199,14 @@ fn write_block(
         zone.flags |= summary.flags.0;
     }
     facts.n_traces += u64::from(zone.n_traces);
-    facts.starts = (facts.starts.0.min(zone.start_min), facts.starts.1.max(zone.start_max));
-    facts.ends = (facts.ends.0.min(zone.end_min), facts.ends.1.max(zone.end_max));
+    facts.starts = (
+        facts.starts.0.min(zone.start_min),
+        facts.starts.1.max(zone.start_max),
+    );
+    facts.ends = (
+        facts.ends.0.min(zone.end_min),
+        facts.ends.1.max(zone.end_max),
+    );
     let entries: Vec<&BlockEntry> = block.iter().map(|(_, _, entry)| entry).collect();
     let key = keys::block(*tenant, *first);
     opened.put(Tree::Blocks, &key, Record::of_payload(0, &encode(&entries)))?;
@@ -190,12 +214,18 @@ fn write_block(
 }
 
 fn damaged(damage: crate::record::Damage) -> EngineError {
-    EngineError::Damaged { action: "sealing", detail: damage.0 }
+    EngineError::Damaged {
+        action: "sealing",
+        detail: damage.0,
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
 fn io_error(error: std::io::Error) -> EngineError {
-    EngineError::Io { action: "sealing", detail: error.to_string() }
+    EngineError::Io {
+        action: "sealing",
+        detail: error.to_string(),
+    }
 }
 
 /// Summaries a block: compresses well and is decoded in a fraction of a millisecond.

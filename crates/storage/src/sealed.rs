@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use model::{Tenant, TraceId};
 use serde::{Deserialize, Serialize};
-use xorf::{BinaryFuse32, Filter};
+use xorf::{BinaryFuse32, Descriptor, Filter};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::dictionary::write_durably;
@@ -30,7 +30,6 @@ pub(crate) struct Sealed {
 }
 
 /// Which traces a sealed partition has: the content of its file `members`.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Members {
     /// Says of a trace that it is not there, or that it is (wrongly once in four billion).
     filter: Option<BinaryFuse32>,
@@ -38,9 +37,36 @@ pub(crate) struct Members {
     continued: HashSet<(Tenant, TraceId)>,
 }
 
+/// Members as they are stored.
+#[derive(Serialize, Deserialize)]
+struct StoredMembers {
+    filter: Option<StoredFilter>,
+    continued: HashSet<(Tenant, TraceId)>,
+}
+
+/// A binary fuse filter, its descriptor spelled out.
+#[derive(Serialize, Deserialize)]
+struct StoredFilter {
+    seed: u64,
+    segment_length: u32,
+    segment_length_mask: u32,
+    segment_count_length: u32,
+    fingerprints: Box<[u32]>,
+}
+
 impl Sealed {
-    pub(crate) fn new(number: u32, handle: Arc<Handle>, facts: SealedFacts, members: Members) -> Arc<Self> {
-        Arc::new(Self { number, handle, facts, members })
+    pub(crate) fn new(
+        number: u32,
+        handle: Arc<Handle>,
+        facts: SealedFacts,
+        members: Members,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            handle,
+            facts,
+            members,
+        })
     }
 
     /// Tells whether the partition may have documents of a trace.
@@ -61,8 +87,9 @@ impl Members {
         traces: impl Iterator<Item = (Tenant, TraceId)>,
         continued: impl Iterator<Item = (Tenant, TraceId)>,
     ) -> Result<Self, Damage> {
-        let mut prints: Vec<u64> =
-            traces.map(|(tenant, trace_id)| fingerprint(tenant, trace_id)).collect();
+        let mut prints: Vec<u64> = traces
+            .map(|(tenant, trace_id)| fingerprint(tenant, trace_id))
+            .collect();
         prints.sort_unstable();
         prints.dedup();
         let filter = if prints.is_empty() {
@@ -71,13 +98,21 @@ impl Members {
             let built = BinaryFuse32::try_from(prints.as_slice());
             Some(built.map_err(|error| Damage(format!("building the filter: {error}")))?)
         };
-        Ok(Self { filter, continued: continued.collect() })
+        Ok(Self {
+            filter,
+            continued: continued.collect(),
+        })
     }
 
     /// Writes the members into a partition's folder.
-    pub(crate) fn write(&self, dir: &Path) -> std::io::Result<()> {
-        let record = Record::of_payload(0, &encode(self));
-        write_durably(&dir.join(FILE), &record.encode(FILE.as_bytes()))
+    pub(crate) fn write(self, dir: &Path) -> std::io::Result<Self> {
+        let stored = StoredMembers {
+            filter: self.filter.map(StoredFilter::from),
+            continued: self.continued,
+        };
+        let record = Record::of_payload(0, &encode(&stored));
+        write_durably(&dir.join(FILE), &record.encode(FILE.as_bytes()))?;
+        Ok(stored.into())
     }
 
     /// Reads the members from a partition's folder.
@@ -90,7 +125,44 @@ impl Members {
         let Body::Inline(body) = &record.body else {
             return Err(Damage(format!("{FILE} is not one record")));
         };
-        decode(&record.open(body, dictionaries)?)
+        let stored: StoredMembers = decode(&record.open(body, dictionaries)?)?;
+        Ok(stored.into())
+    }
+}
+
+impl From<StoredMembers> for Members {
+    fn from(stored: StoredMembers) -> Self {
+        Self {
+            filter: stored.filter.map(BinaryFuse32::from),
+            continued: stored.continued,
+        }
+    }
+}
+
+impl From<BinaryFuse32> for StoredFilter {
+    fn from(filter: BinaryFuse32) -> Self {
+        Self {
+            seed: filter.descriptor.seed,
+            segment_length: filter.descriptor.segment_length,
+            segment_length_mask: filter.descriptor.segment_length_mask,
+            segment_count_length: filter.descriptor.segment_count_length,
+            fingerprints: filter.fingerprints,
+        }
+    }
+}
+
+impl From<StoredFilter> for BinaryFuse32 {
+    fn from(stored: StoredFilter) -> Self {
+        let descriptor = Descriptor {
+            seed: stored.seed,
+            segment_length: stored.segment_length,
+            segment_length_mask: stored.segment_length_mask,
+            segment_count_length: stored.segment_count_length,
+        };
+        Self {
+            descriptor,
+            fingerprints: stored.fingerprints,
+        }
     }
 }
 
@@ -101,7 +173,9 @@ pub(crate) struct OpenPartitions {
 
 impl OpenPartitions {
     pub(crate) fn new(n_open_max: NonZeroUsize) -> Self {
-        Self { used: Mutex::new(LruCache::new(n_open_max)) }
+        Self {
+            used: Mutex::new(LruCache::new(n_open_max)),
+        }
     }
 
     /// Takes note that a partition is about to be used; call it before and not during a use of any
@@ -120,7 +194,10 @@ impl OpenPartitions {
 
     /// Forgets a partition that is gone.
     pub(crate) fn forget(&self, number: u32) {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).pop(&number);
+        self.used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop(&number);
     }
 
     /// Closes all.

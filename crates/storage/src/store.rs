@@ -215,10 +215,14 @@ impl SledStore {
         let manifest = migrations::apply(&config.data)?;
         let data = config.data.clone();
         let io = |action| move |source| OpenError::io(action, &data, &source);
-        let dictionaries = Dictionaries::open(&config.data.join("dict"))
-            .map_err(io("reading dictionaries of"))?;
+        let dictionaries =
+            Dictionaries::open(&config.data.join("dict")).map_err(io("reading dictionaries of"))?;
         let room = usize::try_from(config.bytes_in_flight).unwrap_or(usize::MAX);
-        let opening = Opening { engine: &engine, config: &config, dictionaries: &dictionaries };
+        let opening = Opening {
+            engine: &engine,
+            config: &config,
+            dictionaries: &dictionaries,
+        };
         let (partitions, manifest, n_quarantined) = opening.partitions(manifest, now)?;
         let newest_stamp = partitions.newest_stamp();
         let shared = Arc::new(Shared {
@@ -228,17 +232,24 @@ impl SledStore {
             partitions: RwLock::new(Arc::new(partitions)),
             open: OpenPartitions::new(N_OPEN_SEALED_MAX),
             newest_stamp: newest_stamp.into(),
-            counters: Counters { n_quarantined: n_quarantined.into(), ..Counters::default() },
+            counters: Counters {
+                n_quarantined: n_quarantined.into(),
+                ..Counters::default()
+            },
             room: Arc::new(Semaphore::new(room)),
             readers: Semaphore::new(N_READERS_MAX),
             _lock: lock,
             config,
         });
         shared.restore_all_older();
-        let committer = Committer::start(&shared)
-            .map_err(|source| OpenError::io("starting threads for", &shared.config.data, &source))?;
+        let committer = Committer::start(&shared).map_err(|source| {
+            OpenError::io("starting threads for", &shared.config.data, &source)
+        })?;
         shared.measure_disk();
-        Ok(Self { shared, committer: Arc::new(committer) })
+        Ok(Self {
+            shared,
+            committer: Arc::new(committer),
+        })
     }
 
     /// Returns the number of an account and region, giving one out durably if they are new.
@@ -246,9 +257,11 @@ impl SledStore {
         let mut manifest = self.shared.lock_manifest();
         let (tenant, is_new) = manifest.tenant(account, region);
         if is_new {
-            self.shared.write_manifest(&manifest).map_err(|error| StoreError::Unavailable {
-                reason: format!("writing MANIFEST: {error}"),
-            })?;
+            self.shared
+                .write_manifest(&manifest)
+                .map_err(|error| StoreError::Unavailable {
+                    reason: format!("writing MANIFEST: {error}"),
+                })?;
         }
         Ok(tenant)
     }
@@ -278,7 +291,15 @@ impl SledStore {
             active.handle.close();
         }
         self.shared.open.close();
-        synced.map_err(|error| StoreError::Unavailable { reason: error.to_string() })
+        synced.map_err(|error| StoreError::Unavailable {
+            reason: error.to_string(),
+        })
+    }
+
+    /// How many partitions are sealed.
+    #[cfg(test)]
+    pub(crate) fn sealed_for_tests(&self) -> u64 {
+        u64::try_from(self.shared.partitions().sealed.len()).unwrap_or(u64::MAX)
     }
 
     /// Runs blocking work that reads on a thread of the blocking pool, a bounded number at a time.
@@ -287,12 +308,21 @@ impl SledStore {
         work: impl FnOnce(&Shared) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
-        let _permit = self.shared.readers.acquire().await.map_err(|_| StoreError::Closed)?;
+        let _permit = self
+            .shared
+            .readers
+            .acquire()
+            .await
+            .map_err(|_| StoreError::Closed)?;
         let outcome = tokio::task::spawn_blocking(move || work(&shared)).await;
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(StoreError::Read { reason: error.to_string() }),
-            Err(error) => Err(StoreError::Read { reason: error.to_string() }),
+            Ok(Err(error)) => Err(StoreError::Read {
+                reason: error.to_string(),
+            }),
+            Err(error) => Err(StoreError::Read {
+                reason: error.to_string(),
+            }),
         }
     }
 }
@@ -307,12 +337,18 @@ impl TraceStore for SledStore {
         self.committer.put(&self.shared, tenant, batch, now).await
     }
 
-    async fn documents(&self, tenant: Tenant, trace_id: TraceId) -> Result<StoredTrace, StoreError> {
-        self.read(move |shared| shared.documents(tenant, trace_id)).await
+    async fn documents(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+    ) -> Result<StoredTrace, StoreError> {
+        self.read(move |shared| shared.documents(tenant, trace_id))
+            .await
     }
 
     async fn summaries(&self, tenant: Tenant, scan: Scan) -> Result<ScanPage, StoreError> {
-        self.read(move |shared| scan::run(shared, tenant, &scan)).await
+        self.read(move |shared| scan::run(shared, tenant, &scan))
+            .await
     }
 
     fn newest_stamp(&self) -> u64 {
@@ -325,7 +361,16 @@ impl TraceStore for SledStore {
         records: Vec<Vec<u8>>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.committer.put_telemetry(&self.shared, Telemetry { tenant, records, now }).await
+        self.committer
+            .put_telemetry(
+                &self.shared,
+                Telemetry {
+                    tenant,
+                    records,
+                    now,
+                },
+            )
+            .await
     }
 }
 
@@ -338,21 +383,36 @@ impl Partitions {
     /// Returns the stamp of the newest document in any of them.
     fn newest_stamp(&self) -> u64 {
         let indexed = self.unsealed().map(|active| {
-            active.index.read().unwrap_or_else(PoisonError::into_inner).last_stamp()
+            active
+                .index
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .last_stamp()
         });
-        indexed.chain(self.sealed.iter().map(|sealed| sealed.facts.last_stamp)).max().unwrap_or(0)
+        indexed
+            .chain(self.sealed.iter().map(|sealed| sealed.facts.last_stamp))
+            .max()
+            .unwrap_or(0)
     }
 }
 
 impl Shared {
     /// Returns the partitions there are at this moment.
     pub(crate) fn partitions(&self) -> Arc<Partitions> {
-        Arc::clone(&self.partitions.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .partitions
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// Replaces the partitions by what `change` makes of them.
     pub(crate) fn change_partitions(&self, change: impl FnOnce(&mut Partitions)) {
-        let mut slot = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .partitions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut partitions = Partitions::clone(&slot);
         change(&mut partitions);
         *slot = Arc::new(partitions);
@@ -367,7 +427,9 @@ impl Shared {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        Limits { trace_bytes_max: self.config.trace_bytes_max }
+        Limits {
+            trace_bytes_max: self.config.trace_bytes_max,
+        }
     }
 
     /// Returns the winning copies of a trace's documents from all partitions that may have some.
@@ -387,7 +449,9 @@ impl Shared {
             let read = self.read_sealed(sealed, |opened| {
                 opened.documents(tenant, trace_id, &self.dictionaries)
             })?;
-            let Some((documents, n_left_out)) = read else { continue };
+            let Some((documents, n_left_out)) = read else {
+                continue;
+            };
             n_damaged += n_left_out;
             take(documents);
         }
@@ -398,10 +462,19 @@ impl Shared {
             n_damaged += n_left_out;
             take(documents);
         }
-        self.counters.n_damaged_records.fetch_add(n_damaged.into(), Ordering::Relaxed);
+        self.counters
+            .n_damaged_records
+            .fetch_add(n_damaged.into(), Ordering::Relaxed);
         let documents: Vec<Document> = found.into_values().collect();
-        let bytes = documents.iter().map(|document| document.text.len()).sum::<usize>();
-        Ok(StoredTrace { documents, n_damaged, bytes: u64::try_from(bytes).unwrap_or(u64::MAX) })
+        let bytes = documents
+            .iter()
+            .map(|document| document.text.len())
+            .sum::<usize>();
+        Ok(StoredTrace {
+            documents,
+            n_damaged,
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        })
     }
 }
 
@@ -421,22 +494,35 @@ pub(crate) fn merge_copy(found: &mut HashMap<SegmentId, Document>, document: Doc
 impl OpenError {
     pub(crate) fn io(action: &'static str, path: &Path, source: &std::io::Error) -> Self {
         let source = std::io::Error::new(source.kind(), source.to_string());
-        Self::Io { action, path: path.to_owned(), source }
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn damaged(data: &Path, error: &manifest::ManifestError) -> Self {
-        Self::Damaged { data: data.to_owned(), detail: error.to_string() }
+        Self::Damaged {
+            data: data.to_owned(),
+            detail: error.to_string(),
+        }
     }
 }
 
 /// Takes the lock that keeps a second process out.
 pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
     let path = data.join("LOCK");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
     let file = file.map_err(|source| OpenError::io("opening", &path, &source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked { data: data.to_owned() }),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked {
+            data: data.to_owned(),
+        }),
         Err(fs::TryLockError::Error(source)) => Err(OpenError::io("locking", &path, &source)),
     }
 }
@@ -462,10 +548,17 @@ impl Opening<'_> {
         let mut opened = Opened::default();
         for entry in manifest.partitions.clone() {
             if let Err(reason) = self.partition(&entry, &mut opened) {
-                tracing::error!(folder = entry.folder, reason, "set a damaged partition aside");
-                quarantine(data, &entry)
-                    .map_err(|source| OpenError::io("setting aside a partition of", data, &source))?;
-                manifest.partitions.retain(|kept| kept.number != entry.number);
+                tracing::error!(
+                    folder = entry.folder,
+                    reason,
+                    "set a damaged partition aside"
+                );
+                quarantine(data, &entry).map_err(|source| {
+                    OpenError::io("setting aside a partition of", data, &source)
+                })?;
+                manifest
+                    .partitions
+                    .retain(|kept| kept.number != entry.number);
                 opened.n_quarantined += 1;
             }
         }
@@ -475,7 +568,11 @@ impl Opening<'_> {
         };
         manifest::write(data, migrations::CURRENT, &manifest)
             .map_err(|source| OpenError::io("writing the manifest of", data, &source))?;
-        let partitions = Partitions { sealed: opened.sealed, sealing: opened.unsealed, active };
+        let partitions = Partitions {
+            sealed: opened.sealed,
+            sealing: opened.unsealed,
+            active,
+        };
         Ok((partitions, manifest, opened.n_quarantined))
     }
 
@@ -483,12 +580,16 @@ impl Opening<'_> {
         let Some(facts) = &entry.sealed else {
             let handle = self.handle(&entry.folder, self.config.cache_bytes);
             let active = Active::open(entry.number, entry.created, handle, self.dictionaries);
-            opened.unsealed.push(active.map_err(|error| error.to_string())?);
+            opened
+                .unsealed
+                .push(active.map_err(|error| error.to_string())?);
             return Ok(());
         };
         let handle = self.handle(&entry.folder, SEALED_CACHE_BYTES);
         let members = Members::read(handle.dir(), self.dictionaries).map_err(|damage| damage.0)?;
-        opened.sealed.push(Sealed::new(entry.number, handle, facts.clone(), members));
+        opened
+            .sealed
+            .push(Sealed::new(entry.number, handle, facts.clone(), members));
         Ok(())
     }
 
@@ -501,7 +602,12 @@ impl Opening<'_> {
     }
 
     fn handle(&self, folder: &str, cache_bytes: u64) -> Arc<Handle> {
-        handle_of(self.engine, &self.config.data.join(PARTITIONS), folder, cache_bytes)
+        handle_of(
+            self.engine,
+            &self.config.data.join(PARTITIONS),
+            folder,
+            cache_bytes,
+        )
     }
 }
 
@@ -515,9 +621,10 @@ pub(crate) fn create_partition(
     let folder = format!("{}_{number:06}", now.as_secs());
     let handle = opening.handle(&folder, opening.config.cache_bytes);
     let dir = handle.dir().to_owned();
-    let created = Active::open(number, now, handle, opening.dictionaries).and_then(|active| {
-        active.sync()?;
-        let listed = File::open(opening.config.data.join(PARTITIONS)).and_then(|dir| dir.sync_all());
+    let created = handle.create().and_then(|()| {
+        let active = Active::open(number, now, handle, opening.dictionaries)?;
+        let listed =
+            File::open(opening.config.data.join(PARTITIONS)).and_then(|dir| dir.sync_all());
         let io = |error: std::io::Error| EngineError::Io {
             action: "creating a partition",
             detail: error.to_string(),
@@ -566,7 +673,11 @@ fn remove_unlisted(dir: &Path, manifest: &Manifest) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        if !manifest.partitions.iter().any(|listed| name == listed.folder.as_str()) {
+        if !manifest
+            .partitions
+            .iter()
+            .any(|listed| name == listed.folder.as_str())
+        {
             fs::remove_dir_all(entry.path())?;
         }
     }

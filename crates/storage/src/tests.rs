@@ -1,1 +1,8 @@
+//! Tests of the store as a whole. `contract` is what any engine must pass; the others are about
+//! what only this one has: partitions, sealing, retention, damage and failing disks.
 
+mod contract;
+mod faults;
+mod partitions;
+mod restart;
+mod support;

@@ -62,13 +62,18 @@ const N_FINDINGS_MAX: usize = 20;
 impl CheckReport {
     /// Tells whether anything is damaged.
     pub fn is_damaged(&self) -> bool {
-        self.partitions.iter().any(|partition| partition.n_findings > 0)
+        self.partitions
+            .iter()
+            .any(|partition| partition.n_findings > 0)
     }
 }
 
 /// Verifies every record of the store in `data`, which no server may have open. Changes nothing
 /// readers see. Memory stays small whatever is stored; time grows with it.
-pub fn check(data: &Path, progress: &mut dyn FnMut(&PartitionReport)) -> Result<CheckReport, CheckError> {
+pub fn check(
+    data: &Path,
+    progress: &mut dyn FnMut(&PartitionReport),
+) -> Result<CheckReport, CheckError> {
     let is_store = matches!(manifest::read(data), Ok(Some(_)) | Err(_)) && data.is_dir();
     if !is_store {
         return Err(CheckError::NoStore(data.display().to_string()));
@@ -78,7 +83,10 @@ pub fn check(data: &Path, progress: &mut dyn FnMut(&PartitionReport)) -> Result<
     let dictionaries = Dictionaries::open(&data.join("dict"))
         .map_err(|source| OpenError::io("reading dictionaries of", data, &source))?;
     let engine: Arc<dyn Engine> = Arc::new(SledEngine);
-    let mut report = CheckReport { quarantined: quarantined(data), ..CheckReport::default() };
+    let mut report = CheckReport {
+        quarantined: quarantined(data),
+        ..CheckReport::default()
+    };
     for entry in &manifest.partitions {
         let dir = data.join(PARTITIONS).join(&entry.folder);
         let handle = Handle::new(Arc::clone(&engine), dir, SEALED_CACHE_BYTES);
@@ -111,7 +119,9 @@ fn check_partition(
     if let Some(facts) = &entry.sealed {
         if report.n_documents != facts.n_documents {
             let (found, listed) = (report.n_documents, facts.n_documents);
-            report.finding(format!("{found} documents are there and the manifest says {listed}"));
+            report.finding(format!(
+                "{found} documents are there and the manifest says {listed}"
+            ));
         }
         if let Err(damage) = Members::read(handle.dir(), dictionaries) {
             report.finding(damage.to_string());
@@ -129,8 +139,16 @@ fn walk(
     dictionaries: &Dictionaries,
     report: &mut PartitionReport,
 ) -> Result<(), EngineError> {
-    let limits = DocumentLimits { document_bytes_max: usize::MAX };
-    let mut each = |tree: Tree, verify: &mut dyn FnMut(&[u8], &Record, Vec<u8>, &mut PartitionReport) -> Result<(), Damage>| {
+    let limits = DocumentLimits {
+        document_bytes_max: usize::MAX,
+    };
+    let mut each = |tree: Tree,
+                    verify: &mut dyn FnMut(
+        &[u8],
+        &Record,
+        Vec<u8>,
+        &mut PartitionReport,
+    ) -> Result<(), Damage>| {
         opened.scan_records(tree, &[], &[], dictionaries, &mut |key, read| {
             report.n_records += 1;
             let verified = read.and_then(|(record, payload)| verify(key, &record, payload, report));
@@ -149,7 +167,9 @@ fn walk(
             && segment.id() == segment_id
             && segment.in_progress() == record.in_progress;
         if !is_same {
-            return Err(Damage("the document is not the one its key names".to_owned()));
+            return Err(Damage(
+                "the document is not the one its key names".to_owned(),
+            ));
         }
         report.n_documents += 1;
         report.document_bytes += u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -157,14 +177,24 @@ fn walk(
     })?;
     each(Tree::Deltas, &mut |_, _, payload, _| {
         let entries: Vec<DeltaEntry> = decode(&payload)?;
-        entries.iter().try_for_each(|entry| decode_head(&entry.head).map(drop))
+        entries
+            .iter()
+            .try_for_each(|entry| decode_head(&entry.head).map(drop))
     })?;
-    each(Tree::Zones, &mut |_, _, payload, _| decode::<Zone>(&payload).map(drop))?;
+    each(Tree::Zones, &mut |_, _, payload, _| {
+        decode::<Zone>(&payload).map(drop)
+    })?;
     each(Tree::Blocks, &mut |key, _, payload, _| {
         let entries: Vec<BlockEntry> = decode(&payload)?;
-        let first = entries.first().map(|entry| (entry.summary.start, entry.summary.trace_id));
+        let first = entries
+            .first()
+            .map(|entry| (entry.summary.start, entry.summary.trace_id));
         let named = keys::read_block(key).map(|(_, place)| (place.start, place.trace_id));
-        if first == named { Ok(()) } else { Err(Damage("its first trace is another".to_owned())) }
+        if first == named {
+            Ok(())
+        } else {
+            Err(Damage("its first trace is another".to_owned()))
+        }
     })?;
     each(Tree::Telemetry, &mut |_, _, _, _| Ok(()))
 }
@@ -179,8 +209,13 @@ impl PartitionReport {
 }
 
 fn quarantined(data: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(data.join("quarantine")) else { return Vec::new() };
-    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    let Ok(entries) = std::fs::read_dir(data.join("quarantine")) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

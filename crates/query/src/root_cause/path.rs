@@ -44,12 +44,18 @@ impl<'a> Links<'a> {
                 downstream.entry(parent_id).or_default().push(segment);
             }
         }
-        Self { segments, downstream }
+        Self {
+            segments,
+            downstream,
+        }
     }
 
     /// Returns the entry point: the earliest segment without parent, else the earliest.
     pub(super) fn root(&self) -> Option<&'a CompiledSegment<'a>> {
-        let sent = self.segments.iter().filter(|segment| segment.kind() == CompiledKind::Sent);
+        let sent = self
+            .segments
+            .iter()
+            .filter(|segment| segment.kind() == CompiledKind::Sent);
         sent.min_by_key(|segment| (segment.parent_id().is_some(), segment.start(), segment.id()))
     }
 
@@ -59,14 +65,25 @@ impl<'a> Links<'a> {
         root: &'a CompiledSegment<'a>,
         is_culprit: impl Fn(&Node<'_>) -> bool,
     ) -> Vec<Path<'a>> {
-        let mut walk = Walk { links: self, is_culprit, path: Vec::new(), found: Vec::new() };
-        walk.visit(Step { segment: root, node: root.node() });
+        let mut walk = Walk {
+            links: self,
+            is_culprit,
+            path: Vec::new(),
+            found: Vec::new(),
+        };
+        walk.visit(Step {
+            segment: root,
+            node: root.node(),
+        });
         walk.found
     }
 
     /// Returns the path along the longest child, for as long as that takes half of its parent's time.
     pub(super) fn longest_path(&self, root: &'a CompiledSegment<'a>) -> Option<Path<'a>> {
-        let mut step = Step { segment: root, node: root.node() };
+        let mut step = Step {
+            segment: root,
+            node: root.node(),
+        };
         let mut path = vec![step];
         while path.len() < DEPTH_MAX {
             let longest = self.below(step).into_iter().max_by_key(Step::duration);
@@ -84,9 +101,15 @@ impl<'a> Links<'a> {
     /// their parent.
     fn below(&self, step: Step<'a>) -> Vec<Step<'a>> {
         let subsegments = step.node.subsegments().iter();
-        let subsegments = subsegments.map(|node| Step { segment: step.segment, node });
+        let subsegments = subsegments.map(|node| Step {
+            segment: step.segment,
+            node,
+        });
         let downstream = self.downstream.get(&step.node.id()).into_iter().flatten();
-        let downstream = downstream.map(|segment| Step { segment, node: segment.node() });
+        let downstream = downstream.map(|segment| Step {
+            segment,
+            node: segment.node(),
+        });
         subsegments.chain(downstream).collect()
     }
 }
@@ -103,7 +126,10 @@ impl<'a, F: Fn(&Node<'_>) -> bool> Walk<'_, 'a, F> {
     /// Tells whether a culprit is at or below a step. The search is bounded in depth and in what it
     /// finds, so that neither a deep nor a circular trace costs more than that.
     fn visit(&mut self, step: Step<'a>) -> bool {
-        let is_on_path = self.path.iter().any(|known| std::ptr::eq(known.node, step.node));
+        let is_on_path = self
+            .path
+            .iter()
+            .any(|known| std::ptr::eq(known.node, step.node));
         if self.path.len() >= DEPTH_MAX || self.found.len() >= N_PATHS_MAX || is_on_path {
             return false;
         }

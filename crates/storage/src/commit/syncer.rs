@@ -52,7 +52,9 @@ fn gather(first: Group, groups: &Receiver<Group>) -> Vec<Group> {
 }
 
 fn add(gathered: &mut Vec<Group>, group: Group) {
-    let same = gathered.iter_mut().find(|known| Arc::ptr_eq(&known.active, &group.active));
+    let same = gathered
+        .iter_mut()
+        .find(|known| Arc::ptr_eq(&known.active, &group.active));
     match same {
         Some(known) => known.waiting.extend(group.waiting),
         None => gathered.push(group),
@@ -68,11 +70,18 @@ fn sync(shared: &Shared, groups: Vec<Group>) {
             group.active.sync().map_err(|error| error.to_string())
         };
         count(&shared.counters.n_syncs, 1);
-        count(&shared.counters.sync_us, u64::try_from(began.elapsed().as_micros()).unwrap_or(0));
+        count(
+            &shared.counters.sync_us,
+            u64::try_from(began.elapsed().as_micros()).unwrap_or(0),
+        );
         match synced {
             Ok(()) => answer_all(group.waiting, None),
             Err(reason) => {
-                tracing::error!(partition = group.active.number, reason, "flush failed, partition poisoned");
+                tracing::error!(
+                    partition = group.active.number,
+                    reason,
+                    "flush failed, partition poisoned"
+                );
                 group.active.poison();
                 answer_all(group.waiting, Some(&StoreError::Unavailable { reason }));
             }

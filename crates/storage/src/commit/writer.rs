@@ -28,7 +28,12 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, syncer: Sender<Group>, keeper: Sender<Chore>) -> Self {
-        Self { shared, syncer, keeper, last_attempt: Timestamp::ZERO }
+        Self {
+            shared,
+            syncer,
+            keeper,
+            last_attempt: Timestamp::ZERO,
+        }
     }
 
     /// Works until every sender of jobs is gone.
@@ -46,7 +51,11 @@ impl Writer {
                     Job::Telemetry(telemetry, answer) => self.telemetry(&telemetry, answer),
                     Job::Tick(now) => self.tick(now),
                 }
-                next = if n_bytes < GROUP_BYTES_MAX { jobs.try_recv().ok() } else { None };
+                next = if n_bytes < GROUP_BYTES_MAX {
+                    jobs.try_recv().ok()
+                } else {
+                    None
+                };
             }
             if !batches.is_empty() {
                 self.group(batches);
@@ -56,11 +65,18 @@ impl Writer {
 
     /// Inserts one group of batches and hands its callers to the syncer.
     fn group(&mut self, batches: Vec<Batch>) {
-        let now = batches.iter().map(|batch| batch.now).max().unwrap_or_default();
+        let now = batches
+            .iter()
+            .map(|batch| batch.now)
+            .max()
+            .unwrap_or_default();
         let active = match self.writable(now) {
             Ok(active) => active,
             Err(error) => {
-                let waiting = batches.into_iter().map(|batch| batch.waiting(Vec::new())).collect();
+                let waiting = batches
+                    .into_iter()
+                    .map(|batch| batch.waiting(Vec::new()))
+                    .collect();
                 return answer_all(waiting, Some(&error));
             }
         };
@@ -86,10 +102,19 @@ impl Writer {
             for encoded in mem::take(&mut batch.documents) {
                 let trace_id = encoded.document.trace_id;
                 let stamp = self.next_stamp(batch.now);
-                let counted =
-                    if changed.contains(&trace_id) { Counted::Already } else { Counted::FirstOfBatch };
+                let counted = if changed.contains(&trace_id) {
+                    Counted::Already
+                } else {
+                    Counted::FirstOfBatch
+                };
                 let outcome = Active::admit(
-                    &mut index, batch.tenant, encoded, stamp, counted, limits, writes,
+                    &mut index,
+                    batch.tenant,
+                    encoded,
+                    stamp,
+                    counted,
+                    limits,
+                    writes,
                 );
                 if outcome == crate::Outcome::Stored {
                     changed.insert(trace_id);
@@ -106,7 +131,8 @@ impl Writer {
         let new_traces: HashSet<(Tenant, TraceId)> = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             let all = batches.iter().flat_map(Batch::traces);
-            all.filter(|(tenant, trace_id)| !index.knows(*tenant, *trace_id)).collect()
+            all.filter(|(tenant, trace_id)| !index.knows(*tenant, *trace_id))
+                .collect()
         };
         for (tenant, trace_id) in new_traces {
             self.shared.note_older(active, tenant, trace_id)?;
@@ -116,13 +142,20 @@ impl Writer {
 
     /// Inserts telemetry records.
     fn telemetry(&mut self, telemetry: &Telemetry, answer: tokio::sync::oneshot::Sender<Answer>) {
-        let waiting = vec![Waiting { answer, outcomes: Vec::new(), _room: None }];
+        let waiting = vec![Waiting {
+            answer,
+            outcomes: Vec::new(),
+            _room: None,
+        }];
         let active = match self.writable(telemetry.now) {
             Ok(active) => active,
             Err(error) => return answer_all(waiting, Some(&error)),
         };
-        let stamps: Vec<u64> =
-            telemetry.records.iter().map(|_| self.next_stamp(telemetry.now)).collect();
+        let stamps: Vec<u64> = telemetry
+            .records
+            .iter()
+            .map(|_| self.next_stamp(telemetry.now))
+            .collect();
         let written = active.handle.with(|opened| {
             for (record, stamp) in telemetry.records.iter().zip(stamps) {
                 let key = keys::telemetry(telemetry.tenant, stamp);
@@ -144,14 +177,19 @@ impl Writer {
         if let Err(error) = written {
             tracing::error!(partition = active.number, %error, "writing failed, partition poisoned");
             active.poison();
-            let error = StoreError::Unavailable { reason: error.to_string() };
+            let error = StoreError::Unavailable {
+                reason: error.to_string(),
+            };
             return answer_all(waiting, Some(&error));
         }
         let group = match self.shared.config.durability {
             Durability::Sync => Group { active, waiting },
             Durability::Interval(_) => {
                 answer_all(waiting, None);
-                Group { active, waiting: Vec::new() }
+                Group {
+                    active,
+                    waiting: Vec::new(),
+                }
             }
         };
         // The syncer ends only after the writer.
@@ -199,7 +237,9 @@ impl Writer {
             };
             let fresh = create_partition(&opening, &mut next, now)
                 .map_err(|error| unavailable(error.to_string()))?;
-            self.shared.write_manifest(&next).map_err(|error| unavailable(error.to_string()))?;
+            self.shared
+                .write_manifest(&next)
+                .map_err(|error| unavailable(error.to_string()))?;
             *manifest = next;
             fresh
         };
@@ -225,22 +265,33 @@ impl Writer {
 
 impl Batch {
     fn n_bytes(&self) -> usize {
-        self.documents.iter().map(|encoded| encoded.document.text.len()).sum()
+        self.documents
+            .iter()
+            .map(|encoded| encoded.document.text.len())
+            .sum()
     }
 
     fn traces(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
-        self.documents.iter().map(|encoded| (self.tenant, encoded.document.trace_id))
+        self.documents
+            .iter()
+            .map(|encoded| (self.tenant, encoded.document.trace_id))
     }
 
     fn waiting(self, outcomes: Vec<crate::Outcome>) -> Waiting {
-        Waiting { answer: self.answer, outcomes, _room: Some(self.room) }
+        Waiting {
+            answer: self.answer,
+            outcomes,
+            _room: Some(self.room),
+        }
     }
 }
 
 /// Tells whether a partition has taken enough.
 fn is_due(shared: &Shared, index: &Index, age: Duration) -> bool {
     let config = &shared.config;
-    let bytes_max = config.partition_bytes.min(config.disk_bytes_max / PARTITIONS_PER_DISK);
+    let bytes_max = config
+        .partition_bytes
+        .min(config.disk_bytes_max / PARTITIONS_PER_DISK);
     let is_full = index.document_bytes >= bytes_max || index.head_bytes >= INDEX_BYTES_MAX;
     let is_old = index.n_documents > 0 && age >= config.partition_age;
     is_full || is_old

@@ -38,7 +38,10 @@ impl Engine for SledEngine {
 
 impl Partition for SledPartition {
     fn insert(&self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
-        debug_assert!(value.len() <= VALUE_BYTES_MAX, "values over the limit become blob files");
+        debug_assert!(
+            value.len() <= VALUE_BYTES_MAX,
+            "values over the limit become blob files"
+        );
         contained("writing", || self.tree(tree)?.insert(key, value).map(drop))
     }
 
@@ -47,7 +50,9 @@ impl Partition for SledPartition {
     }
 
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        contained("reading", || Ok(self.tree(tree)?.get(key)?.map(|value| value.to_vec())))
+        contained("reading", || {
+            Ok(self.tree(tree)?.get(key)?.map(|value| value.to_vec()))
+        })
     }
 
     fn scan(
@@ -74,7 +79,9 @@ impl Partition for SledPartition {
     }
 
     fn last_key(&self, tree: Tree) -> Result<Option<Vec<u8>>, EngineError> {
-        contained("reading", || Ok(self.tree(tree)?.last()?.map(|(key, _)| key.to_vec())))
+        contained("reading", || {
+            Ok(self.tree(tree)?.last()?.map(|(key, _)| key.to_vec()))
+        })
     }
 
     fn sync(&self) -> Result<(), EngineError> {
@@ -100,8 +107,10 @@ fn open_contained(dir: &Path, cache_bytes: u64) -> Result<SledPartition, EngineE
             // Never `None`: sled frees segments only in its flusher thread.
             .flush_every_ms(Some(500))
             .open()?;
-        let trees =
-            Tree::ALL.iter().map(|tree| db.open_tree(tree.name())).collect::<sled::Result<_>>()?;
+        let trees = Tree::ALL
+            .iter()
+            .map(|tree| db.open_tree(tree.name()))
+            .collect::<sled::Result<_>>()?;
         Ok(SledPartition { db, trees })
     })
 }
@@ -114,7 +123,10 @@ fn contained<T>(
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sled::Error::Io(error))) => Err(io_error(action, &error)),
-        Ok(Err(error)) => Err(EngineError::Damaged { action, detail: error.to_string() }),
+        Ok(Err(error)) => Err(EngineError::Damaged {
+            action,
+            detail: error.to_string(),
+        }),
         Err(panic) => {
             let text = panic
                 .downcast_ref::<String>()
@@ -127,12 +139,19 @@ fn contained<T>(
 }
 
 fn io_error(action: &'static str, error: &io::Error) -> EngineError {
-    EngineError::Io { action, detail: error.to_string() }
+    EngineError::Io {
+        action,
+        detail: error.to_string(),
+    }
 }
 
 /// Removes snapshots whose writing was cut off: with one of them sled refuses to open for ever.
 fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
-    for_each_file(dir, |name| name.ends_with(".generating"), |path| fs::remove_file(path))
+    for_each_file(
+        dir,
+        |name| name.ends_with(".generating"),
+        |path| fs::remove_file(path),
+    )
 }
 
 /// Renames all snapshots: without one sled reads its whole log, which is slower and always complete.
@@ -188,8 +207,15 @@ mod tests {
     fn a_half_written_snapshot_does_not_keep_a_partition_shut() {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path()).insert(Tree::Segments, b"k", b"v").unwrap();
-        fs::write(dir.path().join("snap.00000000000FFFFF.generating"), b"cut off").unwrap();
-        assert_eq!(open(dir.path()).get(Tree::Segments, b"k").unwrap().unwrap(), b"v");
+        fs::write(
+            dir.path().join("snap.00000000000FFFFF.generating"),
+            b"cut off",
+        )
+        .unwrap();
+        assert_eq!(
+            open(dir.path()).get(Tree::Segments, b"k").unwrap().unwrap(),
+            b"v"
+        );
     }
 
     #[test]
@@ -197,9 +223,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path()).insert(Tree::Segments, b"k", b"v").unwrap();
         drop(open(dir.path()));
-        for_each_file(dir.path(), |name| name.starts_with("snap."), |path| fs::write(path, b"damaged"))
-            .unwrap();
-        assert_eq!(open(dir.path()).get(Tree::Segments, b"k").unwrap().unwrap(), b"v");
+        for_each_file(
+            dir.path(),
+            |name| name.starts_with("snap."),
+            |path| fs::write(path, b"damaged"),
+        )
+        .unwrap();
+        assert_eq!(
+            open(dir.path()).get(Tree::Segments, b"k").unwrap().unwrap(),
+            b"v"
+        );
     }
 
     #[test]
@@ -207,7 +240,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let partition = open(dir.path());
         for number in 0..2_000_u32 {
-            partition.insert(Tree::Segments, &number.to_be_bytes(), &[7; 1_000]).unwrap();
+            partition
+                .insert(Tree::Segments, &number.to_be_bytes(), &[7; 1_000])
+                .unwrap();
         }
         drop(partition);
         drop(open(dir.path()));
@@ -237,7 +272,9 @@ mod tests {
         let partition = open(dir.path());
         for number in 0..500_u32 {
             let value = vec![u8::try_from(number % 251).unwrap(); VALUE_BYTES_MAX];
-            partition.insert(Tree::Chunks, &number.to_be_bytes(), &value).unwrap();
+            partition
+                .insert(Tree::Chunks, &number.to_be_bytes(), &value)
+                .unwrap();
         }
         partition.sync().unwrap();
         assert_eq!(fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);

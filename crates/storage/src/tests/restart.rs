@@ -1,0 +1,115 @@
+//! What is there after a store was closed, or not closed, and opened again.
+
+use super::support::*;
+use crate::store::{Config, Durability, OpenError, SledStore};
+use crate::{Outcome, Scan, TraceStore, check};
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    put(
+        &store,
+        vec![segment(1, 1, 5), in_progress(2, 1, 6), segment(2, 2, 7)],
+    );
+    put(&store, vec![segment(2, 1, 6)]);
+    let before = summaries(&store, everything());
+    let key = store.token_key();
+    store.close().unwrap();
+    drop(store);
+    let store = open(data.path());
+    assert_eq!(summaries(&store, everything()), before);
+    assert_eq!(texts(&store, 2).len(), 2);
+    assert_eq!(store.token_key(), key);
+    assert_eq!(
+        put(&store, vec![segment(1, 1, 5), in_progress(2, 1, 6)]),
+        [Outcome::Unchanged, Outcome::Superseded]
+    );
+}
+
+#[test]
+fn stamps_go_on_after_a_restart_although_the_clock_went_back() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    try_put(&store, vec![segment(1, 1, 5)], 1_000).unwrap();
+    let stamp = store.newest_stamp();
+    store.close().unwrap();
+    drop(store);
+    let store = open(data.path());
+    assert_eq!(store.newest_stamp(), stamp);
+    let changed = segment_with(1, 1, 5, &format!(r#""end_time":{},"user":"u""#, at(9)));
+    assert_eq!(
+        try_put(&store, vec![changed.clone()], 10).unwrap(),
+        [Outcome::Stored]
+    );
+    assert_eq!(texts(&store, 1), [changed.text]);
+}
+
+#[test]
+fn a_second_store_in_the_folder_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let second = SledStore::open(config(data.path()), at(0));
+    assert!(matches!(second, Err(OpenError::Locked { .. })));
+    drop(store);
+    open(data.path());
+}
+
+#[test]
+fn tenants_keep_their_numbers() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let first = store.tenant("000000000000", "us-east-1").unwrap();
+    let second = store.tenant("111111111111", "us-east-1").unwrap();
+    assert_ne!(first, second);
+    drop(store);
+    let store = open(data.path());
+    assert_eq!(store.tenant("111111111111", "us-east-1").unwrap(), second);
+    assert_eq!(store.tenant("000000000000", "us-east-1").unwrap(), first);
+}
+
+#[test]
+fn a_closed_store_takes_nothing_and_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    store.close().unwrap();
+    assert!(matches!(
+        try_put(&store, vec![segment(1, 1, 5)], 1),
+        Err(crate::StoreError::Closed)
+    ));
+}
+
+#[test]
+fn interval_mode_keeps_what_a_close_flushes() {
+    let data = tempfile::tempdir().unwrap();
+    let interval = Durability::Interval(std::time::Duration::from_secs(3_600));
+    let config = Config {
+        durability: interval,
+        ..config(data.path())
+    };
+    let store = SledStore::open(config, at(0)).unwrap();
+    put(&store, vec![segment(1, 1, 5)]);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(texts(&open(data.path()), 1).len(), 1);
+}
+
+#[test]
+fn check_finds_every_document_and_nothing_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    put(
+        &store,
+        (0..50).map(|trace| segment(trace, 1, trace)).collect(),
+    );
+    store.close().unwrap();
+    drop(store);
+    let report = check(data.path(), &mut |_| {}).unwrap();
+    assert!(!report.is_damaged(), "{report:?}");
+    assert_eq!(report.partitions[0].n_documents, 50);
+    let scan = Scan {
+        n_kept_max: 10,
+        ..everything()
+    };
+    assert_eq!(summaries(&open(data.path()), scan).len(), 10);
+}
