@@ -100,7 +100,7 @@ pub fn batch_get<S: TraceStore>(
             }
             Ok(trace_id) => drop(seen.insert(trace_id)),
             Err(_) if cursor.trace_idx == 0 && cursor.after.is_none() => {
-                unprocessed.push(text.clone())
+                unprocessed.push(text.clone());
             }
             Err(_) => {}
         }

@@ -11,7 +11,7 @@ use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, Tree};
 use crate::index::{Candidate, Counted, Index, Limits, Verdict, text_hash};
 use crate::keys;
-use crate::partitions::Handle;
+use crate::partitions::{Handle, Opened};
 use crate::record::{DeltaEntry, Record, decode};
 use crate::{NewDocument, Outcome};
 
@@ -153,7 +153,7 @@ impl Active {
 
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> Result<(), EngineError> {
-        self.handle.with(|opened| opened.sync())
+        self.handle.with(Opened::sync)
     }
 
     /// Refuses further writes: what was written since the last sync may not be believed.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 
 use zstd::bulk::{Compressor, Decompressor};
@@ -100,13 +101,13 @@ fn with_compressor<T>(
 ) -> io::Result<T> {
     COMPRESSORS.with_borrow_mut(|contexts| {
         let key = dictionary.map_or(NO_DICTIONARY, |dictionary| dictionary.hash);
-        if !contexts.contains_key(&key) {
-            let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
-            contexts.insert(key, Compressor::with_dictionary(LEVEL, bytes)?);
-        }
-        contexts
-            .get_mut(&key)
-            .map_or_else(|| Err(io::Error::other("no context")), act)
+        act(match contexts.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
+                vacant.insert(Compressor::with_dictionary(LEVEL, bytes)?)
+            }
+        })
     })
 }
 
@@ -116,12 +117,12 @@ fn with_decompressor<T>(
 ) -> io::Result<T> {
     DECOMPRESSORS.with_borrow_mut(|contexts| {
         let key = dictionary.map_or(NO_DICTIONARY, |dictionary| dictionary.hash);
-        if !contexts.contains_key(&key) {
-            let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
-            contexts.insert(key, Decompressor::with_dictionary(bytes)?);
-        }
-        contexts
-            .get_mut(&key)
-            .map_or_else(|| Err(io::Error::other("no context")), act)
+        act(match contexts.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
+                vacant.insert(Decompressor::with_dictionary(bytes)?)
+            }
+        })
     })
 }

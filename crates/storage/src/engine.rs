@@ -34,13 +34,16 @@ pub(crate) trait Partition: Send + Sync {
         tree: Tree,
         from: &[u8],
         upper: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), EngineError>;
     /// Returns the last key of a tree.
     fn last_key(&self, tree: Tree) -> Result<Option<Vec<u8>>, EngineError>;
     /// Makes everything written before the call durable.
     fn sync(&self) -> Result<(), EngineError>;
 }
+
+/// What a scan does with each key and value.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
 
 /// The trees of a partition; `migrations/README.md` draws their keys and values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

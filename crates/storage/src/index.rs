@@ -305,17 +305,13 @@ impl Index {
             Some(before) if entry.span.rests_on(before, span) => entry.whole_span(),
             _ => entry.span.with(span),
         };
-        match replaced {
-            Some(replaced) => {
-                self.head_bytes = self.head_bytes.saturating_sub(replaced.memory());
-                entry.bytes = entry.bytes.saturating_sub(u64::from(replaced.text_len));
-                true
-            }
-            None => {
-                self.n_documents += 1;
-                false
-            }
-        }
+        let Some(replaced) = replaced else {
+            self.n_documents += 1;
+            return false;
+        };
+        self.head_bytes = self.head_bytes.saturating_sub(replaced.memory());
+        entry.bytes = entry.bytes.saturating_sub(u64::from(replaced.text_len));
+        true
     }
 }
 

@@ -33,6 +33,12 @@ pub(crate) struct Opened {
     next_blob: AtomicU64,
 }
 
+/// A record and its payload, or what is wrong with it.
+pub(crate) type ReadRecord = Result<(Record, Vec<u8>), Damage>;
+
+/// What a scan does with each key and record.
+pub(crate) type VisitRecord<'a> = &'a mut dyn FnMut(&[u8], ReadRecord) -> ControlFlow<()>;
+
 impl Handle {
     /// Returns a handle of the partition in `dir`, which is opened at its first use.
     pub(crate) fn new(engine: Arc<dyn Engine>, dir: PathBuf, cache_bytes: u64) -> Self {
@@ -174,7 +180,7 @@ impl Opened {
         prefix: &[u8],
         from: &[u8],
         dictionaries: &Dictionaries,
-        visit: &mut dyn FnMut(&[u8], Result<(Record, Vec<u8>), Damage>) -> ControlFlow<()>,
+        visit: VisitRecord<'_>,
     ) -> Result<(), EngineError> {
         let mut failure = None;
         let upper = keys::after_prefix(prefix);
@@ -200,7 +206,7 @@ impl Opened {
         tree: Tree,
         key: &[u8],
         dictionaries: &Dictionaries,
-    ) -> Result<Option<Result<(Record, Vec<u8>), Damage>>, EngineError> {
+    ) -> Result<Option<ReadRecord>, EngineError> {
         let Some(value) = self.partition.get(tree, key)? else {
             return Ok(None);
         };
@@ -287,7 +293,7 @@ impl Opened {
         key: &[u8],
         value: &[u8],
         dictionaries: &Dictionaries,
-    ) -> Result<Result<(Record, Vec<u8>), Damage>, EngineError> {
+    ) -> Result<ReadRecord, EngineError> {
         let record = match Record::decode(key, value) {
             Ok(record) => record,
             Err(damage) => return Ok(Err(damage)),

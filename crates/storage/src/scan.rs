@@ -98,7 +98,7 @@ enum Kind<'a> {
     Sealed {
         sealed: &'a Arc<Sealed>,
         block: IntoIter<BlockEntry>,
-        next: Option<BlockEntry>,
+        next: Option<Box<BlockEntry>>,
         key: Vec<u8>,
     },
 }
@@ -185,7 +185,7 @@ impl Source<'_> {
     fn take(&mut self, context: &Context<'_>) -> Result<Option<BlockEntry>, EngineError> {
         let entry = match &mut self.kind {
             Kind::Unread(_) => return Ok(None),
-            Kind::Sealed { next, .. } => next.take(),
+            Kind::Sealed { next, .. } => next.take().map(|entry| *entry),
             Kind::Active { active, .. } => {
                 let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
                 let summary = index.summary(context.tenant, self.at.trace_id);
@@ -230,7 +230,7 @@ impl Source<'_> {
                 let is_ahead = context.scan.after.is_none_or(|after| place < after);
                 if is_ahead && context.scan.window.holds(summary.start, summary.end) {
                     self.at = place;
-                    *next = Some(entry);
+                    *next = Some(Box::new(entry));
                     return Ok(true);
                 }
             }

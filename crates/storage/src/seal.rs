@@ -45,7 +45,7 @@ impl Shared {
             self.restore_older(active)?;
         }
         active.sync()?;
-        let mut facts = self.write_blocks(active)?;
+        let mut facts = Self::write_blocks(active)?;
         active.sync()?;
         let members = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +53,7 @@ impl Shared {
         };
         active.handle.set_cache(SEALED_CACHE_BYTES);
         active.handle.close();
-        active.handle.with(|opened| opened.sync())?;
+        active.handle.with(Opened::sync)?;
         let members = members.write(active.handle.dir()).map_err(io_error)?;
         facts.at = now;
         facts.disk_bytes = crate::retention::disk_bytes(active.handle.dir());
@@ -71,7 +71,7 @@ impl Shared {
     }
 
     /// Writes the blocks of all tenants; returns what the manifest will say.
-    fn write_blocks(&self, active: &Active) -> Result<SealedFacts, EngineError> {
+    fn write_blocks(active: &Active) -> Result<SealedFacts, EngineError> {
         let (mut facts, mut traces) = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             (facts_of(&index), summaries_of(&index)?)

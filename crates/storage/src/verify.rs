@@ -1,5 +1,6 @@
 //! `check`: walks a whole store that nobody has open and verifies every record.
 
+use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,6 +135,10 @@ fn check_partition(
     report
 }
 
+/// What is verified of a record beyond its checksum.
+type Verify<'a> =
+    &'a mut dyn FnMut(&[u8], &Record, Vec<u8>, &mut PartitionReport) -> Result<(), Damage>;
+
 fn walk(
     opened: &Opened,
     dictionaries: &Dictionaries,
@@ -142,13 +147,7 @@ fn walk(
     let limits = DocumentLimits {
         document_bytes_max: usize::MAX,
     };
-    let mut each = |tree: Tree,
-                    verify: &mut dyn FnMut(
-        &[u8],
-        &Record,
-        Vec<u8>,
-        &mut PartitionReport,
-    ) -> Result<(), Damage>| {
+    let mut each = |tree: Tree, verify: Verify<'_>| {
         opened.scan_records(tree, &[], &[], dictionaries, &mut |key, read| {
             report.n_records += 1;
             let verified = read.and_then(|(record, payload)| verify(key, &record, payload, report));
@@ -219,5 +218,9 @@ fn quarantined(data: &Path) -> Vec<String> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -1,7 +1,7 @@
 //! The syncer: one flush for all groups written meanwhile, then their callers' answers.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use super::{Waiting, answer_all, count};
@@ -32,11 +32,9 @@ fn run_at_intervals(shared: &Shared, groups: &Receiver<Group>, interval: Duratio
     while let Ok(first) = groups.recv() {
         let due = Instant::now() + interval;
         let mut dirty = vec![first];
-        loop {
-            match groups.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(group) => add(&mut dirty, group),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        // Ends when the interval is over or the writer is gone.
+        while let Ok(group) = groups.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            add(&mut dirty, group);
         }
         sync(shared, dirty);
     }

@@ -4,11 +4,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use super::{Engine, EngineError, Partition, Tree, VALUE_BYTES_MAX};
+use super::{Engine, EngineError, Partition, Tree, VALUE_BYTES_MAX, Visit};
 
 /// sled, one `Db` a partition.
 pub(crate) struct SledEngine;
@@ -60,7 +59,7 @@ impl Partition for SledPartition {
         tree: Tree,
         from: &[u8],
         upper: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), EngineError> {
         contained("scanning", || {
             let tree = self.tree(tree)?;
@@ -197,6 +196,8 @@ fn sync_files(dir: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
 
     fn open(dir: &Path) -> Box<dyn Partition> {

@@ -1,12 +1,11 @@
 //! Failing disks: nothing is acknowledged that is not there, and the store goes on when it can.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::support::*;
-use crate::engine::{Engine, EngineError, Partition, SledEngine, Tree};
+use crate::engine::{Engine, EngineError, Partition, SledEngine, Tree, Visit};
 use crate::store::{Config, SledStore};
 use crate::{StoreError, TraceStore};
 
@@ -70,7 +69,7 @@ impl Partition for FaultyPartition {
         tree: Tree,
         from: &[u8],
         upper: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), EngineError> {
         self.inner.scan(tree, from, upper, visit)
     }

@@ -82,7 +82,7 @@ fn a_closed_store_takes_nothing_and_says_so() {
 #[test]
 fn interval_mode_keeps_what_a_close_flushes() {
     let data = tempfile::tempdir().unwrap();
-    let interval = Durability::Interval(std::time::Duration::from_secs(3_600));
+    let interval = Durability::Interval(std::time::Duration::from_hours(1));
     let config = Config {
         durability: interval,
         ..config(data.path())

@@ -1,5 +1,6 @@
 //! Documents, stores and runtimes for tests.
 
+use std::fmt::Write;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,11 +27,11 @@ pub(crate) fn config(data: &Path) -> Config {
     Config {
         data: data.to_owned(),
         durability: Durability::Sync,
-        retention: Duration::from_secs(7 * 86_400),
+        retention: Duration::from_hours(7 * 24),
         disk_bytes_max: 1 << 40,
         free_bytes_min: 0,
         partition_bytes: 1 << 30,
-        partition_age: Duration::from_secs(3_600),
+        partition_age: Duration::from_hours(1),
         cache_bytes: 8 << 20,
         bytes_in_flight: 16 << 20,
         queue_wait: Duration::from_secs(30),
@@ -88,7 +89,7 @@ pub(crate) fn noise(n_bytes: usize, mut seed: u64) -> String {
     let mut text = String::new();
     while text.len() < n_bytes {
         seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-        text.push_str(&format!("{:08x}", seed >> 32));
+        write!(text, "{:08x}", seed >> 32).unwrap();
     }
     text
 }
@@ -141,7 +142,7 @@ pub(crate) fn summaries<S: TraceStore>(store: &S, scan: Scan) -> Vec<Summary> {
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{what}");
         std::thread::yield_now();
     }
 }
