@@ -139,7 +139,7 @@ impl Judged {
                     text: document.into_owned(),
                 });
             }
-            Err(invalid) => self.refused.push(Refusal::of(invalid, &document)),
+            Err(invalid) => self.refused.push(Refusal::of(invalid)),
         }
     }
 }

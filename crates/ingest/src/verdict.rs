@@ -16,13 +16,12 @@ pub struct Refusal {
 
 impl Refusal {
     /// Returns the refusal of a document that breaks a rule.
-    pub(crate) fn of(invalid: Invalid, document: &str) -> Self {
-        let is_subsegment = invalid.in_subsegment || says_subsegment(document);
+    pub(crate) fn of(invalid: Invalid) -> Self {
         let code = invalid.code.as_str();
         Self {
             id: invalid.id,
             code,
-            message: message(is_subsegment, code, &invalid.detail),
+            message: message(invalid.in_subsegment, code, &invalid.detail),
         }
     }
 
@@ -53,15 +52,4 @@ fn message(is_subsegment: bool, code: &str, detail: &str) -> String {
         "segment"
     };
     format!("Invalid {kind}. ErrorCode: {code}, Cause: {detail}")
-}
-
-/// Tells whether a bad document calls itself a subsegment; only the message depends on it.
-fn says_subsegment(document: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Kind<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Option<std::borrow::Cow<'a, str>>,
-    }
-    serde_json::from_str(document)
-        .is_ok_and(|kind: Kind<'_>| kind.kind.as_deref() == Some("subsegment"))
 }

@@ -67,7 +67,12 @@ impl TraceId {
 impl fmt::Display for TraceId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bits = u128::from_be_bytes(self.0);
-        write!(formatter, "1-{:08x}-{:024x}", bits >> 96, bits & ((1 << 96) - 1))
+        write!(
+            formatter,
+            "1-{:08x}-{:024x}",
+            bits >> 96,
+            bits & ((1 << 96) - 1)
+        )
     }
 }
 
@@ -85,7 +90,9 @@ impl FromStr for SegmentId {
             return Err(InvalidId::Segment);
         }
         let bits = hex(text).ok_or(InvalidId::Segment)?;
-        u64::try_from(bits).map(Self).map_err(|_| InvalidId::Segment)
+        u64::try_from(bits)
+            .map(Self)
+            .map_err(|_| InvalidId::Segment)
     }
 }
 
@@ -138,9 +145,18 @@ mod tests {
 
     #[test]
     fn segment_ids_are_sixteen_hex_digits() {
-        assert_eq!("70de5b6f19ff9a0b".parse(), Ok(SegmentId(0x70de_5b6f_19ff_9a0b)));
+        assert_eq!(
+            "70de5b6f19ff9a0b".parse(),
+            Ok(SegmentId(0x70de_5b6f_19ff_9a0b))
+        );
         assert_eq!(SegmentId(0xa).to_string(), "000000000000000a");
-        for text in ["", "70de5b6f19ff9a0", "70de5b6f19ff9a0bb", "+0de5b6f19ff9a0b", "zzzzzzzzzzzzzzzz"] {
+        for text in [
+            "",
+            "70de5b6f19ff9a0",
+            "70de5b6f19ff9a0bb",
+            "+0de5b6f19ff9a0b",
+            "zzzzzzzzzzzzzzzz",
+        ] {
             assert_eq!(text.parse::<SegmentId>(), Err(InvalidId::Segment), "{text}");
         }
     }

@@ -1,10 +1,17 @@
 //! What a list of traces shows of one trace: derived from the heads of its documents.
 
+mod derive;
+mod facets;
+mod owners;
+mod services;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AnnotationValue, HttpFacts, Timestamp, TraceId};
 
-/// The summary of one trace, as GetTraceSummaries needs it except for root causes, which are taken
+/// The summary of one trace, as `GetTraceSummaries` needs it except for root causes, which are taken
 /// from the documents themselves.
 ///
 /// This is a stored promise: sealed partitions keep summaries, so a change of a field is a change of
@@ -108,3 +115,6 @@ impl SummaryFlags {
         Self(self.0 | other.0)
     }
 }
+
+/// How long the lists of a summary may be, so that no trace has a summary of any size.
+const LIST_MAX: usize = 1_000;

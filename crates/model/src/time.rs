@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since 1970-01-01T00:00:00Z; the last one that fits is in the year 2554.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Timestamp(u64);
 
 /// A number that is no point in time this server can hold.
@@ -16,7 +18,9 @@ pub enum InvalidTime {
     #[error("a time is a number of seconds since 1970")]
     NotANumber,
     /// Later than the year 2554: most often milliseconds sent as seconds.
-    #[error("a time is in seconds since 1970 and this one lies after the year 2554; is it in milliseconds?")]
+    #[error(
+        "a time is in seconds since 1970 and this one lies after the year 2554; is it in milliseconds?"
+    )]
     TooLate,
 }
 
@@ -45,9 +49,12 @@ impl Timestamp {
     /// are cut off, exponents (`1.478293361271E9`) are understood.
     pub fn parse_seconds(number: &str) -> Result<Self, InvalidTime> {
         let (mantissa, exponent) = match number.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => {
-                (mantissa, exponent.parse::<i32>().map_err(|_| InvalidTime::NotANumber)?)
-            }
+            Some((mantissa, exponent)) => (
+                mantissa,
+                exponent
+                    .parse::<i32>()
+                    .map_err(|_| InvalidTime::NotANumber)?,
+            ),
             None => (number, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -78,7 +85,10 @@ impl Timestamp {
     }
 
     /// Returns the seconds since 1970, rounded to what a double holds.
-    #[expect(clippy::cast_precision_loss, reason = "the wire's doubles hold no more than this")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the wire's doubles hold no more than this"
+    )]
     pub fn as_secs_f64(self) -> f64 {
         (self.0 / NANOS_PER_SEC) as f64 + (self.0 % NANOS_PER_SEC) as f64 / 1e9
     }
@@ -118,7 +128,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, nanos: u64) {
-        assert_eq!(Timestamp::parse_seconds(text), Ok(Timestamp(nanos)), "{text}");
+        assert_eq!(
+            Timestamp::parse_seconds(text),
+            Ok(Timestamp(nanos)),
+            "{text}"
+        );
     }
 
     #[test]
@@ -139,16 +153,35 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in ["", "-1", "x", "1.2.3", "1e", "1e5.5", ".5"] {
-            assert_eq!(Timestamp::parse_seconds(text), Err(InvalidTime::NotANumber), "{text}");
+            assert_eq!(
+                Timestamp::parse_seconds(text),
+                Err(InvalidTime::NotANumber),
+                "{text}"
+            );
         }
-        for text in ["1700000000000", "1e300", "99999999999999999999999999", "18446744074"] {
-            assert_eq!(Timestamp::parse_seconds(text), Err(InvalidTime::TooLate), "{text}");
+        for text in [
+            "1700000000000",
+            "1e300",
+            "99999999999999999999999999",
+            "18446744074",
+        ] {
+            assert_eq!(
+                Timestamp::parse_seconds(text),
+                Err(InvalidTime::TooLate),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn text_form_has_a_decimal_and_no_noise() {
-        assert_eq!(Timestamp::from_secs(1_528_317_567).to_string(), "1528317567.0");
-        assert_eq!(Timestamp::from_nanos(1_478_293_361_271_000_000).to_string(), "1478293361.271");
+        assert_eq!(
+            Timestamp::from_secs(1_528_317_567).to_string(),
+            "1528317567.0"
+        );
+        assert_eq!(
+            Timestamp::from_nanos(1_478_293_361_271_000_000).to_string(),
+            "1478293361.271"
+        );
     }
 }

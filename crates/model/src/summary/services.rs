@@ -1,0 +1,100 @@
+//! The services of a trace.
+
+use std::collections::HashMap;
+
+use super::{LIST_MAX, Service, SummaryFlags};
+use crate::{Call, Head, SegmentId};
+
+/// Name, type and account of a service.
+type Identity<'h> = (&'h str, Option<&'h str>, Option<&'h str>);
+
+/// Distinct services and their indexes.
+pub(super) struct ServiceList<'h> {
+    services: Vec<Service>,
+    index_of: HashMap<Identity<'h>, u16>,
+}
+
+impl<'h> ServiceList<'h> {
+    /// Returns the services of a trace: the root's, those of other segments, those inferred from calls,
+    /// the client in front of the root.
+    pub(super) fn of(heads: &[&'h Head], segments: &[&'h Head], root: Option<&'h Head>) -> Self {
+        let mut list = Self {
+            services: Vec::new(),
+            index_of: HashMap::new(),
+        };
+        for segment in root.iter().chain(segments) {
+            list.add(identity(segment), false);
+        }
+        for call in unanswered(heads, segments) {
+            list.add((&call.service_name, Some(&call.service_type), None), true);
+        }
+        if let Some(root) = root {
+            list.services
+                .push(service((&root.name, Some("client"), None), false));
+        }
+        list
+    }
+
+    /// Returns the index of a segment's service; none if the list was full.
+    pub(super) fn index_of(&self, segment: &Head) -> Option<u16> {
+        self.index_of.get(&identity(segment)).copied()
+    }
+
+    /// Returns what the list tells about the trace.
+    pub(super) fn flags(&self) -> SummaryFlags {
+        if self.services.iter().any(|service| service.inferred) {
+            SummaryFlags::HAS_INFERRED
+        } else {
+            SummaryFlags::default()
+        }
+    }
+
+    pub(super) fn into_services(self) -> Vec<Service> {
+        self.services
+    }
+
+    /// Adds a service unless it is there; one place stays free for the client.
+    fn add(&mut self, identity: Identity<'h>, inferred: bool) {
+        let is_full = self.services.len() + 1 >= LIST_MAX;
+        if is_full || self.index_of.contains_key(&identity) {
+            return;
+        }
+        if let Ok(service_idx) = u16::try_from(self.services.len()) {
+            self.index_of.insert(identity, service_idx);
+            self.services.push(service(identity, inferred));
+        }
+    }
+}
+
+fn identity(segment: &Head) -> Identity<'_> {
+    (
+        &segment.name,
+        segment.origin.as_deref(),
+        segment.account_id.as_deref(),
+    )
+}
+
+fn service((name, service_type, account_id): Identity<'_>, inferred: bool) -> Service {
+    Service {
+        name: name.to_owned(),
+        service_type: service_type.map(str::to_owned),
+        account_id: account_id.map(str::to_owned),
+        inferred,
+    }
+}
+
+/// Returns the calls that no segment names as its parent and that do not announce one, by start and id.
+fn unanswered<'h>(heads: &[&'h Head], segments: &[&'h Head]) -> Vec<&'h Call> {
+    let mut answered: Vec<SegmentId> = segments
+        .iter()
+        .filter_map(|segment| segment.parent_id)
+        .collect();
+    answered.sort_unstable();
+    let mut calls: Vec<&Call> = heads
+        .iter()
+        .flat_map(|head| &head.calls)
+        .filter(|call| !call.traced && answered.binary_search(&call.id).is_err())
+        .collect();
+    calls.sort_by_key(|call| (call.start, call.id));
+    calls
+}
