@@ -5,6 +5,8 @@
 //! nothing of HTTP and of how documents are stored.
 #![warn(missing_docs)]
 
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::borrow::Cow;

@@ -10,6 +10,8 @@ mod cursor;
 mod root_cause;
 mod summaries;
 mod summary_shape;
+#[cfg(test)]
+mod tests;
 
 use protocol::token::InvalidToken;
 use storage::StoreError;

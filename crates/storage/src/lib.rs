@@ -21,6 +21,8 @@ pub mod guard;
 mod index;
 mod keys;
 mod manifest;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 mod migrations;
 mod partitions;
 mod record;

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Engine, EngineError, Partition, Tree, VALUE_BYTES_MAX, Visit};
 
@@ -22,11 +24,11 @@ impl Engine for SledEngine {
         let action = "opening the partition";
         fs::create_dir_all(dir).map_err(|error| io_error(action, &error))?;
         remove_half_snapshots(dir).map_err(|error| io_error(action, &error))?;
-        let partition = match open_contained(dir, cache_bytes) {
+        let partition = match open_when_free(dir, cache_bytes) {
             Err(EngineError::Damaged { detail, .. }) => {
                 tracing::warn!(dir = %dir.display(), detail, "open failed, retrying without snapshots");
                 set_snapshots_aside(dir).map_err(|error| io_error(action, &error))?;
-                open_contained(dir, cache_bytes)?
+                open_when_free(dir, cache_bytes)?
             }
             opened => opened?,
         };
@@ -94,6 +96,23 @@ impl SledPartition {
         position
             .and_then(|position| self.trees.get(position))
             .ok_or_else(|| sled::Error::Unsupported(format!("tree {} is not open", tree.name())))
+    }
+}
+
+/// Opens the `Db`, waiting for a closed one to let go of its files: what sled freed last is dropped by
+/// its background threads, the file's lock with it. No other process can hold that lock, since the
+/// store's own is taken first.
+fn open_when_free(dir: &Path, cache_bytes: u64) -> Result<SledPartition, EngineError> {
+    let began = Instant::now();
+    loop {
+        match open_contained(dir, cache_bytes) {
+            Err(EngineError::Io { detail, .. })
+                if detail.contains("could not acquire lock") && began.elapsed() < LOCK_WAIT_MAX =>
+            {
+                thread::park_timeout(LOCK_POLL);
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -193,6 +212,9 @@ fn sync_files(dir: &Path) -> io::Result<()> {
     }
     File::open(dir)?.sync_all()
 }
+
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(30);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {

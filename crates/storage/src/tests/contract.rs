@@ -4,21 +4,25 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::support::*;
-use crate::store::SledStore;
+use crate::memory::MemoryStore;
 use crate::{Outcome, Scan, TraceStore, Window, WindowBy};
 use model::{Tenant, TraceId};
 
-/// Runs a case of the contract on a fresh store of each engine.
-fn on_every_engine(case: impl Fn(&SledStore)) {
-    let data = tempfile::tempdir().unwrap();
-    let store = open(data.path());
-    case(&store);
-    store.close().unwrap();
+/// Runs a case of the contract on a fresh store of an engine.
+macro_rules! on_every_engine {
+    ($store:ident, $case:block) => {{
+        let data = tempfile::tempdir().unwrap();
+        let $store = &open(data.path());
+        $case;
+        $store.close().unwrap();
+        let $store = &MemoryStore::default();
+        $case;
+    }};
 }
 
 #[test]
 fn documents_come_back_byte_for_byte() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         let odd = segment_with(
             1,
             2,
@@ -35,7 +39,7 @@ fn documents_come_back_byte_for_byte() {
 
 #[test]
 fn large_documents_come_back_and_are_replaced() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         for (round, n_bytes) in [60_000, 20_000, 40, 50_000].into_iter().enumerate() {
             let noise = noise(n_bytes, u64::try_from(round).unwrap());
             let members = format!(
@@ -51,7 +55,7 @@ fn large_documents_come_back_and_are_replaced() {
 
 #[test]
 fn unknown_traces_are_empty() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         put(store, vec![segment(1, 1, 5)]);
         assert!(texts(store, 2).is_empty());
     });
@@ -59,7 +63,7 @@ fn unknown_traces_are_empty() {
 
 #[test]
 fn a_finished_document_replaces_one_in_progress_in_either_order() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         assert_eq!(put(store, vec![in_progress(1, 1, 5)]), [Outcome::Stored]);
         assert!(
             summaries(store, everything())[0]
@@ -82,8 +86,8 @@ fn a_finished_document_replaces_one_in_progress_in_either_order() {
 
 #[test]
 fn repeats_change_nothing_and_changes_count() {
-    on_every_engine(|store| {
-        let revision = |store: &SledStore| summaries(store, everything())[0].revision;
+    on_every_engine!(store, {
+        let revision = |store| summaries(store, everything())[0].revision;
         put(store, vec![segment(1, 1, 5), segment(1, 2, 5)]);
         assert_eq!(revision(store), 1);
         assert_eq!(put(store, vec![segment(1, 1, 5)]), [Outcome::Unchanged]);
@@ -99,7 +103,7 @@ fn repeats_change_nothing_and_changes_count() {
 
 #[test]
 fn tenants_do_not_see_each_other() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         let (ours, theirs) = (Tenant(0), Tenant(1));
         block_on(store.put(ours, vec![segment(1, 1, 5)], at(9))).unwrap();
         let other = segment_with(1, 1, 5, &format!(r#""end_time":{}"#, at(9)));
@@ -129,7 +133,7 @@ fn tenants_do_not_see_each_other() {
 
 #[test]
 fn windows_are_half_open_and_know_three_times() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         // Starts at 10, 20, 30 and takes one second.
         put(
             store,
@@ -164,7 +168,7 @@ fn windows_are_half_open_and_know_three_times() {
 
 #[test]
 fn a_trace_that_arrives_between_pages_is_on_none_of_them() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         put(store, vec![segment(1, 1, 10), segment(2, 1, 20)]);
         let first = block_on(store.summaries(
             TENANT,
@@ -193,7 +197,7 @@ fn a_trace_that_arrives_between_pages_is_on_none_of_them() {
 
 #[test]
 fn telemetry_is_taken() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         block_on(store.put_telemetry(TENANT, vec![b"one".to_vec(), vec![7; 50_000]], at(1)))
             .unwrap();
     });
@@ -201,7 +205,7 @@ fn telemetry_is_taken() {
 
 #[test]
 fn puts_from_many_tasks_are_all_there() {
-    on_every_engine(|store| {
+    on_every_engine!(store, {
         block_on(async {
             let tasks: Vec<_> = (0..16_u64)
                 .map(|task| {
@@ -235,7 +239,7 @@ proptest! {
         n_scanned_max in 1..9_u64,
         dropped in any::<Index>(),
     ) {
-        on_every_engine(|store| {
+        on_every_engine!(store, {
             let batch = (0..).zip(&starts).map(|(trace, start)| segment(trace, 1, *start)).collect();
             put(store, batch);
             let left_out = trace_id(u64::try_from(dropped.index(starts.len())).unwrap());
@@ -264,7 +268,7 @@ proptest! {
         copies in prop::collection::vec((1..4_u64, any::<bool>(), 0..4_u64), 1..20),
         cuts in prop::collection::vec(any::<bool>(), 20),
     ) {
-        on_every_engine(|store| {
+        on_every_engine!(store, {
             let document = |(id, finished, variant): (u64, bool, u64)| {
                 let state = if finished { format!(r#""end_time":{}"#, at(9)) } else { r#""in_progress":true"#.to_owned() };
                 segment_with(1, id, 5, &format!(r#"{state},"user":"u{variant}""#))
