@@ -11,7 +11,7 @@ mod verdict;
 
 use std::borrow::Cow;
 
-use model::{DocumentLimits, Segment, Tenant, Timestamp};
+use model::{DocumentLimits, Segment, SegmentId, Tenant, Timestamp};
 use serde_json::value::RawValue;
 use storage::{NewDocument, Outcome, StoreError, TraceStore};
 
@@ -87,7 +87,7 @@ pub async fn accept<S: TraceStore>(
             refused,
         });
     }
-    let ids: Vec<(String, bool)> = batch.iter().map(Refusal::identity).collect();
+    let ids: Vec<(SegmentId, bool)> = batch.iter().map(Refusal::identity).collect();
     let outcomes = store.put(tenant, batch, now).await?;
     let mut n_accepted = 0;
     for (outcome, (id, is_subsegment)) in outcomes.into_iter().zip(ids) {

@@ -1,6 +1,6 @@
 //! What the sender of a refused document is told (spec: X-Ray API, `UnprocessedTraceSegment`).
 
-use model::{DocumentKind, Invalid};
+use model::{DocumentKind, Invalid, SegmentId};
 use storage::NewDocument;
 
 /// A document that was not taken, and why.
@@ -26,21 +26,21 @@ impl Refusal {
     }
 
     /// Returns the refusal of a document whose trace takes no more.
-    pub(crate) fn trace_full(id: String, is_subsegment: bool) -> Self {
+    pub(crate) fn trace_full(id: SegmentId, is_subsegment: bool) -> Self {
         let detail = "Trace Size Exceeded. Reduce the number of segments per trace and the size of \
                       your segment documents.";
         let code = model::InvalidCode::InvalidSegment.as_str();
         Self {
-            id: Some(id),
+            id: Some(id.to_string()),
             code,
             message: message(is_subsegment, code, detail),
         }
     }
 
     /// Returns what a later refusal of a document needs to know of it.
-    pub(crate) fn identity(document: &NewDocument) -> (String, bool) {
+    pub(crate) fn identity(document: &NewDocument) -> (SegmentId, bool) {
         let is_subsegment = document.head.kind == DocumentKind::Subsegment;
-        (document.head.segment_id.to_string(), is_subsegment)
+        (document.head.segment_id, is_subsegment)
     }
 }
 

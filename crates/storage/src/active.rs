@@ -31,7 +31,7 @@ pub(crate) struct Active {
 /// A batch ready to be written: validated, compressed, not yet stamped.
 pub(crate) struct Encoded {
     pub(crate) document: NewDocument,
-    pub(crate) head: Vec<u8>,
+    pub(crate) head: Arc<[u8]>,
     pub(crate) text_hash: u64,
     pub(crate) record: Record,
 }
@@ -180,7 +180,7 @@ pub(crate) fn encode_document(document: NewDocument, dictionaries: &Dictionaries
     let raw = document.text.as_bytes();
     let compressed = crate::codec::compress(raw, dictionaries.current().as_ref());
     Encoded {
-        head: crate::record::encode(&document.head),
+        head: crate::record::encode(&document.head).into(),
         text_hash: text_hash(&document.text),
         record: Record::of_encoded(compressed, raw.len()),
         document,

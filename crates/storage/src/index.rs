@@ -5,6 +5,7 @@
 //! is rebuilt at open.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use model::{
     Document, DocumentKind, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, Version, wins,
@@ -58,7 +59,7 @@ struct Slot {
     text_hash: u64,
     text_len: u32,
     span: Span,
-    head: Box<[u8]>,
+    head: Arc<[u8]>,
 }
 
 /// A document on its way in, as the index judges it.
@@ -66,7 +67,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) tenant: Tenant,
     pub(crate) trace_id: TraceId,
     pub(crate) head: &'a Head,
-    pub(crate) head_bytes: &'a [u8],
+    pub(crate) head_bytes: &'a Arc<[u8]>,
     pub(crate) text_hash: u64,
     pub(crate) text_len: u32,
     pub(crate) stamp: u64,
@@ -169,7 +170,7 @@ impl Index {
             text_len: candidate.text_len,
             revision: entry.revision,
             continued: !entry.older.is_empty(),
-            head: candidate.head_bytes.to_vec(),
+            head: Arc::clone(candidate.head_bytes),
         };
         let replaces = self.insert(&delta, candidate.head);
         Verdict::Write { delta, replaces }
@@ -286,7 +287,7 @@ impl Index {
             text_hash: delta.text_hash,
             text_len: delta.text_len,
             span: Span::of(head),
-            head: delta.head.as_slice().into(),
+            head: Arc::clone(&delta.head),
         };
         entry.revision = entry.revision.max(delta.revision);
         entry.first_stamp = earlier(entry.first_stamp, delta.first_stamp);

@@ -5,6 +5,7 @@
 //! are. bincode is used here and in `manifest` and nowhere else.
 
 use std::io;
+use std::sync::Arc;
 
 use bincode::Options;
 use model::{Head, SegmentId, Summary, Tenant, Timestamp, TraceId};
@@ -75,7 +76,8 @@ pub(crate) struct DeltaEntry {
     /// Whether older partitions have documents of the trace.
     pub(crate) continued: bool,
     /// The document's head, encoded by [`encode`].
-    pub(crate) head: Vec<u8>,
+    #[serde(with = "shared_bytes")]
+    pub(crate) head: Arc<[u8]>,
 }
 
 /// One trace of a block.
@@ -219,6 +221,22 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damage> {
 /// Decodes a head.
 pub(crate) fn decode_head(bytes: &[u8]) -> Result<Head, Damage> {
     decode(bytes)
+}
+
+/// Byte strings that the index and a delta share.
+mod shared_bytes {
+    use std::sync::Arc;
+
+    use serde::{Deserializer, Serializer};
+    use serde_bytes::{ByteBuf, Deserialize};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        ByteBuf::deserialize(from).map(|bytes| bytes.into_vec().into())
+    }
 }
 
 /// The version of the envelope; a new one needs a decoder beside this one, not a rewrite.
