@@ -1,6 +1,7 @@
 //! A partition that takes writes, or did until a moment ago and is being sealed.
 
-use std::ops::ControlFlow;
+mod rebuild;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,7 +13,7 @@ use crate::engine::{Engine, EngineError, Tree};
 use crate::index::{Candidate, Counted, Index, Limits, Verdict, text_hash};
 use crate::keys;
 use crate::partitions::{Handle, Opened};
-use crate::record::{DeltaEntry, Record, decode};
+use crate::record::Record;
 use crate::{NewDocument, Outcome};
 
 /// A partition whose index is in memory.
@@ -31,16 +32,17 @@ pub(crate) struct Active {
 /// A batch ready to be written: validated, compressed, not yet stamped.
 pub(crate) struct Encoded {
     pub(crate) document: NewDocument,
-    pub(crate) head: Arc<[u8]>,
+    pub(crate) head: Vec<u8>,
     pub(crate) text_hash: u64,
     pub(crate) record: Record,
 }
 
-/// Writes a group has decided on.
-#[derive(Default)]
-pub(crate) struct Writes {
-    documents: Vec<(Record, [u8; 28], bool)>,
-    deltas: Vec<DeltaEntry>,
+/// A document a group has decided to write.
+pub(crate) struct Write {
+    record: Record,
+    key: [u8; 28],
+    /// Whether the partition held a copy before.
+    replaces: bool,
 }
 
 impl Active {
@@ -56,7 +58,7 @@ impl Active {
         })
     }
 
-    /// Opens a partition and rebuilds its index from its deltas.
+    /// Opens a partition and rebuilds its index from its documents.
     pub(crate) fn open(
         number: u32,
         created: Timestamp,
@@ -68,29 +70,11 @@ impl Active {
         Ok(active)
     }
 
-    /// Reads the partition's deltas into a new index, opening its files again if they were closed.
+    /// Reads the partition's documents into a new index, opening its files again if they were closed.
     pub(crate) fn rebuild(&self, dictionaries: &Dictionaries) -> Result<(), EngineError> {
-        let mut index = Index::default();
-        let mut damage = None;
-        self.handle.with(|opened| {
-            opened.scan_records(Tree::Deltas, &[], &[], dictionaries, &mut |_, read| {
-                let entries = read.and_then(|(_, payload)| decode::<Vec<DeltaEntry>>(&payload));
-                let replayed = entries
-                    .and_then(|entries| entries.iter().try_for_each(|entry| index.replay(entry)));
-                if let Err(found) = replayed {
-                    damage = Some(found);
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            })
-        })?;
-        if let Some(damage) = damage {
-            let action = "rebuilding the index";
-            return Err(EngineError::Damaged {
-                action,
-                detail: damage.to_string(),
-            });
-        }
+        let index = self
+            .handle
+            .with(|opened| rebuild::index_of(opened, dictionaries))?;
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         Ok(())
     }
@@ -103,7 +87,7 @@ impl Active {
         stamp: u64,
         counted: Counted,
         limits: Limits,
-        writes: &mut Writes,
+        writes: &mut Vec<Write>,
     ) -> Outcome {
         let Encoded {
             document,
@@ -122,32 +106,42 @@ impl Active {
         };
         match index.admit(&candidate, counted, limits) {
             Verdict::Leave(outcome) => outcome,
-            Verdict::Write { delta, replaces } => {
+            Verdict::Write { facts, replaces } => {
                 let key = keys::segment(tenant, document.trace_id, document.head.segment_id);
-                let record = record.stamped(delta.in_progress, stamp, delta.first_stamp);
-                writes.documents.push((record, key, replaces));
-                writes.deltas.push(delta);
+                let record = Record {
+                    in_progress: facts.version.in_progress,
+                    stamp: facts.version.stamp,
+                    first_stamp: facts.first_stamp,
+                    revision: facts.revision,
+                    continued: facts.continued,
+                    ..record
+                };
+                writes.push(Write {
+                    record,
+                    key,
+                    replaces,
+                });
                 Outcome::Stored
             }
         }
     }
 
-    /// Writes what a group decided on, documents first and the delta that names them last.
-    pub(crate) fn write(&self, writes: Writes) -> Result<(), EngineError> {
-        let Some(first) = writes.deltas.first() else {
-            return Ok(());
-        };
-        let key = keys::delta(first.stamp);
-        let delta = Record::of_payload(first.stamp, &crate::record::encode(&writes.deltas));
+    /// Writes what a group decided on.
+    pub(crate) fn write(&self, writes: Vec<Write>) -> Result<(), EngineError> {
         self.handle.with(|opened| {
-            for (record, key, replaces) in writes.documents {
+            for Write {
+                record,
+                key,
+                replaces,
+            } in writes
+            {
                 if replaces {
                     opened.replace(Tree::Segments, &key, record)?;
                 } else {
                     opened.put(Tree::Segments, &key, record)?;
                 }
             }
-            opened.put(Tree::Deltas, &key, delta)
+            Ok(())
         })
     }
 
@@ -180,7 +174,7 @@ pub(crate) fn encode_document(document: NewDocument, dictionaries: &Dictionaries
     let raw = document.text.as_bytes();
     let compressed = crate::codec::compress(raw, dictionaries.current().as_ref());
     Encoded {
-        head: crate::record::encode(&document.head).into(),
+        head: crate::record::encode(&document.head),
         text_hash: text_hash(&document.text),
         record: Record::of_encoded(compressed, raw.len()),
         document,

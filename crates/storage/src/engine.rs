@@ -52,8 +52,6 @@ pub(crate) enum Tree {
     Segments,
     /// Pieces of values too large for one value.
     Chunks,
-    /// Heads of the documents of one group commit each.
-    Deltas,
     /// Extremes of the block of the same key.
     Zones,
     /// Summaries of a sealed partition, up to 256 a value.
@@ -66,10 +64,9 @@ pub(crate) enum Tree {
 
 impl Tree {
     /// Every tree.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Segments,
         Self::Chunks,
-        Self::Deltas,
         Self::Zones,
         Self::Blocks,
         Self::Telemetry,
@@ -81,7 +78,6 @@ impl Tree {
         match self {
             Self::Segments => "segments",
             Self::Chunks => "chunks",
-            Self::Deltas => "deltas",
             Self::Zones => "zones",
             Self::Blocks => "blocks",
             Self::Telemetry => "telemetry",

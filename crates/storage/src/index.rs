@@ -1,17 +1,16 @@
 //! The index of the partition that takes writes: the heads of its documents, by trace, in memory.
 //!
 //! It answers what became of a document before it is written, and it is what summaries of recent
-//! traces are made from. It holds nothing that is not also in the partition's deltas, from which it
-//! is rebuilt at open.
+//! traces are made from. It holds nothing that is not also in the partition's documents, from which
+//! it is rebuilt at open.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use model::{
     Document, DocumentKind, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, Version, wins,
 };
 
-use crate::record::{BlockEntry, Damage, DeltaEntry, decode_head, encode};
+use crate::record::{BlockEntry, Damage, Record, decode_head, encode};
 use crate::{Outcome, Position, Window};
 
 /// The index of one partition.
@@ -25,8 +24,8 @@ pub(crate) struct Index {
     /// Bytes of memory their heads take.
     pub(crate) head_bytes: usize,
     last_stamp: u64,
-    /// Traces whose deltas say that older partitions have documents of them too.
-    continued_by_delta: Vec<(Tenant, TraceId)>,
+    /// Traces whose records say that older partitions have documents of them too.
+    continued_by_record: Vec<(Tenant, TraceId)>,
 }
 
 /// What the partition holds of one trace.
@@ -59,7 +58,7 @@ struct Slot {
     text_hash: u64,
     text_len: u32,
     span: Span,
-    head: Arc<[u8]>,
+    head: Box<[u8]>,
 }
 
 /// A document on its way in, as the index judges it.
@@ -67,18 +66,27 @@ pub(crate) struct Candidate<'a> {
     pub(crate) tenant: Tenant,
     pub(crate) trace_id: TraceId,
     pub(crate) head: &'a Head,
-    pub(crate) head_bytes: &'a Arc<[u8]>,
+    pub(crate) head_bytes: &'a [u8],
     pub(crate) text_hash: u64,
     pub(crate) text_len: u32,
     pub(crate) stamp: u64,
+}
+
+/// What a document's record says beside the document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordFacts {
+    pub(crate) version: Version,
+    pub(crate) first_stamp: u64,
+    pub(crate) revision: u32,
+    pub(crate) continued: bool,
 }
 
 /// What to do with a document.
 pub(crate) enum Verdict {
     /// Write it; it is in the index already.
     Write {
-        /// What the partition's delta says of it.
-        delta: DeltaEntry,
+        /// What its record says of it.
+        facts: RecordFacts,
         /// Whether the partition held a copy before.
         replaces: bool,
     },
@@ -159,36 +167,44 @@ impl Index {
         if counted == Counted::FirstOfBatch || entry.revision == 0 {
             entry.revision = entry.revision.saturating_add(1);
         }
-        let delta = DeltaEntry {
-            tenant: candidate.tenant,
-            trace_id: candidate.trace_id,
-            segment_id,
-            in_progress: version.in_progress,
-            stamp: version.stamp,
+        let revision = entry.revision;
+        let continued = !entry.older.is_empty();
+        let facts = RecordFacts {
+            version,
             first_stamp,
-            text_hash: candidate.text_hash,
-            text_len: candidate.text_len,
-            revision: entry.revision,
-            continued: !entry.older.is_empty(),
-            head: Arc::clone(candidate.head_bytes),
+            revision,
+            continued,
         };
-        let replaces = self.insert(&delta, candidate.head);
-        Verdict::Write { delta, replaces }
+        let replaces = self.insert(candidate, facts);
+        Verdict::Write { facts, replaces }
     }
 
-    /// Takes a delta of the partition in again, in the order they were written.
-    pub(crate) fn replay(&mut self, delta: &DeltaEntry) -> Result<(), Damage> {
-        let head = decode_head(&delta.head)?;
-        self.insert(delta, &head);
-        if delta.continued {
-            self.continued_by_delta.push((delta.tenant, delta.trace_id));
+    /// Takes a stored document in again, in any order: a partition has one copy of each.
+    pub(crate) fn replay(&mut self, candidate: &Candidate<'_>, record: &Record) {
+        let version = Version {
+            in_progress: record.in_progress,
+            stamp: record.stamp,
+        };
+        let (first_stamp, revision) = (record.first_stamp, record.revision);
+        let continued = record.continued;
+        self.insert(
+            candidate,
+            RecordFacts {
+                version,
+                first_stamp,
+                revision,
+                continued,
+            },
+        );
+        if continued {
+            self.continued_by_record
+                .push((candidate.tenant, candidate.trace_id));
         }
-        Ok(())
     }
 
-    /// Returns, once, the traces that deltas say go on from older partitions.
-    pub(crate) fn take_continued_by_delta(&mut self) -> Vec<(Tenant, TraceId)> {
-        let mut traces = std::mem::take(&mut self.continued_by_delta);
+    /// Returns, once, the traces that records say go on from older partitions.
+    pub(crate) fn take_continued_by_record(&mut self) -> Vec<(Tenant, TraceId)> {
+        let mut traces = std::mem::take(&mut self.continued_by_record);
         traces.sort_unstable();
         traces.dedup();
         traces
@@ -273,25 +289,23 @@ impl Index {
     }
 
     /// Puts a copy in its place; tells whether the partition held one before.
-    fn insert(&mut self, delta: &DeltaEntry, head: &Head) -> bool {
+    fn insert(&mut self, candidate: &Candidate<'_>, facts: RecordFacts) -> bool {
+        let segment_id = candidate.head.segment_id;
         let entry = self
             .traces
-            .entry((delta.tenant, delta.trace_id))
+            .entry((candidate.tenant, candidate.trace_id))
             .or_default();
         let slot = Slot {
-            version: Version {
-                in_progress: delta.in_progress,
-                stamp: delta.stamp,
-            },
-            first_stamp: delta.first_stamp,
-            text_hash: delta.text_hash,
-            text_len: delta.text_len,
-            span: Span::of(head),
-            head: Arc::clone(&delta.head),
+            version: facts.version,
+            first_stamp: facts.first_stamp,
+            text_hash: candidate.text_hash,
+            text_len: candidate.text_len,
+            span: Span::of(candidate.head),
+            head: candidate.head_bytes.into(),
         };
-        entry.revision = entry.revision.max(delta.revision);
-        entry.first_stamp = earlier(entry.first_stamp, delta.first_stamp);
-        let before = entry.current(delta.segment_id).map(|slot| slot.span);
+        entry.revision = entry.revision.max(facts.revision);
+        entry.first_stamp = earlier(entry.first_stamp, facts.first_stamp);
+        let before = entry.current(segment_id).map(|slot| slot.span);
         let (span, is_new_trace) = (
             slot.span,
             entry.documents.is_empty() && entry.older.is_empty(),
@@ -299,8 +313,8 @@ impl Index {
         entry.bytes += u64::from(slot.text_len);
         self.document_bytes += u64::from(slot.text_len);
         self.head_bytes += slot.memory();
-        self.last_stamp = self.last_stamp.max(delta.stamp);
-        let replaced = entry.documents.insert(delta.segment_id, slot);
+        self.last_stamp = self.last_stamp.max(facts.version.stamp);
+        let replaced = entry.documents.insert(segment_id, slot);
         entry.span = match before {
             _ if is_new_trace => span,
             Some(before) if entry.span.rests_on(before, span) => entry.whole_span(),

@@ -43,11 +43,6 @@ pub(crate) fn read_chunk(key: &[u8]) -> Option<(u64, u16)> {
     ))
 }
 
-/// `deltas`: stamp of the first document in it 8.
-pub(crate) fn delta(stamp: u64) -> [u8; 8] {
-    stamp.to_be_bytes()
-}
-
 /// `blocks`: tenant 4, start of the newest trace in it 8 (complemented, so newest comes first),
 /// that trace 16 (complemented likewise).
 pub(crate) fn block(tenant: Tenant, first: Position) -> [u8; 28] {

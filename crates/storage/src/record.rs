@@ -1,14 +1,13 @@
 //! Values of a partition, byte by byte as `migrations/README.md` draws them.
 //!
-//! One envelope serves documents, deltas and blocks: a version byte, how the payload is encoded, the
+//! One envelope serves documents and blocks: a version byte, how the payload is encoded, the
 //! stamps, a checksum over key and value, then the payload or, if that is large, where its chunks
 //! are. bincode is used here and in `manifest` and nowhere else.
 
 use std::io;
-use std::sync::Arc;
 
 use bincode::Options;
-use model::{Head, SegmentId, Summary, Tenant, Timestamp, TraceId};
+use model::{Head, Summary, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +29,10 @@ pub(crate) struct Record {
     pub(crate) stamp: u64,
     /// When the first copy of the document was committed.
     pub(crate) first_stamp: u64,
+    /// The trace's revision with this copy.
+    pub(crate) revision: u32,
+    /// Whether older partitions have documents of the trace.
+    pub(crate) continued: bool,
     /// The payload, encoded.
     pub(crate) body: Body,
 }
@@ -59,27 +62,6 @@ pub(crate) struct ChunkedBody {
 #[error("damaged record: {0}")]
 pub(crate) struct Damage(pub(crate) String);
 
-/// One document of a delta.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DeltaEntry {
-    pub(crate) tenant: Tenant,
-    pub(crate) trace_id: TraceId,
-    pub(crate) segment_id: SegmentId,
-    pub(crate) in_progress: bool,
-    pub(crate) stamp: u64,
-    pub(crate) first_stamp: u64,
-    /// xxh3 of the document's text.
-    pub(crate) text_hash: u64,
-    pub(crate) text_len: u32,
-    /// The trace's revision with this document.
-    pub(crate) revision: u32,
-    /// Whether older partitions have documents of the trace.
-    pub(crate) continued: bool,
-    /// The document's head, encoded by [`encode`].
-    #[serde(with = "shared_bytes")]
-    pub(crate) head: Arc<[u8]>,
-}
-
 /// One trace of a block.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BlockEntry {
@@ -102,11 +84,11 @@ pub(crate) struct Zone {
 
 impl Record {
     /// Returns a record of a payload that is not a document.
-    pub(crate) fn of_payload(stamp: u64, raw: &[u8]) -> Self {
-        Self::of_encoded(codec::compress(raw, None), raw.len()).stamped(false, stamp, stamp)
+    pub(crate) fn of_payload(raw: &[u8]) -> Self {
+        Self::of_encoded(codec::compress(raw, None), raw.len())
     }
 
-    /// Returns a record that still lacks its stamps.
+    /// Returns a record without what only documents have.
     pub(crate) fn of_encoded(encoded: Encoded, raw_len: usize) -> Self {
         Self {
             in_progress: false,
@@ -115,30 +97,25 @@ impl Record {
             raw_len: u32::try_from(raw_len).unwrap_or(u32::MAX),
             stamp: 0,
             first_stamp: 0,
+            revision: 0,
+            continued: false,
             body: Body::Inline(encoded.bytes),
-        }
-    }
-
-    /// Returns the record with its stamps.
-    pub(crate) fn stamped(self, in_progress: bool, stamp: u64, first_stamp: u64) -> Self {
-        Self {
-            in_progress,
-            stamp,
-            first_stamp,
-            ..self
         }
     }
 
     /// Returns the value to store under `key`.
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         let chunked = matches!(self.body, Body::Chunked(_));
-        let flags = u8::from(self.in_progress) | u8::from(chunked) << 1;
+        let flags = (u8::from(self.in_progress) * IN_PROGRESS)
+            | (u8::from(chunked) * CHUNKED)
+            | (u8::from(self.continued) * CONTINUED);
         let mut value = Vec::with_capacity(ENVELOPE_BYTES + self.inline_len());
         value.extend([RECORD_VERSION, self.codec as u8, flags, 0]);
         value.extend(self.dictionary.to_be_bytes());
         value.extend(self.raw_len.to_be_bytes());
         value.extend(self.stamp.to_be_bytes());
         value.extend(self.first_stamp.to_be_bytes());
+        value.extend(self.revision.to_be_bytes());
         let crc_at = value.len();
         value.extend([0; CRC_BYTES]);
         match &self.body {
@@ -164,19 +141,21 @@ impl Record {
             return Err(Damage(format!("version {version} is not known")));
         }
         let mut record = Self {
-            in_progress: flags & 1 != 0,
+            in_progress: flags & IN_PROGRESS != 0,
+            continued: flags & CONTINUED != 0,
             codec: Codec::from_number(codec).ok_or_else(|| Damage(format!("codec {codec}")))?,
             dictionary: u32::from_be_bytes(reader.array()?),
             raw_len: u32::from_be_bytes(reader.array()?),
             stamp: u64::from_be_bytes(reader.array()?),
             first_stamp: u64::from_be_bytes(reader.array()?),
+            revision: u32::from_be_bytes(reader.array()?),
             body: Body::Inline(Vec::new()),
         };
         let crc = u32::from_be_bytes(reader.array()?);
         if crc != checksum(key, value) {
             return Err(Damage("its checksum does not fit".to_owned()));
         }
-        record.body = if flags & 2 == 0 {
+        record.body = if flags & CHUNKED == 0 {
             Body::Inline(reader.bytes.to_vec())
         } else {
             Body::Chunked(ChunkedBody {
@@ -223,27 +202,15 @@ pub(crate) fn decode_head(bytes: &[u8]) -> Result<Head, Damage> {
     decode(bytes)
 }
 
-/// Byte strings that the index and a delta share.
-mod shared_bytes {
-    use std::sync::Arc;
-
-    use serde::{Deserializer, Serializer};
-    use serde_bytes::{ByteBuf, Deserialize};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
-        ByteBuf::deserialize(from).map(|bytes| bytes.into_vec().into())
-    }
-}
-
 /// The version of the envelope; a new one needs a decoder beside this one, not a rewrite.
 const RECORD_VERSION: u8 = 1;
 const CRC_BYTES: usize = 4;
 /// Bytes before the payload.
-const ENVELOPE_BYTES: usize = 32;
+const ENVELOPE_BYTES: usize = 36;
+/// Flags of the envelope.
+const IN_PROGRESS: u8 = 1;
+const CHUNKED: u8 = 2;
+const CONTINUED: u8 = 4;
 const CHUNKED_BYTES: usize = 14;
 /// No value of ours is anywhere near this; a damaged length must not allocate more.
 const BINCODE_BYTES_MAX: u64 = 64 << 20;
@@ -291,6 +258,8 @@ mod tests {
             raw_len: 3,
             stamp: 11,
             first_stamp: 10,
+            revision: 3,
+            continued: true,
             body,
         }
     }
@@ -298,15 +267,16 @@ mod tests {
     #[test]
     fn the_envelope_is_the_one_drawn() {
         let value = record(Body::Inline(b"abc".to_vec())).encode(b"key");
-        let (envelope, payload) = value.split_at(28);
+        let (envelope, payload) = value.split_at(32);
         assert_eq!(
             envelope,
             [
-                1, 0, 1, 0, // version, codec, flags, reserved
+                1, 0, 5, 0, // version, codec, flags, reserved
                 0, 0, 0, 7, // dictionary
                 0, 0, 0, 3, // raw length
                 0, 0, 0, 0, 0, 0, 0, 11, // stamp
                 0, 0, 0, 0, 0, 0, 0, 10, // first stamp
+                0, 0, 0, 3, // revision
             ]
         );
         assert_eq!(&payload[4..], b"abc");

@@ -147,7 +147,7 @@ impl Shared {
     pub(crate) fn restore_older(&self, active: &Active) -> Result<(), EngineError> {
         let traces = {
             let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.take_continued_by_delta()
+            index.take_continued_by_record()
         };
         traces
             .into_iter()

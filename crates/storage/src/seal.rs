@@ -209,8 +209,8 @@ fn write_block(
     );
     let entries: Vec<&BlockEntry> = block.iter().map(|(_, _, entry)| entry).collect();
     let key = keys::block(*tenant, *first);
-    opened.put(Tree::Blocks, &key, Record::of_payload(0, &encode(&entries)))?;
-    opened.put(Tree::Zones, &key, Record::of_payload(0, &encode(&zone)))
+    opened.put(Tree::Blocks, &key, Record::of_payload(&encode(&entries)))?;
+    opened.put(Tree::Zones, &key, Record::of_payload(&encode(&zone)))
 }
 
 fn damaged(damage: crate::record::Damage) -> EngineError {

@@ -110,7 +110,7 @@ impl Members {
             filter: self.filter.map(StoredFilter::from),
             continued: self.continued,
         };
-        let record = Record::of_payload(0, &encode(&stored));
+        let record = Record::of_payload(&encode(&stored));
         write_durably(&dir.join(FILE), &record.encode(FILE.as_bytes()))?;
         Ok(stored.into())
     }

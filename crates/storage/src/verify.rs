@@ -14,7 +14,7 @@ use crate::keys;
 use crate::manifest::{self, Manifest, PartitionEntry};
 use crate::migrations;
 use crate::partitions::{Handle, Opened};
-use crate::record::{BlockEntry, Damage, DeltaEntry, Record, Zone, decode, decode_head};
+use crate::record::{BlockEntry, Damage, Record, Zone, decode};
 use crate::sealed::Members;
 use crate::store::{PARTITIONS, SEALED_CACHE_BYTES, lock};
 
@@ -173,12 +173,6 @@ fn walk(
         report.n_documents += 1;
         report.document_bytes += u64::try_from(text.len()).unwrap_or(u64::MAX);
         Ok(())
-    })?;
-    each(Tree::Deltas, &mut |_, _, payload, _| {
-        let entries: Vec<DeltaEntry> = decode(&payload)?;
-        entries
-            .iter()
-            .try_for_each(|entry| decode_head(&entry.head).map(drop))
     })?;
     each(Tree::Zones, &mut |_, _, payload, _| {
         decode::<Zone>(&payload).map(drop)

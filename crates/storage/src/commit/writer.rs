@@ -11,7 +11,7 @@ use model::{Tenant, Timestamp, TraceId};
 
 use super::syncer::Group;
 use super::{Answer, Batch, Chore, Job, Telemetry, Waiting, answer_all, count};
-use crate::active::{Active, Writes};
+use crate::active::{Active, Write};
 use crate::engine::{EngineError, Tree};
 use crate::index::{Counted, Index};
 use crate::store::{Durability, Opening, Shared, create_partition};
@@ -84,7 +84,7 @@ impl Writer {
             // Not knowing the older copies only makes summaries of these traces less complete.
             tracing::warn!(%error, "cannot look for traces in older partitions");
         }
-        let mut writes = Writes::default();
+        let mut writes = Vec::new();
         let waiting = self.admit(&active, batches, &mut writes);
         let written = active.write(writes);
         count(&self.shared.counters.n_commits, 1);
@@ -92,7 +92,12 @@ impl Writer {
     }
 
     /// Decides on every document of a group, in order of arrival.
-    fn admit(&mut self, active: &Active, batches: Vec<Batch>, writes: &mut Writes) -> Vec<Waiting> {
+    fn admit(
+        &mut self,
+        active: &Active,
+        batches: Vec<Batch>,
+        writes: &mut Vec<Write>,
+    ) -> Vec<Waiting> {
         let limits = self.shared.limits();
         let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut waiting = Vec::with_capacity(batches.len());
@@ -159,7 +164,7 @@ impl Writer {
         let written = active.handle.with(|opened| {
             for (record, stamp) in telemetry.records.iter().zip(stamps) {
                 let key = keys::telemetry(telemetry.tenant, stamp);
-                let record = crate::record::Record::of_payload(stamp, record);
+                let record = crate::record::Record::of_payload(record);
                 opened.put(Tree::Telemetry, &key, record)?;
             }
             Ok(())
