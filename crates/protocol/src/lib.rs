@@ -1,1 +1,29 @@
+//! The X-Ray API on the wire: restJson1 routes, shapes, errors and page tokens.
+//!
+//! The secret this crate hides is what requests and responses look like as bytes. It knows routes
+//! ([`Operation`]), request and response shapes ([`shapes`]), how a refusal is written
+//! ([`error_response`]) and how a page token is sealed ([`token`]). It must never know sockets, a
+//! clock, the store or what a trace means. Every wire error of the API is built here and nowhere else.
+//!
+//! ```
+//! use protocol::{Operation, decode, shapes::BatchGetTracesRequest};
+//!
+//! let operation = Operation::route(&http::Method::POST, "/Traces").unwrap();
+//! assert_eq!(operation, Operation::BatchGetTraces);
+//! let request: BatchGetTracesRequest =
+//!     decode(br#"{"TraceIds": ["1-581cf771-a006649127e371903a2de979"]}"#).unwrap();
+//! assert_eq!(request.trace_ids.len(), 1);
+//! ```
+#![warn(missing_docs)]
 
+mod decode;
+mod error;
+mod operation;
+mod response;
+pub mod shapes;
+pub mod token;
+
+pub use decode::{Shape, Violations, decode};
+pub use error::{ApiError, ErrorKind};
+pub use operation::Operation;
+pub use response::{REQUEST_ID, error_response, json_head, json_response};

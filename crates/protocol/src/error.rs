@@ -1,0 +1,200 @@
+//! What a call can be answered with instead of a result.
+
+use http::{Method, StatusCode};
+
+use crate::Operation;
+
+/// A call that gets no result: a refusal of the request or a failure of the server.
+///
+/// What is sent to the client and what an operator reads are separate: [`ApiError::message`] goes on
+/// the wire, [`ApiError::logged`] never does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {message}", self.code())]
+pub struct ApiError {
+    kind: ErrorKind,
+    message: String,
+    logged: Option<String>,
+}
+
+/// What kind of answer an [`ApiError`] is: it decides status and code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request is malformed or breaks a constraint.
+    InvalidRequest,
+    /// The server has more to do than it may take on; the same call works later.
+    Throttled,
+    /// The store takes no writes or gives no answers at the moment.
+    Unavailable,
+    /// A failure the client can do nothing about.
+    Internal,
+    /// The operation exists in the API and is not built here.
+    NotBuilt,
+    /// No operation lives at the path.
+    UnknownOperation,
+    /// An operation lives at the path, under the method POST.
+    MethodNotAllowed,
+    /// The body is larger than the server takes.
+    TooLarge,
+    /// The body did not arrive in time.
+    Timeout,
+}
+
+impl ErrorKind {
+    /// Returns the HTTP status.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotBuilt => StatusCode::NOT_IMPLEMENTED,
+            Self::UnknownOperation => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Returns the error type clients match on.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::InvalidRequest | Self::TooLarge => "InvalidRequestException",
+            Self::Throttled => "ThrottledException",
+            Self::Unavailable => "ServiceUnavailableException",
+            Self::Internal => "InternalFailure",
+            Self::NotBuilt => "NotImplementedException",
+            Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
+            Self::Timeout => "RequestTimeoutException",
+        }
+    }
+}
+
+impl ApiError {
+    /// Returns the refusal of a malformed request; `message` says what to correct.
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::InvalidRequest, message)
+    }
+
+    /// Returns the refusal of a call that would be taken later.
+    pub fn throttled(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Throttled, message)
+    }
+
+    /// Returns the answer of a server whose store cannot serve the call at the moment.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Unavailable, message)
+    }
+
+    /// Returns a failure; the client learns nothing but that it happened, `detail` is for the log.
+    pub fn internal(detail: impl Into<String>) -> Self {
+        Self::of(
+            ErrorKind::Internal,
+            "the server could not serve this request; its log says why",
+        )
+        .with_logged(detail)
+    }
+
+    /// Returns the answer of an operation that is part of the API and not built here.
+    pub fn not_built(operation: Operation) -> Self {
+        let message = format!(
+            "{} is not built yet in this version of roentgen",
+            operation.name()
+        );
+        Self::of(ErrorKind::NotBuilt, message)
+    }
+
+    /// Returns the refusal of a path no operation lives at.
+    pub fn unknown_operation(path: &str) -> Self {
+        let path = excerpt(path, 100);
+        Self::of(
+            ErrorKind::UnknownOperation,
+            format!("no operation is served at {path}"),
+        )
+    }
+
+    /// Returns the refusal of any method but POST.
+    pub fn method_not_allowed(operation: Operation, method: &Method) -> Self {
+        let name = operation.name();
+        let method = excerpt(method.as_str(), 20);
+        Self::of(
+            ErrorKind::MethodNotAllowed,
+            format!("{name} is asked for with POST, not {method}"),
+        )
+    }
+
+    /// Returns the refusal of a body that is too large.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::TooLarge, message)
+    }
+
+    /// Returns the refusal of a body that came too slowly.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Timeout, message)
+    }
+
+    /// Returns the same error with a detail only the log shows.
+    #[must_use]
+    pub fn with_logged(mut self, detail: impl Into<String>) -> Self {
+        self.logged = Some(detail.into());
+        self
+    }
+
+    /// Returns the kind.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns the HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// Returns the error type clients match on.
+    pub const fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
+    /// Returns the message for the client.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns the detail for the log, if there is more to say than the message.
+    pub fn logged(&self) -> Option<&str> {
+        self.logged.as_deref()
+    }
+
+    fn of(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            logged: None,
+        }
+    }
+}
+
+/// Returns at most `n_chars` of a text from outside, marked where it was cut.
+pub(crate) fn excerpt(text: &str, n_chars: usize) -> String {
+    match text.char_indices().nth(n_chars) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logged_detail_is_not_the_message() {
+        let error = ApiError::internal("disk on fire");
+        assert_eq!(error.logged(), Some("disk on fire"));
+        assert!(!error.message().contains("fire"));
+    }
+
+    #[test]
+    fn excerpts_end_at_a_character() {
+        assert_eq!(excerpt("abc", 3), "abc");
+        assert_eq!(excerpt("a\u{e9}\u{e9}d", 2), "a\u{e9}...");
+    }
+}

@@ -1,0 +1,141 @@
+//! Responses as bytes: results and, in one place, errors.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use crate::{ApiError, ErrorKind};
+
+/// The header every answer carries: the id under which the server logged the request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Returns the answer 200 with a result as its JSON body.
+pub fn json_response<T: Serialize>(result: &T, request_id: &str) -> Response<Bytes> {
+    match serde_json::to_vec(result) {
+        Ok(body) => respond(StatusCode::OK, Bytes::from(body), request_id),
+        Err(error) => error_response(&ApiError::internal(error.to_string()), request_id),
+    }
+}
+
+/// Returns the head of the answer 200 whose JSON body is made elsewhere.
+pub fn json_head(request_id: &str) -> Response<Bytes> {
+    respond(StatusCode::OK, Bytes::new(), request_id)
+}
+
+/// Returns an error as the answer every client understands.
+///
+/// The type is sent in the header and in `__type`, the message in both spellings: the service model
+/// says `Message`, strictly typed clients read `message`, and none minds the other.
+pub fn error_response(error: &ApiError, request_id: &str) -> Response<Bytes> {
+    let body = ErrorBody {
+        code: error.code(),
+        upper: error.message(),
+        lower: error.message(),
+    };
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    let mut response = respond(error.status(), Bytes::from(body), request_id);
+    let headers = response.headers_mut();
+    headers.insert(ERROR_TYPE, HeaderValue::from_static(error.code()));
+    match error.kind() {
+        ErrorKind::Throttled => {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        ErrorKind::MethodNotAllowed => {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        ErrorKind::InvalidRequest
+        | ErrorKind::Unavailable
+        | ErrorKind::Internal
+        | ErrorKind::NotBuilt
+        | ErrorKind::UnknownOperation
+        | ErrorKind::TooLarge
+        | ErrorKind::Timeout => {}
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    #[serde(rename = "__type")]
+    code: &'a str,
+    #[serde(rename = "Message")]
+    upper: &'a str,
+    #[serde(rename = "message")]
+    lower: &'a str,
+}
+
+fn respond(status: StatusCode, body: Bytes, request_id: &str) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, request_id);
+    }
+    response
+}
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Operation;
+
+    fn check(error: &ApiError, status: u16, code: &str) {
+        let response = error_response(error, "id-1");
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.headers()["x-amzn-errortype"], code);
+        assert_eq!(response.headers()["x-amzn-requestid"], "id-1");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(body["__type"], code);
+        assert_eq!(body["Message"], error.message());
+        assert_eq!(body["message"], error.message());
+    }
+
+    #[test]
+    fn errors_say_their_type_twice_and_their_message() {
+        check(
+            &ApiError::invalid_request("a \"b\""),
+            400,
+            "InvalidRequestException",
+        );
+        check(&ApiError::throttled("t"), 429, "ThrottledException");
+        check(
+            &ApiError::unavailable("u"),
+            503,
+            "ServiceUnavailableException",
+        );
+        check(&ApiError::internal("i"), 500, "InternalFailure");
+        check(
+            &ApiError::not_built(Operation::GetGroups),
+            501,
+            "NotImplementedException",
+        );
+        check(
+            &ApiError::unknown_operation("/x"),
+            404,
+            "UnknownOperationException",
+        );
+        check(&ApiError::too_large("l"), 413, "InvalidRequestException");
+        check(&ApiError::timeout("l"), 408, "RequestTimeoutException");
+    }
+
+    #[test]
+    fn some_errors_say_what_to_do_next() {
+        let throttled = error_response(&ApiError::throttled("t"), "id");
+        assert_eq!(throttled.headers()["retry-after"], "1");
+        let error = ApiError::method_not_allowed(Operation::GetGroups, &http::Method::GET);
+        assert_eq!(error_response(&error, "id").headers()["allow"], "POST");
+    }
+
+    #[test]
+    fn results_are_json() {
+        let response = json_response(&vec![1, 2], "id-2");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.body().as_ref(), b"[1,2]");
+        assert_eq!(response.headers()["x-amzn-requestid"], "id-2");
+    }
+}

@@ -1,0 +1,164 @@
+//! What no type of a single value says: which values make sense, alone and together.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+
+/// A rule a configuration breaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broken {
+    /// The key whose value is to change.
+    pub(crate) key: &'static str,
+    /// What is allowed.
+    pub(crate) message: &'static str,
+}
+
+/// A key, whether its rule holds, and what is allowed.
+type Rule = (&'static str, bool, &'static str);
+
+/// Checks every rule and returns the first that is broken.
+pub(crate) fn check(config: &Config) -> Result<(), Broken> {
+    let rules = [
+        texts(config),
+        limits(config),
+        http(config),
+        query(config),
+        storage(config),
+    ];
+    for (key, holds, message) in rules.into_iter().flatten() {
+        if !holds {
+            return Err(Broken { key, message });
+        }
+    }
+    Ok(())
+}
+
+fn texts(config: &Config) -> Vec<Rule> {
+    let id = &config.account.id;
+    let is_account_id = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
+    vec![
+        ("account.id", is_account_id, "an account id has 12 digits"),
+        (
+            "log.level",
+            EnvFilter::try_new(&config.log.level).is_ok(),
+            LEVELS,
+        ),
+        (
+            "account.region",
+            !config.account.region.is_empty(),
+            NOT_EMPTY,
+        ),
+        (
+            "data.dir",
+            !config.data.dir.as_os_str().is_empty(),
+            NOT_EMPTY,
+        ),
+    ]
+}
+
+fn limits(config: &Config) -> Vec<Rule> {
+    let limits = &config.limits;
+    vec![
+        (
+            "limits.documents_per_call",
+            (1..=10_000).contains(&limits.documents_per_call),
+            A_FEW,
+        ),
+        (
+            "limits.document_bytes",
+            limits.document_bytes.0 > 0,
+            POSITIVE,
+        ),
+        (
+            "limits.trace_ids_per_call",
+            (1..=10_000).contains(&limits.trace_ids_per_call),
+            A_FEW,
+        ),
+    ]
+}
+
+fn http(config: &Config) -> Vec<Rule> {
+    let http = &config.http;
+    let has_room = http.bodies_in_flight.0 >= http.body_bytes.0;
+    let is_some = (1..=1_000_000).contains(&http.connections);
+    vec![
+        (
+            "http.body_bytes",
+            (1..1 << 32).contains(&http.body_bytes.0),
+            "must be more than zero and less than 4GiB",
+        ),
+        (
+            "http.bodies_in_flight",
+            has_room,
+            "must be at least http.body_bytes, or no large body would ever be taken",
+        ),
+        ("http.connections", is_some, "must be from 1 to 1000000"),
+        (
+            "http.header_timeout",
+            !http.header_timeout.0.is_zero(),
+            POSITIVE,
+        ),
+        (
+            "http.body_timeout",
+            !http.body_timeout.0.is_zero(),
+            POSITIVE,
+        ),
+        (
+            "http.idle_timeout",
+            !http.idle_timeout.0.is_zero(),
+            POSITIVE,
+        ),
+    ]
+}
+
+fn query(config: &Config) -> Vec<Rule> {
+    let query = &config.query;
+    vec![
+        ("query.page_bytes", query.page_bytes.0 > 0, POSITIVE),
+        (
+            "query.summaries_per_page",
+            (1..=10_000).contains(&query.summaries_per_page),
+            A_FEW,
+        ),
+        (
+            "query.traces_scanned_per_page",
+            query.traces_scanned_per_page > 0,
+            POSITIVE,
+        ),
+    ]
+}
+
+fn storage(config: &Config) -> Vec<Rule> {
+    let storage = &config.storage;
+    let document_bytes = config.limits.document_bytes.0;
+    let has_room = (document_bytes..1 << 32).contains(&storage.bytes_in_flight.0);
+    let is_large = storage.partition_bytes.0 >= 1 << 20;
+    vec![
+        ("storage.interval", !storage.interval.0.is_zero(), POSITIVE),
+        (
+            "storage.retention",
+            !storage.retention.0.is_zero(),
+            POSITIVE,
+        ),
+        (
+            "storage.partition_age",
+            !storage.partition_age.0.is_zero(),
+            POSITIVE,
+        ),
+        (
+            "storage.partition_bytes",
+            is_large,
+            "must be at least 1MiB: a partition is a folder of its own",
+        ),
+        (
+            "storage.bytes_in_flight",
+            has_room,
+            "must be at least limits.document_bytes and less than 4GiB",
+        ),
+    ]
+}
+
+const LEVELS: &str = "expected a level such as \"info\" or a filter such as \"info,storage=debug\"";
+const POSITIVE: &str = "must be more than zero";
+const NOT_EMPTY: &str = "must not be empty";
+const A_FEW: &str = "must be from 1 to 10000";

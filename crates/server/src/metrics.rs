@@ -1,0 +1,280 @@
+//! Figures for operators, in the Prometheus text format.
+//!
+//! Labels have a bounded number of values: operations, error codes and codes of refused documents,
+//! never ids or paths a client made up.
+
+use std::fmt;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use storage::Stats;
+
+/// Every figure this process keeps.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    latency: Family<OperationLabel, Histogram>,
+    requests_in_flight: Gauge,
+    documents_accepted: Counter,
+    documents_refused: Family<CodeLabel, Counter>,
+    connections_open: Gauge,
+    connections_refused: Counter,
+    telemetry: Family<OutcomeLabel, Counter>,
+    store: StoreGauges,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// One figure of the store: its name, what it says, how it is taken from the store's figures.
+type StoreFigure = (&'static str, &'static str, TakeFigure);
+
+/// How one figure is taken from the store's.
+type TakeFigure = fn(&Stats) -> u64;
+
+/// The store's figures, copied when somebody asks.
+struct StoreGauges {
+    gauges: Vec<(Gauge<i64, AtomicI64>, TakeFigure)>,
+}
+
+impl Metrics {
+    /// Returns all figures at zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("roentgen");
+        let store = StoreGauges::register(registry.sub_registry_with_prefix("store"));
+        let latency = || Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
+        let mut metrics = Self {
+            registry,
+            requests: Family::default(),
+            latency: Family::<OperationLabel, Histogram>::new_with_constructor(latency),
+            requests_in_flight: Gauge::default(),
+            documents_accepted: Counter::default(),
+            documents_refused: Family::default(),
+            connections_open: Gauge::default(),
+            connections_refused: Counter::default(),
+            telemetry: Family::default(),
+            store,
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests answered", self.requests.clone());
+        let help = "Time from the head of a request to the end of its answer";
+        registry.register("request_duration_seconds", help, self.latency.clone());
+        let in_flight = self.requests_in_flight.clone();
+        registry.register("requests_in_flight", "Requests under way", in_flight);
+        let accepted = self.documents_accepted.clone();
+        registry.register("documents_accepted", "Segment documents accepted", accepted);
+        let refused = self.documents_refused.clone();
+        registry.register("documents_refused", "Segment documents refused", refused);
+        let open = self.connections_open.clone();
+        registry.register("connections_open", "Connections open", open);
+        let help = "Connections closed because too many were open";
+        registry.register(
+            "connections_refused",
+            help,
+            self.connections_refused.clone(),
+        );
+        let telemetry = self.telemetry.clone();
+        registry.register(
+            "telemetry_segments",
+            "Segments as daemons report them",
+            telemetry,
+        );
+    }
+
+    /// Counts a request that begins.
+    pub(crate) fn request_started(&self) {
+        self.requests_in_flight.inc();
+    }
+
+    /// Counts a request that ended with a code.
+    pub(crate) fn request_ended(
+        &self,
+        operation: &'static str,
+        code: &'static str,
+        took: Duration,
+    ) {
+        self.requests_in_flight.dec();
+        self.requests
+            .get_or_create(&RequestLabels { operation, code })
+            .inc();
+        self.latency
+            .get_or_create(&OperationLabel { operation })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts documents that were accepted.
+    pub(crate) fn documents_accepted(&self, n_documents: usize) {
+        self.documents_accepted
+            .inc_by(u64::try_from(n_documents).unwrap_or(u64::MAX));
+    }
+
+    /// Counts one document that was refused.
+    pub(crate) fn document_refused(&self, code: &str) {
+        self.documents_refused
+            .get_or_create(&CodeLabel {
+                code: code.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Counts a connection that opened.
+    pub(crate) fn connection_opened(&self) {
+        self.connections_open.inc();
+    }
+
+    /// Counts a connection that closed.
+    pub(crate) fn connection_closed(&self) {
+        self.connections_open.dec();
+    }
+
+    /// Counts a connection that was closed because too many are open.
+    pub(crate) fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// Counts what a daemon reports.
+    pub(crate) fn telemetry(&self, outcome: &'static str, n_segments: Option<i64>) {
+        let n_segments = n_segments
+            .and_then(|n_segments| u64::try_from(n_segments).ok())
+            .unwrap_or(0);
+        self.telemetry
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc_by(n_segments);
+    }
+
+    /// Returns all figures as text.
+    pub(crate) fn render(&self, stats: &Stats) -> Result<String, fmt::Error> {
+        self.store.set(stats);
+        let mut rendered = String::new();
+        text::encode(&mut rendered, &self.registry)?;
+        Ok(rendered)
+    }
+}
+
+impl StoreGauges {
+    fn register(registry: &mut Registry) -> Self {
+        let mut gauges = Vec::new();
+        for (name, help, figure) in STORE_FIGURES {
+            let gauge = Gauge::<i64, AtomicI64>::default();
+            registry.register(name, help, gauge.clone());
+            gauges.push((gauge, figure));
+        }
+        Self { gauges }
+    }
+
+    fn set(&self, stats: &Stats) {
+        for (gauge, figure) in &self.gauges {
+            gauge.set(i64::try_from(figure(stats)).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+const STORE_FIGURES: [StoreFigure; 14] = [
+    ("writable", "Whether the store takes writes", |stats| {
+        stats.is_writable.into()
+    }),
+    ("partitions", "Partitions", |stats| stats.n_partitions),
+    ("documents", "Documents kept", |stats| stats.n_documents),
+    ("document_bytes", "Bytes of the documents kept", |stats| {
+        stats.document_bytes
+    }),
+    ("disk_bytes", "Bytes on disk", |stats| stats.disk_bytes),
+    ("indexed_traces", "Traces in the index in memory", |stats| {
+        stats.n_indexed_traces
+    }),
+    ("index_bytes", "Bytes of the index in memory", |stats| {
+        stats.index_bytes
+    }),
+    ("bytes_in_flight", "Bytes waiting to be written", |stats| {
+        stats.bytes_in_flight
+    }),
+    ("commits", "Group commits since the start", |stats| {
+        stats.n_commits
+    }),
+    ("syncs", "Flushes to disk since the start", |stats| {
+        stats.n_syncs
+    }),
+    (
+        "sync_microseconds",
+        "Time spent flushing since the start",
+        |stats| stats.sync_us,
+    ),
+    (
+        "quarantined_partitions",
+        "Partitions set aside since the start",
+        |stats| stats.n_quarantined,
+    ),
+    (
+        "dropped_partitions",
+        "Partitions dropped since the start",
+        |stats| stats.n_dropped,
+    ),
+    (
+        "damaged_records",
+        "Damaged records met since the start",
+        |stats| stats.n_damaged_records,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_rendered() {
+        let metrics = Metrics::new();
+        metrics.request_started();
+        metrics.request_ended("BatchGetTraces", "OK", Duration::from_millis(3));
+        metrics.documents_accepted(2);
+        metrics.document_refused("MissingId");
+        metrics.telemetry("received", Some(7));
+        metrics.telemetry("received", Some(-1));
+        let text = metrics
+            .render(&Stats {
+                n_documents: 9,
+                ..Stats::default()
+            })
+            .unwrap();
+        for line in [
+            "roentgen_requests_total{operation=\"BatchGetTraces\",code=\"OK\"} 1",
+            "roentgen_request_duration_seconds_count{operation=\"BatchGetTraces\"} 1",
+            "roentgen_documents_accepted_total 2",
+            "roentgen_documents_refused_total{code=\"MissingId\"} 1",
+            "roentgen_telemetry_segments_total{outcome=\"received\"} 7",
+            "roentgen_store_documents 9",
+            "roentgen_store_writable 0",
+            "roentgen_requests_in_flight 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in {text}");
+        }
+    }
+}

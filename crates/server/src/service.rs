@@ -1,0 +1,234 @@
+//! One request from its head to the end of its answer.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, Version};
+use hyper::body::{Body, Incoming};
+use protocol::{ApiError, ErrorKind, Operation, error_response};
+use tracing::{Instrument, Span, debug, error, field, info_span, warn};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::http::activity::{Activity, UnderWay};
+use crate::http::answer::{Answer, AnswerBody};
+use crate::http::body::{self, BodyError, Received};
+use crate::pages::Page;
+use crate::{handlers, pages};
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Operation(Operation),
+    Page(Page),
+}
+
+/// Answers a request; whatever goes wrong becomes an answer, too.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    activity: Arc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody<Ended>>, Infallible> {
+    let version = request.version();
+    let under_way = activity.begin(version);
+    let target = Target::of(request.method(), request.uri().path());
+    let name = target.as_ref().map_or("unknown", |target| target.name());
+    let request_id = Uuid::new_v4().to_string();
+    let span = info_span!(
+        "request",
+        request_id,
+        operation = name,
+        status = field::Empty,
+        elapsed_ms = field::Empty
+    );
+    let mut ended = Ended::new(Arc::clone(&app), under_way, name, span.clone());
+    let handled = handle(&app, &activity, target, request, &request_id);
+    let handled = AssertUnwindSafe(handled)
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
+    let outcome =
+        handled.unwrap_or_else(|_| Err(ApiError::internal("the request's handler panicked")));
+    let answer = span.in_scope(|| match outcome {
+        Ok(answer) => {
+            ended.code = "OK";
+            answer
+        }
+        Err(error) => {
+            ended.code = error.code();
+            refuse(&error, &request_id)
+        }
+    });
+    let mut response = answer.into_response(ended);
+    if activity.is_unread() && version < Version::HTTP_2 {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    span.record("status", response.status().as_u16());
+    Ok(response)
+}
+
+impl Target {
+    /// Returns what a request asks for.
+    fn of(method: &Method, path: &str) -> Result<Self, ApiError> {
+        match Page::at(method, path) {
+            Some(page) => Ok(Self::Page(page)),
+            None => Operation::route(method, path).map(Self::Operation),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Operation(operation) => operation.name(),
+            Self::Page(page) => page.name(),
+        }
+    }
+}
+
+async fn handle(
+    app: &Arc<App>,
+    activity: &Activity,
+    target: Result<Target, ApiError>,
+    request: Request<Incoming>,
+    request_id: &str,
+) -> Result<Answer, ApiError> {
+    let has_body = !request.body().is_end_stream();
+    match target {
+        Ok(Target::Operation(operation)) => {
+            let received = receive(app, activity, request).await?;
+            handlers::call(app, operation, &received, request_id).await
+        }
+        Ok(Target::Page(page)) => {
+            if has_body {
+                activity.leave_unread();
+            }
+            pages::show(app, page, request_id).map(Answer::from)
+        }
+        Err(error) => {
+            if has_body {
+                activity.leave_unread();
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn receive(
+    app: &App,
+    activity: &Activity,
+    request: Request<Incoming>,
+) -> Result<Received, ApiError> {
+    match body::receive(request.into_body(), &app.bodies).await {
+        Ok(received) => Ok(received),
+        Err(error) => {
+            if BodyError::leaves_unread(&error) {
+                activity.leave_unread();
+            }
+            Err(ApiError::from(error))
+        }
+    }
+}
+
+/// Returns the answer of a refusal or a failure, after logging what an operator should know.
+fn refuse(error: &ApiError, request_id: &str) -> Answer {
+    let detail = error.logged().unwrap_or_else(|| error.message());
+    match error.kind() {
+        ErrorKind::Internal => error!(detail, "a request failed"),
+        ErrorKind::Unavailable | ErrorKind::Throttled => {
+            warn!(code = error.code(), detail, "a request was turned away");
+        }
+        ErrorKind::InvalidRequest
+        | ErrorKind::NotBuilt
+        | ErrorKind::UnknownOperation
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::TooLarge
+        | ErrorKind::Timeout => debug!(code = error.code(), detail, "a request was refused"),
+    }
+    Answer::from(error_response(error, request_id))
+}
+
+/// Notes the end of a request when it is dropped: after the last byte of its answer was taken, or
+/// when the client went away.
+pub(crate) struct Ended {
+    app: Arc<App>,
+    _under_way: UnderWay,
+    operation: &'static str,
+    code: &'static str,
+    started: Instant,
+    span: Span,
+}
+
+impl Ended {
+    fn new(app: Arc<App>, under_way: UnderWay, operation: &'static str, span: Span) -> Self {
+        app.metrics.request_started();
+        Self {
+            app,
+            _under_way: under_way,
+            operation,
+            code: CLIENT_GONE,
+            started: Instant::now(),
+            span,
+        }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.app
+            .metrics
+            .request_ended(self.operation, self.code, took);
+        let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.span.record("elapsed_ms", elapsed_ms);
+        self.span.in_scope(|| debug!(code = self.code, "answered"));
+    }
+}
+
+/// The code of a request nobody waited for any more.
+const CLIENT_GONE: &str = "ClientGone";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &Method, path: &str, expected: Target) {
+        assert_eq!(Target::of(method, path).unwrap(), expected);
+    }
+
+    #[test]
+    fn pages_are_read_and_operations_are_posted_to() {
+        check(&Method::GET, "/", Target::Page(Page::Index));
+        check(&Method::GET, "/healthz", Target::Page(Page::Health));
+        check(&Method::HEAD, "/readyz", Target::Page(Page::Ready));
+        check(&Method::GET, "/metrics", Target::Page(Page::Metrics));
+        check(
+            &Method::POST,
+            "/Traces",
+            Target::Operation(Operation::BatchGetTraces),
+        );
+    }
+
+    #[test]
+    fn everything_else_is_refused_as_the_api_does() {
+        assert_eq!(
+            Target::of(&Method::POST, "/healthz").unwrap_err().status(),
+            404
+        );
+        assert_eq!(Target::of(&Method::POST, "/").unwrap_err().status(), 404);
+        assert_eq!(
+            Target::of(&Method::GET, "/Traces").unwrap_err().status(),
+            405
+        );
+        assert_eq!(
+            Target::of(&Method::GET, "/favicon.ico")
+                .unwrap_err()
+                .status(),
+            404
+        );
+    }
+}
