@@ -24,6 +24,7 @@ mod manifest;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 mod migrations;
+mod open;
 mod partitions;
 mod record;
 mod retention;
@@ -41,7 +42,8 @@ use std::sync::Arc;
 
 use model::{Document, Head, Summary, Tenant, Timestamp, TraceId};
 
-pub use store::{Config, Durability, OpenError, SledStore, Stats};
+pub use open::OpenError;
+pub use store::{Config, Durability, SledStore, Stats};
 pub use verify::{CheckError, CheckReport, PartitionReport, check};
 
 /// A durable home of traces, as ingest and query see it.

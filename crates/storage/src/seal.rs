@@ -18,10 +18,11 @@ use crate::engine::{EngineError, Tree};
 use crate::index::Index;
 use crate::keys;
 use crate::manifest::SealedFacts;
+use crate::open::{SEALED_CACHE_BYTES, quarantine};
 use crate::partitions::{Handle, Opened};
 use crate::record::{BlockEntry, Record, Zone, encode};
 use crate::sealed::{Members, Sealed};
-use crate::store::{SEALED_CACHE_BYTES, Shared, quarantine};
+use crate::store::Shared;
 
 impl Shared {
     /// Seals a partition. What fails is tried again with the next chore; what is damaged is set aside.

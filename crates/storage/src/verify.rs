@@ -13,10 +13,10 @@ use crate::engine::{Engine, EngineError, SledEngine, Tree};
 use crate::keys;
 use crate::manifest::{self, Manifest, PartitionEntry};
 use crate::migrations;
+use crate::open::{PARTITIONS, SEALED_CACHE_BYTES, lock};
 use crate::partitions::{Handle, Opened};
 use crate::record::{BlockEntry, Damage, Record, Zone, decode};
 use crate::sealed::Members;
-use crate::store::{PARTITIONS, SEALED_CACHE_BYTES, lock};
 
 /// Why a store cannot be checked.
 #[derive(Debug, thiserror::Error)]

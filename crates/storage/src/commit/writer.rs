@@ -14,7 +14,8 @@ use super::{Answer, Batch, Chore, Job, Telemetry, Waiting, answer_all, count};
 use crate::active::{Active, Write};
 use crate::engine::{EngineError, Tree};
 use crate::index::{Counted, Index};
-use crate::store::{Durability, Opening, Shared, create_partition};
+use crate::open::{Opening, create_partition};
+use crate::store::{Durability, Shared};
 use crate::{StoreError, keys};
 
 /// The writer's own state.

@@ -1,7 +1,8 @@
 //! What is there after a store was closed, or not closed, and opened again.
 
 use super::support::*;
-use crate::store::{Config, Durability, OpenError, SledStore};
+use crate::OpenError;
+use crate::store::{Config, Durability, SledStore};
 use crate::{Outcome, Scan, TraceStore, check};
 
 #[test]

@@ -1,0 +1,267 @@
+//! Opening a store: its lock, its format, its partitions, and making a fresh one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::Timestamp;
+
+use crate::active::{Active, handle_of};
+use crate::dictionary::Dictionaries;
+use crate::engine::{Engine, EngineError};
+use crate::manifest::{self, Manifest, PartitionEntry};
+use crate::migrations;
+use crate::partitions::Handle;
+use crate::sealed::{Members, Sealed};
+use crate::store::{Config, Partitions};
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the store open.
+    #[error(
+        "{} is in use by another process; stop that server first, or choose another folder with --data",
+        data.display()
+    )]
+    Locked {
+        /// The store's folder.
+        data: PathBuf,
+    },
+    /// The store was written by a newer program.
+    #[error(
+        "{} has storage format {found} and this program knows formats up to {known}; run a newer roentgen",
+        data.display()
+    )]
+    Newer {
+        /// The store's folder.
+        data: PathBuf,
+        /// The store's format.
+        found: u32,
+        /// The newest format this program knows.
+        known: u32,
+    },
+    /// What belongs to the whole store is damaged.
+    #[error("{} is damaged: {detail}; restore it from a backup or choose another folder with --data", data.display())]
+    Damaged {
+        /// The store's folder.
+        data: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A migration's file is wrong: a fault of the program.
+    #[error("migration {to}: {detail}")]
+    Migration {
+        /// The format it leads to.
+        to: u32,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: &std::io::Error) -> Self {
+        let source = std::io::Error::new(source.kind(), source.to_string());
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn damaged(data: &Path, error: &manifest::ManifestError) -> Self {
+        Self::Damaged {
+            data: data.to_owned(),
+            detail: error.to_string(),
+        }
+    }
+}
+
+/// Takes the lock that keeps a second process out.
+pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
+    let path = data.join("LOCK");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.map_err(|source| OpenError::io("opening", &path, &source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked {
+            data: data.to_owned(),
+        }),
+        Err(fs::TryLockError::Error(source)) => Err(OpenError::io("locking", &path, &source)),
+    }
+}
+
+/// What opening the partitions needs.
+pub(crate) struct Opening<'a> {
+    pub(crate) engine: &'a Arc<dyn Engine>,
+    pub(crate) config: &'a Config,
+    pub(crate) dictionaries: &'a Dictionaries,
+}
+
+impl Opening<'_> {
+    /// Opens every partition of the manifest, setting damaged ones aside, and makes sure there is one
+    /// that takes writes. Returns the manifest as it then is on disk.
+    pub(crate) fn partitions(
+        &self,
+        mut manifest: Manifest,
+        now: Timestamp,
+    ) -> Result<(Partitions, Manifest, u64), OpenError> {
+        let data = &self.config.data;
+        remove_unlisted(&data.join(PARTITIONS), &manifest)
+            .map_err(|source| OpenError::io("cleaning up", data, &source))?;
+        let mut opened = Opened::default();
+        for entry in manifest.partitions.clone() {
+            if let Err(reason) = self.partition(&entry, &mut opened) {
+                tracing::error!(
+                    folder = entry.folder,
+                    reason,
+                    "set a damaged partition aside"
+                );
+                quarantine(data, &entry).map_err(|source| {
+                    OpenError::io("setting aside a partition of", data, &source)
+                })?;
+                manifest
+                    .partitions
+                    .retain(|kept| kept.number != entry.number);
+                opened.n_quarantined += 1;
+            }
+        }
+        let active = match opened.unsealed.pop() {
+            Some(active) => active,
+            None => self.fresh(&mut manifest, now)?,
+        };
+        manifest::write(data, migrations::CURRENT, &manifest)
+            .map_err(|source| OpenError::io("writing the manifest of", data, &source))?;
+        let partitions = Partitions {
+            sealed: opened.sealed,
+            sealing: opened.unsealed,
+            active,
+        };
+        Ok((partitions, manifest, opened.n_quarantined))
+    }
+
+    fn partition(&self, entry: &PartitionEntry, opened: &mut Opened) -> Result<(), String> {
+        let Some(facts) = &entry.sealed else {
+            let handle = self.handle(&entry.folder, self.config.cache_bytes);
+            let active = Active::open(entry.number, entry.created, handle, self.dictionaries);
+            opened
+                .unsealed
+                .push(active.map_err(|error| error.to_string())?);
+            return Ok(());
+        };
+        let handle = self.handle(&entry.folder, SEALED_CACHE_BYTES);
+        let members = Members::read(handle.dir(), self.dictionaries).map_err(|damage| damage.0)?;
+        opened
+            .sealed
+            .push(Sealed::new(entry.number, handle, facts.clone(), members));
+        Ok(())
+    }
+
+    /// Makes a partition and lists it in the manifest, which the caller then writes.
+    fn fresh(&self, manifest: &mut Manifest, now: Timestamp) -> Result<Arc<Active>, OpenError> {
+        create_partition(self, manifest, now).map_err(|error| OpenError::Damaged {
+            data: self.config.data.clone(),
+            detail: format!("a partition cannot be made: {error}"),
+        })
+    }
+
+    fn handle(&self, folder: &str, cache_bytes: u64) -> Arc<Handle> {
+        handle_of(
+            self.engine,
+            &self.config.data.join(PARTITIONS),
+            folder,
+            cache_bytes,
+        )
+    }
+}
+
+/// Makes the files of the next partition, durably, and lists it in the manifest in memory.
+pub(crate) fn create_partition(
+    opening: &Opening<'_>,
+    manifest: &mut Manifest,
+    now: Timestamp,
+) -> Result<Arc<Active>, EngineError> {
+    let number = manifest.next_partition;
+    let folder = format!("{}_{number:06}", now.as_secs());
+    let handle = opening.handle(&folder, opening.config.cache_bytes);
+    let dir = handle.dir().to_owned();
+    let created = handle.create().and_then(|()| {
+        let active = Active::open(number, now, handle, opening.dictionaries)?;
+        let listed =
+            File::open(opening.config.data.join(PARTITIONS)).and_then(|dir| dir.sync_all());
+        let io = |error: std::io::Error| EngineError::Io {
+            action: "creating a partition",
+            detail: error.to_string(),
+        };
+        listed.map_err(io)?;
+        Ok(active)
+    });
+    if created.is_err() {
+        // Nothing names the folder yet; what cannot be removed now is removed at the next open.
+        let _ = fs::remove_dir_all(dir);
+    }
+    let active = created?;
+    manifest.next_partition += 1;
+    manifest.partitions.push(PartitionEntry {
+        number,
+        folder,
+        engine: ENGINE.to_owned(),
+        created: now,
+        sealed: None,
+    });
+    Ok(active)
+}
+
+/// Moves a partition's folder where nobody opens it.
+pub(crate) fn quarantine(data: &Path, entry: &PartitionEntry) -> std::io::Result<()> {
+    let aside = data.join("quarantine");
+    fs::create_dir_all(&aside)?;
+    let from = data.join(PARTITIONS).join(&entry.folder);
+    if from.exists() {
+        fs::rename(from, aside.join(&entry.folder))?;
+    }
+    File::open(&aside)?.sync_all()?;
+    File::open(data.join(PARTITIONS))?.sync_all()
+}
+
+/// What opening has found so far.
+#[derive(Default)]
+struct Opened {
+    sealed: Vec<Arc<Sealed>>,
+    unsealed: Vec<Arc<Active>>,
+    n_quarantined: u64,
+}
+
+/// Removes folders the manifest does not name: half made, or dropped and not yet gone.
+fn remove_unlisted(dir: &Path, manifest: &Manifest) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !manifest
+            .partitions
+            .iter()
+            .any(|listed| name == listed.folder.as_str())
+        {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) const PARTITIONS: &str = "p";
+/// Sealed partitions are read here and there: a small cache does.
+pub(crate) const SEALED_CACHE_BYTES: u64 = 8 << 20;
+const ENGINE: &str = "sled-0.34";
