@@ -33,7 +33,7 @@ pub(crate) fn compress(raw: &[u8], dictionary: Option<&Dictionary>) -> Encoded {
         Some(dictionary) => (Codec::ZstdDictionary, dictionary.number),
         None => (Codec::Zstd, 0),
     };
-    match with_compressor(dictionary, |compressor| compressor.compress(raw)) {
+    match compress_with(dictionary, raw) {
         Ok(bytes) if bytes.len() < raw.len() => Encoded {
             codec,
             dictionary: number,
@@ -89,26 +89,38 @@ impl Codec {
 /// Level 1: level 3 costs twice the time here and gains nothing with a dictionary.
 const LEVEL: i32 = 1;
 const NO_DICTIONARY: u64 = 0;
+const SCRATCH_BYTES_MAX: usize = 128 << 10;
 
 thread_local! {
-    static COMPRESSORS: RefCell<HashMap<u64, Compressor<'static>>> = RefCell::default();
+    static COMPRESSORS: RefCell<Compressors> = RefCell::default();
     static DECOMPRESSORS: RefCell<HashMap<u64, Decompressor<'static>>> = RefCell::default();
 }
 
-fn with_compressor<T>(
-    dictionary: Option<&Dictionary>,
-    act: impl FnOnce(&mut Compressor<'static>) -> io::Result<T>,
-) -> io::Result<T> {
-    COMPRESSORS.with_borrow_mut(|contexts| {
+/// Returns the compressed bytes in a vector no larger than they are: many wait in memory at a time.
+fn compress_with(dictionary: Option<&Dictionary>, raw: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSORS.with_borrow_mut(|Compressors { contexts, scratch }| {
         let key = dictionary.map_or(NO_DICTIONARY, |dictionary| dictionary.hash);
-        act(match contexts.entry(key) {
+        let context = match contexts.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(vacant) => {
                 let bytes = dictionary.map_or(&[][..], |dictionary| &dictionary.bytes);
                 vacant.insert(Compressor::with_dictionary(LEVEL, bytes)?)
             }
-        })
+        };
+        scratch.clear();
+        scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        context.compress_to_buffer(raw, scratch)?;
+        let compressed = scratch.as_slice().to_vec();
+        scratch.shrink_to(SCRATCH_BYTES_MAX);
+        Ok(compressed)
     })
+}
+
+/// A thread's contexts, and a buffer between them and what they return.
+#[derive(Default)]
+struct Compressors {
+    contexts: HashMap<u64, Compressor<'static>>,
+    scratch: Vec<u8>,
 }
 
 fn with_decompressor<T>(

@@ -1,5 +1,6 @@
 //! One partition as the store uses it: an engine behind a handle, and values of any size.
 
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,7 +152,10 @@ impl Opened {
             }
             Body::Inline(_) | Body::Chunked(_) => record,
         };
-        self.partition.insert(tree, key, &record.encode(key))
+        VALUE.with_borrow_mut(|value| {
+            record.encode_into(key, value);
+            self.partition.insert(tree, key, value)
+        })
     }
 
     /// Replaces a record, taking away the chunks of the one before.
@@ -321,6 +325,11 @@ impl Opened {
         }
         Ok((crc32c::crc32c(&bytes) == chunked.crc).then_some(bytes))
     }
+}
+
+thread_local! {
+    /// Where a value is put together: the engine copies it.
+    static VALUE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Payloads up to this size stand behind their envelope.

@@ -105,11 +105,18 @@ impl Record {
 
     /// Returns the value to store under `key`.
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
+        let mut value = Vec::with_capacity(ENVELOPE_BYTES + self.inline_len());
+        self.encode_into(key, &mut value);
+        value
+    }
+
+    /// Puts the value to store under `key` into a buffer, in the place of what is there.
+    pub(crate) fn encode_into(&self, key: &[u8], value: &mut Vec<u8>) {
         let chunked = matches!(self.body, Body::Chunked(_));
         let flags = (u8::from(self.in_progress) * IN_PROGRESS)
             | (u8::from(chunked) * CHUNKED)
             | (u8::from(self.continued) * CONTINUED);
-        let mut value = Vec::with_capacity(ENVELOPE_BYTES + self.inline_len());
+        value.clear();
         value.extend([RECORD_VERSION, self.codec as u8, flags, 0]);
         value.extend(self.dictionary.to_be_bytes());
         value.extend(self.raw_len.to_be_bytes());
@@ -126,11 +133,10 @@ impl Record {
                 value.extend(chunked.crc.to_be_bytes());
             }
         }
-        let crc = checksum(key, &value);
+        let crc = checksum(key, value);
         for (slot, byte) in value.iter_mut().skip(crc_at).zip(crc.to_be_bytes()) {
             *slot = byte;
         }
-        value
     }
 
     /// Reads a value stored under `key`, verifying its checksum.
