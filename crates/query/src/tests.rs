@@ -254,11 +254,11 @@ fn a_window_must_not_end_before_it_starts_and_filters_are_refused() {
     let refused = list(&store, |request| request.end_time = Timestamp::ZERO);
     assert!(refused.is_ok(), "an empty window is one");
     let refused = list(&store, |request| {
-        request.start_time = Timestamp::from_secs(2_000)
+        request.start_time = Timestamp::from_secs(2_000);
     });
     assert!(matches!(refused, Err(QueryError::Invalid(_))));
     let refused = list(&store, |request| {
-        request.filter_expression = Some("fault".to_owned())
+        request.filter_expression = Some("fault".to_owned());
     });
     assert!(matches!(refused, Err(QueryError::Invalid(_))));
     assert!(
@@ -285,7 +285,7 @@ fn sampling_keeps_a_share_and_always_the_same_one() {
         loop {
             let page = list(&store, |request| {
                 request.sampling = true;
-                request.sampling_strategy = Some(strategy.clone());
+                request.sampling_strategy = Some(strategy);
                 request.next_token = next_token.clone();
             });
             let page = page.unwrap();
