@@ -4,14 +4,15 @@
 //! traces are made from. It holds nothing that is not also in the partition's documents, from which
 //! it is rebuilt at open.
 
-use std::collections::HashMap;
+mod copies;
 
-use model::{
-    Document, DocumentKind, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, Version, wins,
-};
+use std::collections::{BTreeSet, HashMap};
+
+use model::{Document, Head, SegmentId, Summary, Tenant, TraceId, Version, wins};
 
 use crate::record::{BlockEntry, Damage, Record, decode_head, encode};
 use crate::{Outcome, Position, Window};
+use copies::{Copies, Slot, Span};
 
 /// The index of one partition.
 #[derive(Default)]
@@ -21,8 +22,8 @@ pub(crate) struct Index {
     pub(crate) n_documents: u64,
     /// Bytes of their texts.
     pub(crate) document_bytes: u64,
-    /// Bytes of memory their heads take.
-    pub(crate) head_bytes: usize,
+    /// About how many bytes of memory the index takes.
+    pub(crate) memory: usize,
     last_stamp: u64,
     /// Traces whose records say that older partitions have documents of them too.
     continued_by_record: Vec<(Tenant, TraceId)>,
@@ -31,34 +32,15 @@ pub(crate) struct Index {
 /// What the partition holds of one trace.
 #[derive(Default)]
 struct TraceEntry {
-    documents: HashMap<SegmentId, Slot>,
+    documents: Copies,
     /// Copies in older partitions, for a trace that goes on in this one.
-    older: HashMap<SegmentId, Slot>,
+    older: Option<Box<Copies>>,
     revision: u32,
     /// Start and end as the summary has them.
     span: Span,
     first_stamp: u64,
     /// Bytes of all documents' texts.
     bytes: u64,
-}
-
-/// The time of a document or a trace; segments' times count before those of subsegments alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Span {
-    has_segment: bool,
-    start: Timestamp,
-    end: Timestamp,
-}
-
-/// One copy of a document.
-#[derive(Clone)]
-struct Slot {
-    version: Version,
-    first_stamp: u64,
-    text_hash: u64,
-    text_len: u32,
-    span: Span,
-    head: Box<[u8]>,
 }
 
 /// A document on its way in, as the index judges it.
@@ -119,6 +101,7 @@ impl Index {
             .max(u32::try_from(stamps.len()).unwrap_or(u32::MAX));
         for (document, head) in documents {
             let slot = Slot {
+                segment_id: document.segment_id,
                 version: document.version(),
                 first_stamp: document.first_stamp,
                 text_hash: text_hash(&document.text),
@@ -128,11 +111,12 @@ impl Index {
             };
             entry.first_stamp = earlier(entry.first_stamp, slot.first_stamp);
             entry.bytes += u64::from(slot.text_len);
-            self.head_bytes += slot.memory();
+            self.memory += slot.memory();
             // Several older partitions may have copies; the one that counts stays.
-            let known = entry.older.get(&document.segment_id);
+            let older = entry.older.get_or_insert_default();
+            let known = older.get(document.segment_id);
             if known.is_none_or(|known| wins(slot.version, known.version)) {
-                entry.older.insert(document.segment_id, slot);
+                older.insert(slot);
             }
         }
         entry.span = entry.whole_span();
@@ -168,7 +152,7 @@ impl Index {
             entry.revision = entry.revision.saturating_add(1);
         }
         let revision = entry.revision;
-        let continued = !entry.older.is_empty();
+        let continued = entry.older.is_some();
         let facts = RecordFacts {
             version,
             first_stamp,
@@ -253,6 +237,11 @@ impl Index {
         Some(entry.summary(trace_id))
     }
 
+    /// Returns the tenants that have traces.
+    pub(crate) fn tenants(&self) -> BTreeSet<Tenant> {
+        self.traces.keys().map(|(tenant, _)| *tenant).collect()
+    }
+
     /// Returns every trace that has documents in this partition.
     pub(crate) fn traces(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
         let present = self
@@ -264,7 +253,7 @@ impl Index {
 
     /// Returns every trace that has documents in this partition and in an older one.
     pub(crate) fn continued(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
-        let continued = |entry: &TraceEntry| !entry.documents.is_empty() && !entry.older.is_empty();
+        let continued = |entry: &TraceEntry| !entry.documents.is_empty() && entry.older.is_some();
         self.traces
             .iter()
             .filter(move |(_, entry)| continued(entry))
@@ -280,7 +269,7 @@ impl Index {
     /// Tells whether a trace has documents both here and in an older partition.
     pub(crate) fn continues(&self, tenant: Tenant, trace_id: TraceId) -> bool {
         let entry = self.traces.get(&(tenant, trace_id));
-        entry.is_some_and(|entry| !entry.documents.is_empty() && !entry.older.is_empty())
+        entry.is_some_and(|entry| !entry.documents.is_empty() && entry.older.is_some())
     }
 
     /// How many traces have documents here.
@@ -296,6 +285,7 @@ impl Index {
             .entry((candidate.tenant, candidate.trace_id))
             .or_default();
         let slot = Slot {
+            segment_id,
             version: facts.version,
             first_stamp: facts.first_stamp,
             text_hash: candidate.text_hash,
@@ -308,13 +298,16 @@ impl Index {
         let before = entry.current(segment_id).map(|slot| slot.span);
         let (span, is_new_trace) = (
             slot.span,
-            entry.documents.is_empty() && entry.older.is_empty(),
+            entry.documents.is_empty() && entry.older.is_none(),
         );
         entry.bytes += u64::from(slot.text_len);
         self.document_bytes += u64::from(slot.text_len);
-        self.head_bytes += slot.memory();
+        self.memory += slot.memory();
         self.last_stamp = self.last_stamp.max(facts.version.stamp);
-        let replaced = entry.documents.insert(segment_id, slot);
+        if is_new_trace {
+            self.memory += TRACE_MEMORY;
+        }
+        let replaced = entry.documents.insert(slot);
         entry.span = match before {
             _ if is_new_trace => span,
             Some(before) if entry.span.rests_on(before, span) => entry.whole_span(),
@@ -324,7 +317,7 @@ impl Index {
             self.n_documents += 1;
             return false;
         };
-        self.head_bytes = self.head_bytes.saturating_sub(replaced.memory());
+        self.memory = self.memory.saturating_sub(replaced.memory());
         entry.bytes = entry.bytes.saturating_sub(u64::from(replaced.text_len));
         true
     }
@@ -333,7 +326,8 @@ impl Index {
 impl TraceEntry {
     /// Returns the copy readers see.
     fn current(&self, segment_id: SegmentId) -> Option<&Slot> {
-        let (here, older) = (self.documents.get(&segment_id), self.older.get(&segment_id));
+        let here = self.documents.get(segment_id);
+        let older = self.older.as_ref().and_then(|older| older.get(segment_id));
         match (here, older) {
             (Some(here), Some(older)) if wins(older.version, here.version) => Some(older),
             (Some(here), _) => Some(here),
@@ -343,14 +337,12 @@ impl TraceEntry {
 
     /// Returns the copies readers see.
     fn all_current(&self) -> impl Iterator<Item = &Slot> + '_ {
-        let older = self
-            .older
-            .keys()
-            .filter(|segment_id| !self.documents.contains_key(segment_id));
-        self.documents
-            .keys()
-            .chain(older)
-            .filter_map(|segment_id| self.current(*segment_id))
+        let here = self
+            .documents
+            .iter()
+            .filter_map(|slot| self.current(slot.segment_id));
+        let older = self.older.iter().flat_map(|older| older.iter());
+        here.chain(older.filter(|slot| self.documents.get(slot.segment_id).is_none()))
     }
 
     fn whole_span(&self) -> Span {
@@ -373,47 +365,13 @@ impl TraceEntry {
     }
 }
 
-impl Span {
-    fn of(head: &Head) -> Self {
-        let has_segment = head.kind == DocumentKind::Segment;
-        Self {
-            has_segment,
-            start: head.start,
-            end: head.end,
-        }
-    }
-
-    /// Returns the span of both.
-    fn with(self, other: Self) -> Self {
-        match (self.has_segment, other.has_segment) {
-            (true, false) => self,
-            (false, true) => other,
-            (true, true) | (false, false) => Self {
-                start: self.start.min(other.start),
-                end: self.end.max(other.end),
-                ..self
-            },
-        }
-    }
-
-    /// Tells whether the span may shrink when a document's span changes so.
-    fn rests_on(self, before: Self, after: Self) -> bool {
-        let loses_start = before.start == self.start && after.start > before.start;
-        let loses_end = before.end == self.end && after.end < before.end;
-        loses_start || loses_end || before.has_segment != after.has_segment
-    }
-}
-
 /// The earlier of two stamps, where 0 is none.
 fn earlier(known: u64, stamp: u64) -> u64 {
     if known == 0 { stamp } else { known.min(stamp) }
 }
 
-impl Slot {
-    fn memory(&self) -> usize {
-        self.head.len() + size_of::<Self>() + size_of::<SegmentId>()
-    }
-}
+/// What a trace takes beside its copies: its place in the map, of which a third is empty.
+const TRACE_MEMORY: usize = 3 * size_of::<((Tenant, TraceId), TraceEntry)>() / 2;
 
 /// Limits the index holds documents to.
 #[derive(Clone, Copy, Debug, Default)]

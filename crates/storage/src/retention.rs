@@ -193,7 +193,7 @@ impl Shared {
             stats.n_documents += index.n_documents;
             stats.document_bytes += index.document_bytes;
             stats.n_indexed_traces += to_u64(index.n_traces());
-            stats.index_bytes += to_u64(index.head_bytes);
+            stats.index_bytes += to_u64(index.memory);
         }
         stats
     }

@@ -12,7 +12,6 @@ use std::sync::{Arc, PoisonError};
 
 use model::{Tenant, Timestamp};
 
-use crate::Position;
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
 use crate::index::Index;
@@ -23,6 +22,7 @@ use crate::partitions::{Handle, Opened};
 use crate::record::{BlockEntry, Record, Zone, encode};
 use crate::sealed::{Members, Sealed};
 use crate::store::Shared;
+use crate::{Position, Window, WindowBy};
 
 impl Shared {
     /// Seals a partition. What fails is tried again with the next chore; what is damaged is set aside.
@@ -71,19 +71,28 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes the blocks of all tenants; returns what the manifest will say.
+    /// Writes the blocks of all tenants, one after another, so that only one is in memory; returns what
+    /// the manifest will say.
     fn write_blocks(active: &Active) -> Result<SealedFacts, EngineError> {
-        let (mut facts, mut traces) = {
-            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
-            (facts_of(&index), summaries_of(&index)?)
-        };
-        traces.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = facts_of(&index);
         active.handle.with(|opened| {
             clear(opened, Tree::Zones)?;
             clear(opened, Tree::Blocks)?;
-            for tenant in traces.chunk_by(|a, b| a.0 == b.0) {
-                for block in tenant.chunks(TRACES_PER_BLOCK) {
-                    write_block(opened, block, &mut facts)?;
+            for tenant in index.tenants() {
+                let window = Window {
+                    by: WindowBy::Start,
+                    from: Timestamp::ZERO,
+                    to: Timestamp::MAX,
+                };
+                let places = index.positions(tenant, &window, None, u64::MAX);
+                for places in places.chunks(TRACES_PER_BLOCK) {
+                    write_block(
+                        opened,
+                        tenant,
+                        &entries_at(&index, tenant, places)?,
+                        &mut facts,
+                    )?;
                 }
             }
             Ok(())
@@ -146,22 +155,15 @@ fn clear(opened: &Opened, tree: Tree) -> Result<(), EngineError> {
         .try_for_each(|key| opened.engine().remove(tree, key))
 }
 
-type Placed = (Tenant, Position, BlockEntry);
-
-fn summaries_of(index: &Index) -> Result<Vec<Placed>, EngineError> {
-    let mut traces = Vec::with_capacity(index.n_traces());
-    for (tenant, trace_id) in index.traces() {
-        let Some(entry) = index.summary(tenant, trace_id) else {
-            continue;
-        };
-        let entry = entry.map_err(damaged)?;
-        let position = Position {
-            start: entry.summary.start,
-            trace_id,
-        };
-        traces.push((tenant, position, entry));
-    }
-    Ok(traces)
+fn entries_at(
+    index: &Index,
+    tenant: Tenant,
+    places: &[Position],
+) -> Result<Vec<BlockEntry>, EngineError> {
+    let entries = places
+        .iter()
+        .filter_map(|place| index.summary(tenant, place.trace_id));
+    entries.collect::<Result<_, _>>().map_err(damaged)
 }
 
 fn facts_of(index: &Index) -> SealedFacts {
@@ -177,11 +179,16 @@ fn facts_of(index: &Index) -> SealedFacts {
 
 fn write_block(
     opened: &Opened,
-    block: &[Placed],
+    tenant: Tenant,
+    block: &[BlockEntry],
     facts: &mut SealedFacts,
 ) -> Result<(), EngineError> {
-    let Some((tenant, first, entry)) = block.first() else {
+    let Some(entry) = block.first() else {
         return Ok(());
+    };
+    let first = Position {
+        start: entry.summary.start,
+        trace_id: entry.summary.trace_id,
     };
     let mut zone = Zone {
         n_traces: 0,
@@ -191,7 +198,7 @@ fn write_block(
         end_max: entry.summary.end,
         flags: 0,
     };
-    for (_, _, BlockEntry { summary, .. }) in block {
+    for BlockEntry { summary, .. } in block {
         zone.n_traces += 1;
         zone.start_min = zone.start_min.min(summary.start);
         zone.start_max = zone.start_max.max(summary.start);
@@ -208,9 +215,8 @@ fn write_block(
         facts.ends.0.min(zone.end_min),
         facts.ends.1.max(zone.end_max),
     );
-    let entries: Vec<&BlockEntry> = block.iter().map(|(_, _, entry)| entry).collect();
-    let key = keys::block(*tenant, *first);
-    opened.put(Tree::Blocks, &key, Record::of_payload(&encode(&entries)))?;
+    let key = keys::block(tenant, first);
+    opened.put(Tree::Blocks, &key, Record::of_payload(&encode(&block)))?;
     opened.put(Tree::Zones, &key, Record::of_payload(&encode(&zone)))
 }
 

@@ -298,15 +298,15 @@ fn is_due(shared: &Shared, index: &Index, age: Duration) -> bool {
     let bytes_max = config
         .partition_bytes
         .min(config.disk_bytes_max / PARTITIONS_PER_DISK);
-    let is_full = index.document_bytes >= bytes_max || index.head_bytes >= INDEX_BYTES_MAX;
+    let is_full = index.document_bytes >= bytes_max || index.memory >= INDEX_BYTES_MAX;
     let is_old = index.n_documents > 0 && age >= config.partition_age;
     is_full || is_old
 }
 
 /// Documents' bytes after which a group is written although more is waiting.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Bytes of heads in memory after which a partition is sealed.
-const INDEX_BYTES_MAX: usize = 96 << 20;
+/// Memory of the index after which a partition is sealed.
+const INDEX_BYTES_MAX: usize = 64 << 20;
 /// The disk limit is at least so many partitions, so that dropping one keeps close to it.
 const PARTITIONS_PER_DISK: u64 = 8;
 /// How long to leave a failing disk alone.
