@@ -155,6 +155,12 @@ impl Committer {
         self.chore(Chore::Keep(now));
     }
 
+    /// Tells whether all threads work.
+    pub(crate) fn is_alive(&self) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        !threads.is_empty() && !threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Lets the threads finish what they have and ends them.
     pub(crate) fn close(&self) {
         self.writer

@@ -231,7 +231,12 @@ pub(crate) fn quarantine(data: &Path, entry: &PartitionEntry) -> std::io::Result
     fs::create_dir_all(&aside)?;
     let from = data.join(PARTITIONS).join(&entry.folder);
     if from.exists() {
-        fs::rename(from, aside.join(&entry.folder))?;
+        // A name may be taken: by the same partition, set aside and cut off before that was noted down.
+        let taken = |name: &String| aside.join(name).exists();
+        let names = (1..).map(|n| format!("{}.{n}", entry.folder));
+        let mut names = std::iter::once(entry.folder.clone()).chain(names);
+        let name = names.find(|name| !taken(name)).unwrap_or_default();
+        fs::rename(from, aside.join(name))?;
     }
     File::open(&aside)?.sync_all()?;
     File::open(data.join(PARTITIONS))?.sync_all()

@@ -86,6 +86,13 @@ impl Handle {
     /// Opens the partition and makes sure that it is the one it should be: over damaged files sled
     /// may come up empty without a word, and nothing must be taken for everything.
     fn open_identified(&self) -> Result<Box<dyn Partition>, EngineError> {
+        if !self.dir.is_dir() {
+            let detail = "its folder is missing".to_owned();
+            return Err(EngineError::Damaged {
+                action: "opening the partition",
+                detail,
+            });
+        }
         let partition = self
             .engine
             .open(&self.dir, self.cache_bytes.load(Ordering::Relaxed))?;

@@ -223,7 +223,11 @@ impl SledStore {
 
     /// Returns the store's figures.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        let stats = self.shared.stats();
+        Stats {
+            is_writable: stats.is_writable && self.committer.is_alive(),
+            ..stats
+        }
     }
 
     /// Stops taking writes, makes everything durable and ends the threads. Blocks.

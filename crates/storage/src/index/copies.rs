@@ -12,6 +12,10 @@ use model::{DocumentKind, Head, SegmentId, Timestamp, Version};
 pub(super) struct Copies {
     slots: Vec<Slot>,
     /// Where each id is, once there are more than [`SEARCHED_MAX`].
+    #[expect(
+        clippy::box_collection,
+        reason = "few traces have a map, and all have room for it"
+    )]
     places: Option<Box<HashMap<SegmentId, usize>>>,
 }
 

@@ -223,6 +223,27 @@ fn a_damaged_active_partition_is_set_aside_and_a_fresh_one_begun() {
 }
 
 #[test]
+fn a_partition_whose_folder_is_gone_does_not_keep_the_store_shut() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    put(&store, vec![segment(1, 1, 5)]);
+    store.close().unwrap();
+    drop(store);
+    let folder = partition_dirs(data.path())[0].clone();
+    // As if it had been set aside before, and the power had failed before the manifest was written.
+    fs::rename(
+        &folder,
+        data.path()
+            .join("quarantine")
+            .join(folder.file_name().unwrap()),
+    )
+    .unwrap();
+    let store = open(data.path());
+    assert_eq!(store.stats().n_quarantined, 1);
+    assert_eq!(put(&store, vec![segment(2, 1, 6)]), [Outcome::Stored]);
+}
+
+#[test]
 fn folders_the_manifest_does_not_name_are_removed_at_open() {
     let data = tempfile::tempdir().unwrap();
     drop(open(data.path()));

@@ -73,7 +73,9 @@ fn tenants_keep_their_numbers() {
 fn a_closed_store_takes_nothing_and_says_so() {
     let data = tempfile::tempdir().unwrap();
     let store = open(data.path());
+    assert!(store.stats().is_writable);
     store.close().unwrap();
+    assert!(!store.stats().is_writable);
     assert!(matches!(
         try_put(&store, vec![segment(1, 1, 5)], 1),
         Err(crate::StoreError::Closed)
