@@ -3,6 +3,7 @@
 
 mod contract;
 mod faults;
+mod format;
 mod partitions;
 mod restart;
 mod support;
