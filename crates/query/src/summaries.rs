@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use model::{Summary, SummaryFlags, Tenant, TraceId};
 use protocol::shapes::{
     GetTraceSummariesRequest, GetTraceSummariesResponse, TimeRangeType, TraceSummary, WireTime,
@@ -71,19 +72,33 @@ pub async fn summaries<S: TraceStore>(
     });
     let approximate_time = approximate_time(&page, request);
     let mut trace_summaries = Vec::with_capacity(page.summaries.len());
-    for summary in &page.summaries {
-        let root_causes = root_causes(store, tenant, summary, options).await?;
-        let matched = matched_event_time(summary, request);
-        trace_summaries.push(TraceSummary {
-            matched_event_time: matched,
-            ..shape(summary, root_causes)
-        });
+    for summaries in page.summaries.chunks(N_TRACES_READ_AT_ONCE) {
+        let mut reads = Vec::with_capacity(summaries.len());
+        for summary in summaries {
+            reads.push(trace_summary(store, tenant, request, options, summary));
+        }
+        trace_summaries.extend(try_join_all(reads).await?);
     }
     Ok(GetTraceSummariesResponse {
         trace_summaries,
         approximate_time: Some(approximate_time),
         traces_processed_count: page.n_scanned,
         next_token,
+    })
+}
+
+async fn trace_summary<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    request: &GetTraceSummariesRequest,
+    options: &SummariesOptions,
+    summary: &Summary,
+) -> Result<TraceSummary, QueryError> {
+    let root_causes = root_causes(store, tenant, summary, options).await?;
+    let matched_event_time = matched_event_time(summary, request);
+    Ok(TraceSummary {
+        matched_event_time,
+        ..shape(summary, root_causes)
     })
 }
 
@@ -199,3 +214,6 @@ fn fingerprint(tenant: Tenant, request: &GetTraceSummariesRequest) -> Vec<u8> {
     );
     fingerprint
 }
+
+/// How many traces of a page are read for root causes at a time.
+const N_TRACES_READ_AT_ONCE: usize = 8;
