@@ -1,0 +1,158 @@
+//! The benchmark of the whole server over loopback HTTP, with durable acknowledgements, side by side in one run
+//! with the limit: the same documents appended to a file under the same group commit.
+//!
+//! 1. Rounds of both, taking turns, so that a neighbour's load hits both alike.
+//! 2. The store is filled further, then read: one trace, and the first page of a list.
+//! 3. SIGKILL, and the time until the server is ready again.
+
+mod load;
+mod raw;
+mod reads;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use roentgen_tests::generate::Pool;
+use roentgen_tests::process::{cpu_time, disk_bytes, resident_bytes_max};
+use roentgen_tests::{Home, Server};
+
+use crate::run::{cargo, program, root, run};
+use load::Load;
+use report::Report;
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+struct Plan {
+    n_rounds: u32,
+    round: Duration,
+    fill_bytes: u64,
+    full_bytes: Option<u64>,
+    n_reads: usize,
+}
+
+/// Builds everything optimised and measures; the table is printed on standard output.
+pub(crate) fn all(options: &[&str]) -> Result<()> {
+    let plan = parse(options)?;
+    if cfg!(debug_assertions) {
+        run(&mut cargo(&[
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "server",
+            "--package",
+            "xtask",
+        ]))?;
+        let measured = root().join("target/release/xtask");
+        return run(program(&measured.display().to_string(), &["bench"]).args(options));
+    }
+    measure(plan)
+}
+
+fn parse(options: &[&str]) -> Result<Plan> {
+    let normal = Plan {
+        n_rounds: 5,
+        round: Duration::from_secs(5),
+        fill_bytes: GB,
+        full_bytes: None,
+        n_reads: 4000,
+    };
+    match options {
+        [] => Ok(normal),
+        ["--quick"] => Ok(Plan {
+            n_rounds: 2,
+            round: Duration::from_secs(2),
+            fill_bytes: GB / 10,
+            n_reads: 500,
+            ..normal
+        }),
+        ["--full"] => Ok(Plan {
+            full_bytes: Some(10 * GB),
+            ..normal
+        }),
+        _ => bail!("options of bench: --quick or --full"),
+    }
+}
+
+fn measure(plan: Plan) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(root().join("target"))?;
+    let home = Home::of_binary(root().join("target/release/roentgen"))?
+        .with_data(folder.path().join("data"));
+    eprintln!("writing the documents");
+    let pool = Arc::new(Pool::new(N_TEMPLATES, 1));
+    let mut report = Report::default();
+
+    let server = home.start()?;
+    let mut load = Load::new(&pool, N_CONNECTIONS, N_DOCUMENTS);
+    rounds(plan, &server, &mut load, folder.path(), &mut report)?;
+    fill(plan.fill_bytes, &server, &mut load)?;
+    report.disk_bytes = disk_bytes(home.data())?;
+    report.document_bytes = load.n_bytes();
+    report.n_documents = load.n_documents();
+    reads::measure(&server, &load, plan.n_reads, &mut report)?;
+    report.resident_bytes = resident_bytes_max(server.pid())?;
+    let server = reopen(&home, server, load.n_bytes(), &mut report)?;
+    if let Some(full_bytes) = plan.full_bytes {
+        fill(full_bytes, &server, &mut load)?;
+        report.resident_bytes = report.resident_bytes.max(resident_bytes_max(server.pid())?);
+        reopen(&home, server, load.n_bytes(), &mut report)?;
+    }
+    report.print(N_CONNECTIONS, N_DOCUMENTS)
+}
+
+/// Lets the raw append and the server take turns.
+fn rounds(
+    plan: Plan,
+    server: &Server,
+    load: &mut Load,
+    folder: &Path,
+    report: &mut Report,
+) -> Result<()> {
+    for round in 0..plan.n_rounds {
+        let raw = raw::append(
+            load.pool(),
+            &folder.join("raw"),
+            N_CONNECTIONS,
+            N_DOCUMENTS,
+            plan.round,
+        )?;
+        let cpu_before = cpu_time(server.pid())?;
+        let answered = load.run_for(server.address(), plan.round)?;
+        let cpu = cpu_time(server.pid())?.saturating_sub(cpu_before);
+        eprintln!(
+            "round {round}: raw {:.0}/s, server {:.0}/s, {:.1} us CPU",
+            raw.per_second(),
+            answered.per_second(),
+            cpu.as_secs_f64() * 1e6 / answered.documents(),
+        );
+        report.add_round(raw, answered, cpu);
+    }
+    Ok(())
+}
+
+fn fill(n_bytes: u64, server: &Server, load: &mut Load) -> Result<()> {
+    while load.n_bytes() < n_bytes {
+        load.run_for(server.address(), Duration::from_secs(2))?;
+        eprintln!("filled {:.2} GB", report::number(load.n_bytes()) / 1e9);
+    }
+    Ok(())
+}
+
+/// Kills the server and notes how long the next start takes until it is ready.
+fn reopen(home: &Home, server: Server, n_bytes: u64, report: &mut Report) -> Result<Server> {
+    server.kill9()?;
+    let started = Instant::now();
+    let server = home.start().context("start after SIGKILL")?;
+    report.reopened.push((n_bytes, started.elapsed()));
+    Ok(server)
+}
+
+const GB: u64 = 1_000_000_000;
+const N_TEMPLATES: u32 = 20_000;
+const N_CONNECTIONS: u32 = 16;
+const N_DOCUMENTS: usize = 25;

@@ -1,0 +1,147 @@
+//! What the tests need beside Rust: said when it is missing, and installed where that is possible.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{cargo, program, root, run, tools_folder, works};
+
+/// Makes sure that everything `cargo xtask test` starts is there.
+pub(crate) fn install() -> Result<()> {
+    cargo_tool("cargo-nextest", NEXTEST_VERSION)?;
+    cargo_tool("cargo-deny", DENY_VERSION)?;
+    debian_packages()?;
+    python_clients()
+}
+
+/// Installs a subcommand of cargo below `target/tools`, unless there is one already. Built without
+/// optimisation: that halves the wait, and neither tool is busy for long.
+fn cargo_tool(name: &str, version: &str) -> Result<()> {
+    if works(&mut program(name, &["--version"])) {
+        return Ok(());
+    }
+    eprintln!(
+        "{name} is missing: building {version} from its source, below target/tools (some minutes)"
+    );
+    let folder = tools_folder();
+    let mut install = cargo(&[
+        "install",
+        "--locked",
+        "--debug",
+        "--version",
+        version,
+        name,
+        "--root",
+    ]);
+    run(install.arg(&folder))
+        .with_context(|| format!("install {name} with cargo install --locked {name}"))
+}
+
+/// Installs Debian's packages for programs that are missing. Without root it says what stays untested.
+fn debian_packages() -> Result<()> {
+    let mut missing: Vec<&Need> = NEEDS
+        .iter()
+        .filter(|need| !works(&mut program("sh", &["-c", need.test])))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    eprintln!("missing on this machine: {}", packages.join(", "));
+    if works(&mut program(
+        "sh",
+        &["-c", "test \"$(id -u)\" = 0 && command -v apt-get"],
+    )) {
+        run(&mut program("apt-get", &["update", "--quiet", "--quiet"]))?;
+        let mut install = program(
+            "apt-get",
+            &[
+                "install",
+                "--yes",
+                "--quiet",
+                "--quiet",
+                "--no-install-recommends",
+            ],
+        );
+        run(install
+            .args(&packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+        missing.retain(|need| !works(&mut program("sh", &["-c", need.test])));
+    }
+    for need in &missing {
+        eprintln!("without {}: {}", need.package, need.without);
+    }
+    if missing.iter().any(|need| need.is_required) {
+        bail!(
+            "install python3 with its venv module (on Debian, as root: apt-get install python3-venv)"
+        );
+    }
+    Ok(())
+}
+
+/// Makes `.venv` with the pinned clients, anew whenever the pins change.
+fn python_clients() -> Result<()> {
+    let (venv, pins) = (
+        root().join(".venv"),
+        root().join("tests/clients/requirements.txt"),
+    );
+    let wanted = std::fs::read_to_string(&pins).context("read tests/clients/requirements.txt")?;
+    let (marker, python) = (
+        venv.join("installed-requirements.txt"),
+        venv.join("bin/python"),
+    );
+    let is_current = std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted);
+    if is_current && works(Command::new(&python).args(["-c", "import boto3, awscli"])) {
+        return Ok(());
+    }
+    eprintln!("the Python clients are missing: installing the pinned boto3 and AWS CLI into .venv");
+    run(program("python3", &["-m", "venv", "--clear"]).arg(&venv))?;
+    pip_install(&python, &pins)?;
+    std::fs::write(&marker, wanted)?;
+    Ok(())
+}
+
+fn pip_install(python: &Path, pins: &Path) -> Result<()> {
+    let mut install = Command::new(python);
+    install.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--requirement",
+    ]);
+    run(install.arg(pins)).context("install the Python clients")
+}
+
+/// A program tests need, how to see that it is there, and the Debian package that has it.
+struct Need {
+    package: &'static str,
+    test: &'static str,
+    without: &'static str,
+    is_required: bool,
+}
+
+const NEXTEST_VERSION: &str = "0.9.151";
+const DENY_VERSION: &str = "0.20.2";
+const NEEDS: &[Need] = &[
+    Need {
+        package: "python3-venv",
+        test: "python3 -c 'import ensurepip, venv'",
+        without: "boto3 and the AWS CLI cannot be tried",
+        is_required: true,
+    },
+    Need {
+        package: "e2fsprogs",
+        test: "command -v mkfs.ext4",
+        without: "loss of power and a full disk cannot be tried",
+        is_required: false,
+    },
+    Need {
+        package: "mount",
+        test: "command -v mount && command -v umount && command -v losetup",
+        without: "loss of power and a full disk cannot be tried",
+        is_required: false,
+    },
+];

@@ -1,0 +1,34 @@
+//! The black-box suite: the real binary, real sockets, real clients. `cargo xtask test` runs it.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod disk_full;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod power;
+#[cfg(test)]
+mod put;
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod summaries;
+#[cfg(test)]
+mod traces;
+#[cfg(test)]
+mod verdicts;
+#[cfg(test)]
+mod wire;
