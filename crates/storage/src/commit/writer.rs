@@ -299,7 +299,10 @@ fn is_due(shared: &Shared, index: &Index, age: Duration) -> bool {
         .partition_bytes
         .min(config.disk_bytes_max / PARTITIONS_PER_DISK);
     let is_full = index.document_bytes >= bytes_max || index.memory >= INDEX_BYTES_MAX;
-    let is_old = index.n_documents > 0 && age >= config.partition_age;
+    let age_max = config
+        .partition_age
+        .min(config.retention / PARTITIONS_PER_RETENTION);
+    let is_old = index.n_documents > 0 && age >= age_max;
     is_full || is_old
 }
 
@@ -309,5 +312,7 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 const INDEX_BYTES_MAX: usize = 64 << 20;
 /// The disk limit is at least so many partitions, so that dropping one keeps close to it.
 const PARTITIONS_PER_DISK: u64 = 8;
+/// A short retention cuts partitions to fit, since only whole ones can go.
+const PARTITIONS_PER_RETENTION: u32 = 8;
 /// How long to leave a failing disk alone.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);

@@ -153,6 +153,21 @@ fn partitions_go_when_they_are_too_old() {
 }
 
 #[test]
+fn a_short_retention_does_not_wait_for_the_hour() {
+    let data = tempfile::tempdir().unwrap();
+    let retention = Duration::from_secs(16);
+    let config = Config {
+        retention,
+        ..config(data.path())
+    };
+    let store = SledStore::open(config, at(0)).unwrap();
+    put_at(&store, 0, vec![segment(1, 1, 5)]);
+    seal(&store, 2);
+    store.maintain(at(19));
+    eventually("the trace is gone", || texts(&store, 1).is_empty());
+}
+
+#[test]
 fn partitions_go_when_they_take_too_much_disk() {
     let data = tempfile::tempdir().unwrap();
     let limit = 24 << 20;

@@ -70,6 +70,27 @@ fn tenants_keep_their_numbers() {
 }
 
 #[test]
+fn a_trace_over_its_limit_takes_no_more_documents() {
+    let data = tempfile::tempdir().unwrap();
+    let config = Config {
+        trace_bytes_max: 200,
+        ..config(data.path())
+    };
+    let store = SledStore::open(config, at(0)).unwrap();
+    assert_eq!(
+        put(&store, vec![in_progress(1, 1, 5), segment(1, 2, 5)]),
+        [Outcome::Stored; 2]
+    );
+    // The limit is passed now: what is known may still be finished, what is new is refused.
+    assert_eq!(put(&store, vec![segment(1, 3, 5)]), [Outcome::TraceFull]);
+    assert_eq!(
+        put(&store, vec![segment(1, 1, 5), segment(2, 1, 5)]),
+        [Outcome::Stored; 2]
+    );
+    assert_eq!(texts(&store, 1).len(), 2);
+}
+
+#[test]
 fn a_closed_store_takes_nothing_and_says_so() {
     let data = tempfile::tempdir().unwrap();
     let store = open(data.path());
