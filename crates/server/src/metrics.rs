@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     connections_open: Gauge,
     connections_refused: Counter,
     telemetry: Family<OutcomeLabel, Counter>,
+    resident_memory: Gauge,
     store: StoreGauges,
 }
 
@@ -77,6 +78,7 @@ impl Metrics {
             connections_open: Gauge::default(),
             connections_refused: Counter::default(),
             telemetry: Family::default(),
+            resident_memory: Gauge::default(),
             store,
         };
         metrics.register();
@@ -102,6 +104,8 @@ impl Metrics {
             help,
             self.connections_refused.clone(),
         );
+        let resident = self.resident_memory.clone();
+        registry.register("resident_memory_bytes", "Memory the process has", resident);
         let telemetry = self.telemetry.clone();
         registry.register(
             "telemetry_segments",
@@ -174,6 +178,7 @@ impl Metrics {
     /// Returns all figures as text.
     pub(crate) fn render(&self, stats: &Stats) -> Result<String, fmt::Error> {
         self.store.set(stats);
+        self.resident_memory.set(resident_bytes().unwrap_or(0));
         let mut rendered = String::new();
         text::encode(&mut rendered, &self.registry)?;
         Ok(rendered)
@@ -196,6 +201,16 @@ impl StoreGauges {
             gauge.set(i64::try_from(figure(stats)).unwrap_or(i64::MAX));
         }
     }
+}
+
+/// Returns the memory the process has in use, where the system tells.
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: i64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 const STORE_FIGURES: [StoreFigure; 14] = [

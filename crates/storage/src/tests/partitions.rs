@@ -50,6 +50,10 @@ fn sealed_partitions_answer_as_before() {
     );
     let before = summaries(&store, everything());
     seal(&store, 2 * HOUR);
+    // Sealing opened it once more, which wrote the snapshot that makes later opens quick.
+    let files = fs::read_dir(&partition_dirs(data.path())[0]).unwrap();
+    let mut names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(names.any(|name| name.starts_with("snap.")));
     put_at(&store, 2 * HOUR, vec![segment(5_000, 1, 5_000)]);
     let after = summaries(&store, everything());
     assert_eq!(after[1..], before);
