@@ -55,7 +55,7 @@ pub trait TraceStore: Send + Sync + 'static {
     /// Stores a batch of documents and tells for each, in order, what became of it.
     ///
     /// `Ok` means every document reported [`Outcome::Stored`] survives the loss of power (in
-    /// durability mode `interval`: unless power fails within the interval). The batch is not atomic:
+    /// durability mode `interval`: unless the process or power fails within the interval). The batch is not atomic:
     /// after an `Err` or a crash any part of it may be there. Repeating it is safe: a document
     /// already stored byte for byte is [`Outcome::Unchanged`].
     fn put(

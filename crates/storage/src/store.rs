@@ -55,7 +55,7 @@ pub struct Config {
 pub enum Durability {
     /// The documents survive the loss of power.
     Sync,
-    /// They survive the end of the process; loss of power may take what was written within the interval.
+    /// They survive a clean stop; a kill or the loss of power may take what was put within the interval.
     Interval(Duration),
 }
 
