@@ -27,6 +27,8 @@ pub(crate) struct Active {
     /// Its index.
     pub(crate) index: RwLock<Index>,
     poisoned: AtomicBool,
+    /// It was poisoned once, now or before a restart: what it holds may be in memory only.
+    doubtful: AtomicBool,
 }
 
 /// A batch ready to be written: validated, compressed, not yet stamped.
@@ -55,6 +57,7 @@ impl Active {
             handle,
             index,
             poisoned: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
         })
     }
 
@@ -152,7 +155,18 @@ impl Active {
 
     /// Refuses further writes: what was written since the last sync may not be believed.
     pub(crate) fn poison(&self) {
+        self.doubtful.store(true, Ordering::Release);
         self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Takes note that the partition was poisoned before a restart.
+    pub(crate) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Release);
+    }
+
+    /// Tells whether the partition was ever poisoned.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Acquire)
     }
 
     /// Tells whether the partition was poisoned.

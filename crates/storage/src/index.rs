@@ -54,6 +54,14 @@ pub(crate) struct Candidate<'a> {
     pub(crate) stamp: u64,
 }
 
+/// A copy of a document in an older partition.
+pub(crate) struct OlderCopy {
+    pub(crate) document: Document,
+    pub(crate) head: Head,
+    /// The partition is not known to be durable as it reads.
+    pub(crate) doubtful: bool,
+}
+
 /// What a document's record says beside the document.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordFacts {
@@ -87,19 +95,21 @@ impl Index {
         &mut self,
         tenant: Tenant,
         trace_id: TraceId,
-        documents: &[(Document, Head)],
+        documents: &[OlderCopy],
     ) {
         let entry = self.traces.entry((tenant, trace_id)).or_default();
-        let mut stamps: Vec<u64> = documents
-            .iter()
-            .map(|(document, _)| document.stamp)
-            .collect();
+        let mut stamps: Vec<u64> = documents.iter().map(|copy| copy.document.stamp).collect();
         stamps.sort_unstable();
         stamps.dedup();
         entry.revision = entry
             .revision
             .max(u32::try_from(stamps.len()).unwrap_or(u32::MAX));
-        for (document, head) in documents {
+        for OlderCopy {
+            document,
+            head,
+            doubtful,
+        } in documents
+        {
             let slot = Slot {
                 segment_id: document.segment_id,
                 version: document.version(),
@@ -107,6 +117,7 @@ impl Index {
                 text_hash: text_hash(&document.text),
                 text_len: u32::try_from(document.text.len()).unwrap_or(u32::MAX),
                 span: Span::of(head),
+                doubtful: *doubtful,
                 head: encode(head).into(),
             };
             entry.first_stamp = earlier(entry.first_stamp, slot.first_stamp);
@@ -137,14 +148,17 @@ impl Index {
             stamp: candidate.stamp,
         };
         let current = entry.current(segment_id);
-        if let Some(current) = current {
+        if let Some(current) = current.filter(|current| !current.doubtful) {
             if current.text_hash == candidate.text_hash && current.text_len == candidate.text_len {
                 return Verdict::Leave(Outcome::Unchanged);
             }
             if !wins(version, current.version) {
                 return Verdict::Leave(Outcome::Superseded);
             }
-        } else if limits.trace_bytes_max > 0 && entry.bytes > limits.trace_bytes_max {
+        } else if current.is_none()
+            && limits.trace_bytes_max > 0
+            && entry.bytes > limits.trace_bytes_max
+        {
             return Verdict::Leave(Outcome::TraceFull);
         }
         let first_stamp = current.map_or(candidate.stamp, |slot| slot.first_stamp);
@@ -291,6 +305,7 @@ impl Index {
             text_hash: candidate.text_hash,
             text_len: candidate.text_len,
             span: Span::of(candidate.head),
+            doubtful: false,
             head: candidate.head_bytes.into(),
         };
         entry.revision = entry.revision.max(facts.revision);

@@ -37,6 +37,8 @@ pub(crate) struct PartitionEntry {
     pub(crate) engine: String,
     /// When it was made.
     pub(crate) created: Timestamp,
+    /// A write or flush failed in it: a repeat of what it holds is stored again rather than taken for done.
+    pub(crate) doubtful: bool,
     /// Set once it is sealed.
     pub(crate) sealed: Option<SealedFacts>,
 }

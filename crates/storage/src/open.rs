@@ -157,16 +157,22 @@ impl Opening<'_> {
         let Some(facts) = &entry.sealed else {
             let handle = self.handle(&entry.folder, self.config.cache_bytes);
             let active = Active::open(entry.number, entry.created, handle, self.dictionaries);
-            opened
-                .unsealed
-                .push(active.map_err(|error| error.to_string())?);
+            let active = active.map_err(|error| error.to_string())?;
+            if entry.doubtful {
+                active.doubt();
+            }
+            opened.unsealed.push(active);
             return Ok(());
         };
         let handle = self.handle(&entry.folder, SEALED_CACHE_BYTES);
         let members = Members::read(handle.dir(), self.dictionaries).map_err(|damage| damage.0)?;
-        opened
-            .sealed
-            .push(Sealed::new(entry.number, handle, facts.clone(), members));
+        opened.sealed.push(Arc::new(Sealed {
+            number: entry.number,
+            handle,
+            facts: facts.clone(),
+            doubtful: entry.doubtful,
+            members,
+        }));
         Ok(())
     }
 
@@ -220,6 +226,7 @@ pub(crate) fn create_partition(
         folder,
         engine: ENGINE.to_owned(),
         created: now,
+        doubtful: false,
         sealed: None,
     });
     Ok(active)

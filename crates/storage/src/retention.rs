@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use model::{Tenant, Timestamp, TraceId};
+use model::{Document, Head, Tenant, Timestamp, TraceId};
 
 use crate::StoreError;
 use crate::active::Active;
 use crate::engine::EngineError;
+use crate::index::OlderCopy;
 use crate::partitions::Opened;
 use crate::sealed::Sealed;
 use crate::store::{Shared, Stats};
@@ -122,7 +123,7 @@ impl Shared {
                 let read = self.read_sealed(sealed, |opened| {
                     opened.documents_with_heads(tenant, trace_id, &self.dictionaries)
                 })?;
-                found.extend(read.unwrap_or_default());
+                found.extend(older_copies(read.unwrap_or_default(), sealed.doubtful));
             }
         }
         for sealing in &partitions.sealing {
@@ -131,9 +132,11 @@ impl Shared {
                 index.holds(tenant, trace_id)
             };
             if holds && sealing.number < active.number {
-                found.extend(sealing.handle.with(|opened| {
+                let read = sealing.handle.with(|opened| {
                     opened.documents_with_heads(tenant, trace_id, &self.dictionaries)
-                })?);
+                })?;
+                // Its last groups may wait for their flush, which may fail.
+                found.extend(older_copies(read, true));
             }
         }
         if !found.is_empty() {
@@ -197,6 +200,19 @@ impl Shared {
         }
         stats
     }
+}
+
+fn older_copies(
+    documents: Vec<(Document, Head)>,
+    doubtful: bool,
+) -> impl Iterator<Item = OlderCopy> {
+    documents
+        .into_iter()
+        .map(move |(document, head)| OlderCopy {
+            document,
+            head,
+            doubtful,
+        })
 }
 
 /// Returns the bytes a folder takes on disk, counted in blocks, as `du` does.

@@ -58,7 +58,13 @@ impl Shared {
         let members = members.write(active.handle.dir()).map_err(io_error)?;
         facts.at = now;
         facts.disk_bytes = crate::retention::disk_bytes(active.handle.dir());
-        let sealed = Sealed::new(active.number, Arc::clone(&active.handle), facts, members);
+        let sealed = Arc::new(Sealed {
+            number: active.number,
+            handle: Arc::clone(&active.handle),
+            facts,
+            doubtful: active.is_doubtful(),
+            members,
+        });
         self.list_as_sealed(&sealed).map_err(io_error)?;
         self.open.touch(&sealed);
         self.change_partitions(|partitions| {
@@ -105,6 +111,7 @@ impl Shared {
         let mut next = manifest.clone();
         for entry in &mut next.partitions {
             if entry.number == sealed.number {
+                entry.doubtful = sealed.doubtful;
                 entry.sealed = Some(sealed.facts.clone());
             }
         }

@@ -26,7 +26,10 @@ pub(crate) struct Sealed {
     pub(crate) handle: Arc<Handle>,
     /// What the manifest says of it.
     pub(crate) facts: SealedFacts,
-    members: Members,
+    /// A write or flush failed in it.
+    pub(crate) doubtful: bool,
+    /// Which traces it has.
+    pub(crate) members: Members,
 }
 
 /// Which traces a sealed partition has: the content of its file `members`.
@@ -55,20 +58,6 @@ struct StoredFilter {
 }
 
 impl Sealed {
-    pub(crate) fn new(
-        number: u32,
-        handle: Arc<Handle>,
-        facts: SealedFacts,
-        members: Members,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            number,
-            handle,
-            facts,
-            members,
-        })
-    }
-
     /// Tells whether the partition may have documents of a trace.
     pub(crate) fn may_hold(&self, tenant: Tenant, trace_id: TraceId) -> bool {
         let filter = self.members.filter.as_ref();

@@ -236,6 +236,10 @@ impl Writer {
         let fresh = {
             let mut manifest = self.shared.lock_manifest();
             let mut next = manifest.clone();
+            let full = &self.shared.partitions().active;
+            for entry in &mut next.partitions {
+                entry.doubtful |= entry.number == full.number && full.is_doubtful();
+            }
             let opening = Opening {
                 engine: &self.shared.engine,
                 config: &self.shared.config,

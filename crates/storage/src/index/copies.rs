@@ -27,6 +27,8 @@ pub(super) struct Slot {
     pub(super) text_hash: u64,
     pub(super) text_len: u32,
     pub(super) span: Span,
+    /// It may not be durable: a repeat is stored again, and it keeps nothing out.
+    pub(super) doubtful: bool,
     /// The document's head, encoded.
     pub(super) head: Box<[u8]>,
 }
@@ -141,6 +143,7 @@ mod tests {
             text_hash: 0,
             text_len,
             span: Span::default(),
+            doubtful: false,
             head: Box::default(),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::support::*;
 use crate::engine::{Engine, EngineError, Partition, SledEngine, Tree, Visit};
 use crate::store::{Config, SledStore};
-use crate::{StoreError, TraceStore};
+use crate::{Outcome, StoreError, TraceStore};
 
 /// sled, failing where it is told to.
 #[derive(Default)]
@@ -111,6 +111,11 @@ fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool) {
     );
     assert!(!store.stats().is_writable);
     fault(&faults).store(false, Ordering::SeqCst);
+    // The failed partition may hold it in memory: a repeat must be stored again, not taken for done.
+    assert_eq!(
+        try_put(&store, vec![segment(2, 1, 5)], 10).unwrap(),
+        [Outcome::Stored]
+    );
     try_put(&store, vec![segment(4, 1, 5)], 10).unwrap();
     assert!(store.stats().is_writable);
     assert_eq!(texts(&store, 1).len(), 1);
@@ -120,10 +125,16 @@ fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool) {
         store.sealed_for_tests() == 1
     });
     assert_eq!(texts(&store, 1).len(), 1);
+    assert_eq!(
+        try_put(&store, vec![segment(1, 1, 5)], 12).unwrap(),
+        [Outcome::Stored]
+    );
     store.close().unwrap();
     drop(store);
     let store = open(data.path());
     assert_eq!(texts(&store, 1).len(), 1);
+    assert_eq!(summaries(&store, everything()).len(), 3);
+
     assert_eq!(texts(&store, 4).len(), 1);
 }
 

@@ -321,7 +321,8 @@ proptest! {
         seals in prop::collection::vec(0..40_usize, 0..3),
     ) {
         let (apart, together) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (many, one) = (open(apart.path()), open(together.path()));
+        let never = Config { partition_age: Duration::from_hours(1_000), ..config(together.path()) };
+        let (many, one) = (open(apart.path()), SledStore::open(never, at(0)).unwrap());
         let mut now = 0;
         for (number, (trace, id, finished, start)) in documents.iter().enumerate() {
             if seals.contains(&number) && number > 0 {
