@@ -326,7 +326,7 @@ mod tests {
             .map(|planned| feed.pool().text(planned).len())
             .sum();
         let mean = n_bytes / batch.len();
-        assert!((1200..1900).contains(&mean), "mean size {mean}");
+        assert!((1400..1700).contains(&mean), "mean size {mean}");
         let n_in_progress = batch.iter().filter(|planned| planned.in_progress).count();
         assert!(
             (1500..2300).contains(&n_in_progress),

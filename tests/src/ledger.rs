@@ -14,6 +14,8 @@ use crate::server::{Server, documents_of};
 pub struct Ledger {
     pool: Arc<Pool>,
     segments: HashMap<(TraceKey, u64), Copies>,
+    /// Each trace and its place in the order they began: a check reads in about the order of the disk.
+    traces: HashMap<TraceKey, usize>,
 }
 
 /// What became of the two copies of one segment.
@@ -46,12 +48,15 @@ impl Ledger {
         Self {
             pool,
             segments: HashMap::new(),
+            traces: HashMap::new(),
         }
     }
 
     /// Notes that documents are about to be sent.
     pub fn sent(&mut self, batch: &[Planned]) {
         for planned in batch {
+            let n_traces = self.traces.len();
+            self.traces.entry(planned.trace).or_insert(n_traces);
             self.copy(planned).get_or_insert(Sent {
                 planned: *planned,
                 acknowledged: false,
@@ -72,6 +77,10 @@ impl Ledger {
     /// Takes over what another client noted.
     pub fn merge(&mut self, other: Self) {
         self.segments.extend(other.segments);
+        let n_traces = self.traces.len();
+        for (trace, place) in other.traces {
+            self.traces.entry(trace).or_insert(n_traces + place);
+        }
     }
 
     /// Returns how many segments have an acknowledged copy.
@@ -102,7 +111,8 @@ impl Ledger {
                 traces.entry(*trace).or_default().push(copies);
             }
         }
-        let trace_ids: Vec<TraceKey> = traces.keys().copied().collect();
+        let mut trace_ids: Vec<TraceKey> = traces.keys().copied().collect();
+        trace_ids.sort_by_key(|trace| self.traces.get(trace));
         let mut findings = Findings::default();
         for some in trace_ids.chunks(5) {
             let answered = read(server, some)?;

@@ -8,7 +8,7 @@ use roentgen_tests::process::describe;
 use roentgen_tests::random::Random;
 use roentgen_tests::traffic::{Shape, Traffic};
 use roentgen_tests::wait::now;
-use roentgen_tests::{Home, Ledger};
+use roentgen_tests::{Home, Ledger, Server};
 
 use crate::fixture::is_long;
 
@@ -35,23 +35,25 @@ fn acknowledged_segments_survive_sigkill() -> Result<()> {
         let traffic = Traffic::start(server.address(), &pool, shape, random.bits());
         traffic.wait_for(usize::try_from(random.between(1, 1500))?)?;
         server.kill9()?;
-        ledger.merge(traffic.finish(&pool));
+        let noted = traffic.finish(&pool);
         assert!(
-            ledger.n_acknowledged() > 0,
+            noted.n_acknowledged() > 0,
             "round {round} acknowledged nothing"
         );
 
         let server = home
             .start_with(&config)
             .with_context(|| format!("restart after round {round}, seed {seed}"))?;
-        let findings = ledger.check(&server)?;
-        eprintln!(
-            "round {round}: {shape:?}, {} segments checked",
-            findings.n_checked
-        );
-        findings
-            .require_none()
-            .with_context(|| format!("round {round}, seed {seed}\n{}", server.log()))?;
+        let findings = noted.check(&server)?;
+        let n_checked = findings.n_checked;
+        eprintln!("round {round}: {shape:?}, {n_checked} segments checked");
+        let lost = |server: &Server| format!("round {round}, seed {seed}\n{}", server.log());
+        findings.require_none().with_context(|| lost(&server))?;
+        ledger.merge(noted);
+        if round % 10 == 9 {
+            let whole = ledger.check(&server)?;
+            whole.require_none().with_context(|| lost(&server))?;
+        }
         // The next round kills a server that has just been killed: half the rounds end without a stop.
         if random.percent(50) {
             assert!(server.terminate()?.success());
@@ -59,6 +61,12 @@ fn acknowledged_segments_survive_sigkill() -> Result<()> {
             server.kill9()?;
         }
     }
+    let server = home.start_with(&config)?;
+    ledger
+        .check(&server)?
+        .require_none()
+        .with_context(|| format!("at the end, seed {seed}"))?;
+    server.kill9()?;
     let check = home.check()?;
     assert!(check.status.success(), "seed {seed}: {}", describe(&check));
     Ok(())

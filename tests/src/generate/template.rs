@@ -210,7 +210,7 @@ impl Outcome {
 }
 
 fn body(mut text: Text, random: &mut Random, outcome: Outcome) -> Text {
-    let size = random.lognormal(1150.0, 0.85).min(60_000.0);
+    let size = random.lognormal(850.0, 0.95).min(60_000.0);
     let duration_ms = random.between(3, 4000);
     text.push(",\"end_time\":");
     text.seconds(random, duration_ms);
