@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use model::{Document, Head, SegmentId, Summary, Tenant, TraceId, Version, wins};
 
+use crate::older::Traces;
 use crate::record::{BlockEntry, Damage, Record, decode_head, encode};
 use crate::{Outcome, Position, Window};
 use copies::{Copies, Slot, Span};
@@ -26,7 +27,7 @@ pub(crate) struct Index {
     pub(crate) memory: usize,
     last_stamp: u64,
     /// Traces whose records say that older partitions have documents of them too.
-    continued_by_record: Vec<(Tenant, TraceId)>,
+    continued_by_record: Traces,
 }
 
 /// What the partition holds of one trace.
@@ -196,16 +197,13 @@ impl Index {
         );
         if continued {
             self.continued_by_record
-                .push((candidate.tenant, candidate.trace_id));
+                .insert((candidate.tenant, candidate.trace_id));
         }
     }
 
     /// Returns, once, the traces that records say go on from older partitions.
-    pub(crate) fn take_continued_by_record(&mut self) -> Vec<(Tenant, TraceId)> {
-        let mut traces = std::mem::take(&mut self.continued_by_record);
-        traces.sort_unstable();
-        traces.dedup();
-        traces
+    pub(crate) fn take_continued_by_record(&mut self) -> Traces {
+        std::mem::take(&mut self.continued_by_record)
     }
 
     /// Returns the stamp of the last document.

@@ -24,6 +24,7 @@ mod manifest;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 mod migrations;
+mod older;
 mod open;
 mod partitions;
 mod record;

@@ -78,6 +78,10 @@ impl OpenError {
         }
     }
 
+    fn engine(action: &'static str, data: &Path, error: &EngineError) -> Self {
+        Self::io(action, data, &std::io::Error::other(error.to_string()))
+    }
+
     pub(crate) fn damaged(data: &Path, error: &manifest::ManifestError) -> Self {
         Self::Damaged {
             data: data.to_owned(),
@@ -124,12 +128,12 @@ impl Opening<'_> {
             .map_err(|source| OpenError::io("cleaning up", data, &source))?;
         let mut opened = Opened::default();
         for entry in manifest.partitions.clone() {
-            if let Err(reason) = self.partition(&entry, &mut opened) {
-                tracing::error!(
-                    folder = entry.folder,
-                    reason,
-                    "set a damaged partition aside"
-                );
+            if let Err(error) = self.partition(&entry, &mut opened) {
+                if !error.is_damage() {
+                    // The files may be fine: what the system refuses now it may give later.
+                    return Err(OpenError::engine("opening a partition of", data, &error));
+                }
+                tracing::error!(folder = entry.folder, %error, "set a damaged partition aside");
                 quarantine(data, &entry).map_err(|source| {
                     OpenError::io("setting aside a partition of", data, &source)
                 })?;
@@ -153,11 +157,11 @@ impl Opening<'_> {
         Ok((partitions, manifest, opened.n_quarantined))
     }
 
-    fn partition(&self, entry: &PartitionEntry, opened: &mut Opened) -> Result<(), String> {
+    fn partition(&self, entry: &PartitionEntry, opened: &mut Opened) -> Result<(), EngineError> {
         let Some(facts) = &entry.sealed else {
             let handle = self.handle(&entry.folder, self.config.cache_bytes);
             let active = Active::open(entry.number, entry.created, handle, self.dictionaries);
-            let active = active.map_err(|error| error.to_string())?;
+            let active = active?;
             if entry.doubtful {
                 active.doubt();
             }
@@ -165,7 +169,7 @@ impl Opening<'_> {
             return Ok(());
         };
         let handle = self.handle(&entry.folder, SEALED_CACHE_BYTES);
-        let members = Members::read(handle.dir(), self.dictionaries).map_err(|damage| damage.0)?;
+        let members = Members::read(handle.dir(), self.dictionaries)?;
         opened.sealed.push(Arc::new(Sealed {
             number: entry.number,
             handle,
@@ -178,10 +182,8 @@ impl Opening<'_> {
 
     /// Makes a partition and lists it in the manifest, which the caller then writes.
     fn fresh(&self, manifest: &mut Manifest, now: Timestamp) -> Result<Arc<Active>, OpenError> {
-        create_partition(self, manifest, now).map_err(|error| OpenError::Damaged {
-            data: self.config.data.clone(),
-            detail: format!("a partition cannot be made: {error}"),
-        })
+        create_partition(self, manifest, now)
+            .map_err(|error| OpenError::engine("making a partition in", &self.config.data, &error))
     }
 
     fn handle(&self, folder: &str, cache_bytes: u64) -> Arc<Handle> {
@@ -274,6 +276,6 @@ fn remove_unlisted(dir: &Path, manifest: &Manifest) -> std::io::Result<()> {
 }
 
 pub(crate) const PARTITIONS: &str = "p";
-/// Sealed partitions are read here and there: a small cache does.
-pub(crate) const SEALED_CACHE_BYTES: u64 = 8 << 20;
+/// Sealed partitions are read here and there, and many may be open: the system's page cache does.
+pub(crate) const SEALED_CACHE_BYTES: u64 = 2 << 20;
 const ENGINE: &str = "sled-0.34";

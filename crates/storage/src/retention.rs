@@ -7,12 +7,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use model::{Document, Head, Tenant, Timestamp, TraceId};
+use model::Timestamp;
 
 use crate::StoreError;
-use crate::active::Active;
 use crate::engine::EngineError;
-use crate::index::OlderCopy;
 use crate::partitions::Opened;
 use crate::sealed::Sealed;
 use crate::store::{Shared, Stats};
@@ -109,64 +107,6 @@ impl Shared {
         }
     }
 
-    /// Takes note in the active partition's index of what older ones have of a trace.
-    pub(crate) fn note_older(
-        &self,
-        active: &Active,
-        tenant: Tenant,
-        trace_id: TraceId,
-    ) -> Result<(), EngineError> {
-        let partitions = self.partitions();
-        let mut found = Vec::new();
-        for sealed in &partitions.sealed {
-            if sealed.number < active.number && sealed.may_hold(tenant, trace_id) {
-                let read = self.read_sealed(sealed, |opened| {
-                    opened.documents_with_heads(tenant, trace_id, &self.dictionaries)
-                })?;
-                found.extend(older_copies(read.unwrap_or_default(), sealed.doubtful));
-            }
-        }
-        for sealing in &partitions.sealing {
-            let holds = {
-                let index = sealing.index.read().unwrap_or_else(PoisonError::into_inner);
-                index.holds(tenant, trace_id)
-            };
-            if holds && sealing.number < active.number {
-                let read = sealing.handle.with(|opened| {
-                    opened.documents_with_heads(tenant, trace_id, &self.dictionaries)
-                })?;
-                // Its last groups may wait for their flush, which may fail.
-                found.extend(older_copies(read, true));
-            }
-        }
-        if !found.is_empty() {
-            let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.note_older(tenant, trace_id, &found);
-        }
-        Ok(())
-    }
-
-    /// Looks up again what older partitions have of traces that went on in this one.
-    pub(crate) fn restore_older(&self, active: &Active) -> Result<(), EngineError> {
-        let traces = {
-            let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.take_continued_by_record()
-        };
-        traces
-            .into_iter()
-            .try_for_each(|(tenant, trace_id)| self.note_older(active, tenant, trace_id))
-    }
-
-    /// Does so for every partition with an index, after opening a store.
-    pub(crate) fn restore_all_older(&self) {
-        let partitions = self.partitions();
-        for active in partitions.unsealed() {
-            if let Err(error) = self.restore_older(active) {
-                tracing::warn!(%error, "cannot look for traces in older partitions");
-            }
-        }
-    }
-
     /// Returns the store's figures.
     pub(crate) fn stats(&self) -> Stats {
         let partitions = self.partitions();
@@ -200,19 +140,6 @@ impl Shared {
         }
         stats
     }
-}
-
-fn older_copies(
-    documents: Vec<(Document, Head)>,
-    doubtful: bool,
-) -> impl Iterator<Item = OlderCopy> {
-    documents
-        .into_iter()
-        .map(move |(document, head)| OlderCopy {
-            document,
-            head,
-            doubtful,
-        })
 }
 
 /// Returns the bytes a folder takes on disk, counted in blocks, as `du` does.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use xorf::{BinaryFuse32, Descriptor, Filter};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::dictionary::write_durably;
+use crate::dictionary::{Dictionaries, write_durably};
+use crate::engine::EngineError;
 use crate::keys;
 use crate::manifest::SealedFacts;
 use crate::partitions::Handle;
@@ -94,7 +96,7 @@ impl Members {
     }
 
     /// Writes the members into a partition's folder.
-    pub(crate) fn write(self, dir: &Path) -> std::io::Result<Self> {
+    pub(crate) fn write(self, dir: &Path) -> io::Result<Self> {
         let stored = StoredMembers {
             filter: self.filter.map(StoredFilter::from),
             continued: self.continued,
@@ -105,12 +107,27 @@ impl Members {
     }
 
     /// Reads the members from a partition's folder.
-    pub(crate) fn read(
-        dir: &Path,
-        dictionaries: &crate::dictionary::Dictionaries,
-    ) -> Result<Self, Damage> {
-        let bytes = fs::read(dir.join(FILE)).map_err(|error| Damage(format!("{FILE}: {error}")))?;
-        let record = Record::decode(FILE.as_bytes(), &bytes)?;
+    pub(crate) fn read(dir: &Path, dictionaries: &Dictionaries) -> Result<Self, EngineError> {
+        let action = "reading a partition's members";
+        let bytes = match fs::read(dir.join(FILE)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                return Err(EngineError::Io {
+                    action,
+                    detail: error.to_string(),
+                });
+            }
+        };
+        let parsed = Self::parse(&bytes, dictionaries);
+        parsed.map_err(|damage| EngineError::Damaged {
+            action,
+            detail: damage.to_string(),
+        })
+    }
+
+    fn parse(bytes: &[u8], dictionaries: &Dictionaries) -> Result<Self, Damage> {
+        let record = Record::decode(FILE.as_bytes(), bytes)?;
         let Body::Inline(body) = &record.body else {
             return Err(Damage(format!("{FILE} is not one record")));
         };

@@ -440,4 +440,6 @@ pub(crate) fn merge_copy(found: &mut HashMap<SegmentId, Document>, document: Doc
 }
 
 const N_READERS_MAX: usize = 8;
-const N_OPEN_SEALED_MAX: NonZeroUsize = NonZeroUsize::new(6).unwrap();
+/// Opening one takes tens of milliseconds, keeping one open takes some ten megabytes: enough for a window
+/// whose traces are spread over six gigabytes of documents.
+const N_OPEN_SEALED_MAX: NonZeroUsize = NonZeroUsize::new(24).unwrap();

@@ -14,6 +14,7 @@ use super::{Answer, Batch, Chore, Job, Telemetry, Waiting, answer_all, count};
 use crate::active::{Active, Write};
 use crate::engine::{EngineError, Tree};
 use crate::index::{Counted, Index};
+use crate::older::Traces;
 use crate::open::{Opening, create_partition};
 use crate::store::{Durability, Shared};
 use crate::{StoreError, keys};
@@ -134,16 +135,13 @@ impl Writer {
 
     /// Looks up, for traces new to the active partition, what older partitions have of them.
     fn note_older(&self, active: &Active, batches: &[Batch]) -> Result<(), EngineError> {
-        let new_traces: HashSet<(Tenant, TraceId)> = {
+        let new_traces: Traces = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             let all = batches.iter().flat_map(Batch::traces);
             all.filter(|(tenant, trace_id)| !index.knows(*tenant, *trace_id))
                 .collect()
         };
-        for (tenant, trace_id) in new_traces {
-            self.shared.note_older(active, tenant, trace_id)?;
-        }
-        Ok(())
+        self.shared.note_older(active, &new_traces)
     }
 
     /// Inserts telemetry records.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::support::*;
 use crate::engine::{Engine, EngineError, Partition, SledEngine, Tree, Visit};
 use crate::store::{Config, SledStore};
-use crate::{Outcome, StoreError, TraceStore};
+use crate::{OpenError, Outcome, StoreError, TraceStore};
 
 /// sled, failing where it is told to.
 #[derive(Default)]
@@ -160,6 +160,20 @@ fn a_store_without_room_for_a_fresh_partition_stays_shut_until_there_is() {
     faults.open.store(false, Ordering::SeqCst);
     try_put(&store, vec![segment(3, 1, 5)], 3).unwrap();
     assert_eq!(texts(&store, 3).len(), 1);
+}
+
+#[test]
+fn a_partition_the_system_does_not_let_open_is_not_set_aside() {
+    let data = tempfile::tempdir().unwrap();
+    let (store, _) = faulty(data.path());
+    try_put(&store, vec![segment(1, 1, 5)], 1).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let engine = Faulty::default();
+    engine.faults.open.store(true, Ordering::SeqCst);
+    let refused = SledStore::open_with(Arc::new(engine), config(data.path()), at(0));
+    assert!(matches!(refused, Err(OpenError::Io { .. })));
+    assert_eq!(texts(&open(data.path()), 1).len(), 1);
 }
 
 #[test]
