@@ -41,7 +41,7 @@ impl Bench {
             retention: Duration::from_hours(24),
             disk_bytes_max: 20 << 30,
             free_bytes_min: 0,
-            partition_bytes: 256 << 20,
+            partition_bytes: 192 << 20,
             partition_age: Duration::from_hours(1),
             cache_bytes: 96 << 20,
             bytes_in_flight: 64 << 20,

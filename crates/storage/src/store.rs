@@ -441,5 +441,5 @@ pub(crate) fn merge_copy(found: &mut HashMap<SegmentId, Document>, document: Doc
 
 const N_READERS_MAX: usize = 8;
 /// Opening one takes tens of milliseconds, keeping one open takes some ten megabytes: enough for a window
-/// whose traces are spread over six gigabytes of documents.
-const N_OPEN_SEALED_MAX: NonZeroUsize = NonZeroUsize::new(24).unwrap();
+/// whose traces are spread over three gigabytes of documents.
+const N_OPEN_SEALED_MAX: NonZeroUsize = NonZeroUsize::new(16).unwrap();
