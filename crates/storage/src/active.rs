@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use model::{Tenant, Timestamp};
+use model::{Head, Tenant, Timestamp, TraceId};
 
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, Tree};
@@ -31,10 +31,11 @@ pub(crate) struct Active {
     doubtful: AtomicBool,
 }
 
-/// A batch ready to be written: validated, compressed, not yet stamped.
+/// A document ready to be written: compressed, not yet stamped, its text let go.
 pub(crate) struct Encoded {
-    pub(crate) document: NewDocument,
-    pub(crate) head: Vec<u8>,
+    pub(crate) trace_id: TraceId,
+    pub(crate) head: Head,
+    pub(crate) head_bytes: Vec<u8>,
     pub(crate) text_hash: u64,
     pub(crate) record: Record,
 }
@@ -93,16 +94,17 @@ impl Active {
         writes: &mut Vec<Write>,
     ) -> Outcome {
         let Encoded {
-            document,
+            trace_id,
             head,
+            head_bytes,
             text_hash,
             record,
         } = encoded;
         let candidate = Candidate {
             tenant,
-            trace_id: document.trace_id,
-            head: &document.head,
-            head_bytes: &head,
+            trace_id,
+            head: &head,
+            head_bytes: &head_bytes,
             text_hash,
             text_len: record.raw_len,
             stamp,
@@ -110,7 +112,7 @@ impl Active {
         match index.admit(&candidate, counted, limits) {
             Verdict::Leave(outcome) => outcome,
             Verdict::Write { facts, replaces } => {
-                let key = keys::segment(tenant, document.trace_id, document.head.segment_id);
+                let key = keys::segment(tenant, trace_id, head.segment_id);
                 let record = Record {
                     in_progress: facts.version.in_progress,
                     stamp: facts.version.stamp,
@@ -188,10 +190,11 @@ pub(crate) fn encode_document(document: NewDocument, dictionaries: &Dictionaries
     let raw = document.text.as_bytes();
     let compressed = crate::codec::compress(raw, dictionaries.current().as_ref());
     Encoded {
-        head: crate::record::encode(&document.head),
+        trace_id: document.trace_id,
+        head_bytes: crate::record::encode(&document.head),
         text_hash: text_hash(&document.text),
         record: Record::of_encoded(compressed, raw.len()),
-        document,
+        head: document.head,
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Stats {
     pub n_partitions: u64,
     /// Documents in them.
     pub n_documents: u64,
-    /// Bytes of the documents' texts.
+    /// Bytes of the documents' texts, of copies that were replaced meanwhile too.
     pub document_bytes: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,

@@ -107,7 +107,7 @@ impl Writer {
             let mut changed = HashSet::new();
             let mut outcomes = Vec::with_capacity(batch.documents.len());
             for encoded in mem::take(&mut batch.documents) {
-                let trace_id = encoded.document.trace_id;
+                let trace_id = encoded.trace_id;
                 let stamp = self.next_stamp(batch.now);
                 let counted = if changed.contains(&trace_id) {
                     Counted::Already
@@ -272,17 +272,16 @@ impl Writer {
 }
 
 impl Batch {
-    fn n_bytes(&self) -> usize {
-        self.documents
-            .iter()
-            .map(|encoded| encoded.document.text.len())
-            .sum()
+    /// Returns the bytes of the documents' texts.
+    fn n_bytes(&self) -> u64 {
+        let lengths = self.documents.iter().map(|encoded| encoded.record.raw_len);
+        lengths.map(u64::from).sum()
     }
 
     fn traces(&self) -> impl Iterator<Item = (Tenant, TraceId)> + '_ {
         self.documents
             .iter()
-            .map(|encoded| (self.tenant, encoded.document.trace_id))
+            .map(|encoded| (self.tenant, encoded.trace_id))
     }
 
     fn waiting(self, outcomes: Vec<crate::Outcome>) -> Waiting {
@@ -309,7 +308,7 @@ fn is_due(shared: &Shared, index: &Index, age: Duration) -> bool {
 }
 
 /// Documents' bytes after which a group is written although more is waiting.
-const GROUP_BYTES_MAX: usize = 4 << 20;
+const GROUP_BYTES_MAX: u64 = 4 << 20;
 /// Memory of the index after which a partition is sealed.
 const INDEX_BYTES_MAX: usize = 64 << 20;
 /// The disk limit is at least so many partitions, so that dropping one keeps close to it.
