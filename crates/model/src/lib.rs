@@ -40,6 +40,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod account;
 mod block;
 mod callee;
 mod document;
@@ -49,13 +50,16 @@ mod json;
 mod member;
 mod segment;
 mod summary;
+mod tags;
 mod time;
 mod trace;
 
+pub use account::Account;
 pub use document::{Document, Version, wins};
 pub use head::{AnnotationValue, Call, DocumentKind, Flags, Head, HttpFacts};
 pub use id::{InvalidId, SegmentId, Tenant, TraceId};
 pub use segment::{DocumentLimits, Invalid, InvalidCode, Segment};
 pub use summary::{IndexedAnnotation, Service, Summary, SummaryFlags, User};
+pub use tags::{InvalidTags, Tags};
 pub use time::{InvalidTime, Timestamp};
 pub use trace::{CompiledKind, CompiledSegment, Exception, Node, Orphans, Trace};

@@ -15,6 +15,7 @@
 mod active;
 mod codec;
 mod commit;
+pub mod control;
 mod dictionary;
 mod engine;
 pub mod guard;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 use model::{Document, Head, Summary, Tenant, Timestamp, TraceId};
 
+pub use control::{ControlKind, ControlRecord, ControlStore};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
 pub use verify::{CheckError, CheckReport, PartitionReport, check};

@@ -1,0 +1,73 @@
+//! Small records that configure a tenant or belong to it: sampling rules, groups, policies and the like.
+//!
+//! They are few, they are not traces, and retention does not touch them, so they have a home of their
+//! own beside the partitions. A record is opaque bytes under a kind and a key; whoever owns the
+//! kind knows what they mean, and keeps what it reads often in memory.
+
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
+
+use model::Tenant;
+
+use crate::StoreError;
+
+/// A durable home of small records. All calls block for a moment.
+pub trait ControlStore: Send + Sync + 'static {
+    /// Returns every record of a kind, ascending by key.
+    fn load(&self, tenant: Tenant, kind: ControlKind) -> Result<Vec<ControlRecord>, StoreError>;
+
+    /// Stores a record in the place of the one with its key; on disk once this returns `Ok`.
+    fn put(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError>;
+
+    /// Stores a record like [`ControlStore::put`], on disk within half a second: for what is written
+    /// often and may be lost with the power.
+    fn put_soon(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError>;
+
+    /// Removes a record if it is there; gone from disk once this returns `Ok`.
+    fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError>;
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRecord {
+    /// Its key, unique within tenant and kind; 1 to 1,024 bytes.
+    pub key: String,
+    /// Its content.
+    pub value: Vec<u8>,
+}
+
+/// What a record is. The numbers are stored: they are never given to another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ControlKind {
+    /// A sampling rule, by name.
+    SamplingRule = 1,
+    /// What clients reported of one rule in one window, by rule and window.
+    SamplingStatistics = 2,
+    /// What else sampling keeps: when rules changed last, boosts.
+    SamplingState = 3,
+    /// A group and the history of its filter, by name.
+    Group = 4,
+    /// The encryption configuration.
+    EncryptionConfig = 5,
+    /// A resource policy, by name.
+    ResourcePolicy = 6,
+    /// An indexing rule, by name.
+    IndexingRule = 7,
+    /// Where segments are sent to.
+    Destination = 8,
+    /// A retrieval of traces, by token.
+    Retrieval = 9,
+    /// An insight and its events, by id.
+    Insight = 10,
+}
