@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::Flags;
 use crate::json::{Block, Scalar};
+use crate::{Flags, Link, TraceId};
 
 /// `http`.
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +79,26 @@ pub(crate) struct Host<'a> {
     pub(crate) instance_id: Scalar<'a>,
     #[serde(borrow)]
     pub(crate) availability_zone: Scalar<'a>,
+}
+
+/// One of `links`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Linked<'a> {
+    #[serde(borrow)]
+    pub(crate) trace_id: Scalar<'a>,
+    #[serde(borrow)]
+    pub(crate) id: Scalar<'a>,
+}
+
+impl Linked<'_> {
+    /// Returns the link, if both ids have their form.
+    pub(crate) fn link(&self) -> Option<Link> {
+        Some(Link {
+            trace_id: TraceId::parse_any(self.trace_id.text()?).ok()?,
+            id: self.id.text()?.parse().ok()?,
+        })
+    }
 }
 
 /// `cause`, if it is an object.

@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SegmentId, Timestamp};
+use crate::{SegmentId, Timestamp, TraceId};
 
 /// The facts of one document that indexes, summaries and graphs are made of.
 ///
-/// This is a stored promise: the store keeps heads in its deltas, so a change of a field is a change
-/// of format and comes with a migration.
+/// The store keeps heads in memory only and takes them from the documents again at open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head {
     /// The document's own id.
@@ -47,6 +46,17 @@ pub struct Head {
     pub calls: Vec<Call>,
     /// Ids of all subsegments nested in the document.
     pub nested_ids: Vec<SegmentId>,
+    /// What the document and the subsegments nested in it are linked to, at most 100.
+    pub links: Vec<Link>,
+}
+
+/// A link to a segment or subsegment of another trace: a message sent there was received here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The trace linked to.
+    pub trace_id: TraceId,
+    /// The segment or subsegment in it.
+    pub id: SegmentId,
 }
 
 /// What a document is.
@@ -73,6 +83,8 @@ pub struct Call {
     pub end: Timestamp,
     /// What went wrong in the call itself.
     pub flags: Flags,
+    /// `http.response.status` as the caller saw it.
+    pub status: Option<u16>,
     /// `http.request.traced`: a segment of the called service is announced.
     pub traced: bool,
     /// Whether the call is still in progress.
@@ -124,10 +136,18 @@ impl Flags {
     pub const DEEP_THROTTLE: Self = Self(32);
     /// A subsegment in the document, at any depth, is in progress.
     pub const DEEP_IN_PROGRESS: Self = Self(64);
+    /// What a document says of itself, not of what is below it.
+    const OWN: u8 = 7;
 
     /// Tells whether every outcome of `other` is in this set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Returns the outcomes of the document itself.
+    #[must_use]
+    pub const fn own(self) -> Self {
+        Self(self.0 & Self::OWN)
     }
 
     /// Returns the outcomes of both sets.

@@ -44,6 +44,7 @@ mod account;
 mod block;
 mod callee;
 mod document;
+pub mod graph;
 mod head;
 mod id;
 mod json;
@@ -53,13 +54,19 @@ mod summary;
 mod tags;
 mod time;
 mod trace;
+mod zone;
 
 pub use account::Account;
 pub use document::{Document, Version, wins};
-pub use head::{AnnotationValue, Call, DocumentKind, Flags, Head, HttpFacts};
+pub use graph::{Cells, EdgeCell, EdgeKey, EdgeKind, Statistics, TraceGraph};
+pub use head::{AnnotationValue, Call, DocumentKind, Flags, Head, HttpFacts, Link};
 pub use id::{InvalidId, SegmentId, Tenant, TraceId};
 pub use segment::{DocumentLimits, Invalid, InvalidCode, Segment};
-pub use summary::{IndexedAnnotation, Service, Summary, SummaryFlags, User};
+pub use summary::{
+    Derived, EdgeFacts, IndexedAnnotation, RequestFacts, RequestState, Service, Summary,
+    SummaryFlags, User,
+};
 pub use tags::{InvalidTags, Tags};
 pub use time::{InvalidTime, Timestamp};
 pub use trace::{CompiledKind, CompiledSegment, Exception, Node, Orphans, Trace};
+pub use zone::ZoneFacts;

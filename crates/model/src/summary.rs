@@ -2,14 +2,14 @@
 
 mod derive;
 mod facets;
-mod owners;
-mod services;
+pub(crate) mod owners;
+pub(crate) mod services;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AnnotationValue, HttpFacts, Timestamp, TraceId};
+use crate::{AnnotationValue, Flags, HttpFacts, Timestamp, TraceGraph, TraceId};
 
 /// The summary of one trace, as `GetTraceSummaries` needs it except for root causes, which are taken
 /// from the documents themselves.
@@ -49,10 +49,85 @@ pub struct Summary {
     pub instance_ids: Vec<String>,
     /// Distinct availability zones.
     pub availability_zones: Vec<String>,
+    /// The requests services served, for filters; all of them unless [`SummaryFlags::FACTS_CUT`].
+    pub requests: Vec<RequestFacts>,
+    /// The calls between services, for filters; all of them unless [`SummaryFlags::FACTS_CUT`].
+    pub edges: Vec<EdgeFacts>,
+}
+
+/// One request a service served: a segment, or an inferred one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// Index of the service in `Summary::services`.
+    pub service: u16,
+    /// Its own outcomes.
+    pub flags: Flags,
+    /// What else is known of it.
+    pub state: RequestState,
+    /// Nanoseconds from start to end; of one in progress to the latest time it mentions.
+    pub response_ns: u64,
+    /// `http.response.status`.
+    pub status: Option<u16>,
+}
+
+/// One call of a service by another, as the caller saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeFacts {
+    /// Index of the caller in `Summary::services`.
+    pub from: u16,
+    /// Index of the called service in `Summary::services`.
+    pub to: u16,
+    /// The call's own outcomes.
+    pub flags: Flags,
+    /// What else is known of it.
+    pub state: RequestState,
+    /// Nanoseconds from start to end; of one in progress 0.
+    pub response_ns: u64,
+    /// `http.response.status`.
+    pub status: Option<u16>,
+}
+
+/// What is known of a request beside its outcomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestState(pub u8);
+
+impl RequestState {
+    /// It is the request that started the trace.
+    pub const ROOT: Self = Self(1);
+    /// It is known from the call only: the called service sent nothing.
+    pub const INFERRED: Self = Self(2);
+    /// It has not ended.
+    pub const IN_PROGRESS: Self = Self(4);
+
+    /// Tells whether every member of `other` is in this set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Returns the members of both sets.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns the set, with `state` in it if `is_set`.
+    #[must_use]
+    pub(crate) const fn with(self, state: Self, is_set: bool) -> Self {
+        if is_set { self.union(state) } else { self }
+    }
+}
+
+/// All that is derived from the heads of a trace at once.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// What lists and filters need.
+    pub summary: Summary,
+    /// What service graphs are summed up from; its services are the summary's.
+    pub graph: TraceGraph,
 }
 
 /// One service a trace touched.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Service {
     /// Its name.
     pub name: String,
@@ -103,6 +178,8 @@ impl SummaryFlags {
     pub const DEEP_ERROR: Self = Self(32);
     /// Some service is inferred.
     pub const HAS_INFERRED: Self = Self(64);
+    /// There are more requests or calls than the summary has: the documents tell all.
+    pub const FACTS_CUT: Self = Self(128);
 
     /// Tells whether every member of `other` is in this set.
     pub const fn contains(self, other: Self) -> bool {
@@ -118,3 +195,5 @@ impl SummaryFlags {
 
 /// How long the lists of a summary may be, so that no trace has a summary of any size.
 const LIST_MAX: usize = 1_000;
+/// Calls are more than requests: nearly every request has been called, and calls others that send nothing.
+const EDGES_MAX: usize = 2 * LIST_MAX;

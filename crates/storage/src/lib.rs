@@ -42,7 +42,7 @@ mod tests;
 use std::future::Future;
 use std::sync::Arc;
 
-use model::{Document, Head, Summary, Tenant, Timestamp, TraceId};
+use model::{Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
 pub use control::{ControlKind, ControlRecord, ControlStore};
 pub use open::OpenError;
@@ -146,6 +146,31 @@ pub struct Scan {
     pub n_scanned_max: u64,
     /// Which of the traces in the window to keep.
     pub keep: Arc<dyn Fn(&Summary) -> bool + Send + Sync>,
+}
+
+/// Which traces a scan keeps: what a zone denies is passed over, what a summary cannot tell the
+/// documents do.
+pub trait TraceFilter: Send + Sync {
+    /// Tells whether a block with these facts may have a trace to keep; cheap, and never wrongly no.
+    fn may_match(&self, zone: &ZoneFacts) -> bool;
+
+    /// Judges a trace by its summary.
+    fn judge(&self, summary: &Summary) -> Judgement;
+
+    /// Tells whether to keep a trace whose summary did not tell. Called only after
+    /// [`Judgement::ReadDocuments`], with the winning copies of all its documents.
+    fn judge_documents(&self, summary: &Summary, documents: &[Document]) -> bool;
+}
+
+/// What a summary tells of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is kept.
+    Keep,
+    /// It is not.
+    Skip,
+    /// The summary is not enough.
+    ReadDocuments,
 }
 
 /// A half-open window of time `[from, to)` and what of a trace must lie in it.

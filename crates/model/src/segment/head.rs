@@ -4,13 +4,16 @@ use super::loose::Facts;
 use super::{Part, Segment};
 use crate::callee::Callee;
 use crate::json::Scalar;
-use crate::{AnnotationValue, Call, DocumentKind, Flags, Head, HttpFacts, SegmentId, Timestamp};
+use crate::{
+    AnnotationValue, Call, DocumentKind, Flags, Head, HttpFacts, Link, SegmentId, Timestamp,
+};
 
 /// What is gathered from a document and all subsegments nested in it.
 struct Gathered {
     annotations: Vec<(String, AnnotationValue)>,
     calls: Vec<Call>,
     nested_ids: Vec<SegmentId>,
+    links: Vec<Link>,
     flags: Flags,
     latest: Timestamp,
 }
@@ -28,6 +31,7 @@ impl Segment<'_> {
             annotations: indexed(part).collect(),
             calls: Vec::new(),
             nested_ids: Vec::new(),
+            links: part.facts.links.clone(),
             flags: own.union(deep(own)),
             latest: part.latest(),
         };
@@ -64,6 +68,7 @@ impl Segment<'_> {
                 .or_else(|| ecs.and_then(|ecs| owned(&ecs.availability_zone))),
             calls: gathered.calls,
             nested_ids: gathered.nested_ids,
+            links: gathered.links,
         }
     }
 }
@@ -75,6 +80,7 @@ impl Gathered {
             self.nested_ids.push(subsegment.id);
             self.annotations.extend(indexed(subsegment));
             self.calls.extend(subsegment.call());
+            self.links.extend(&subsegment.facts.links);
             self.flags = self.flags.union(deep(subsegment.facts.flags()));
             if subsegment.in_progress {
                 self.flags = self.flags.union(Flags::DEEP_IN_PROGRESS);
@@ -116,6 +122,7 @@ impl Part<'_> {
                 self.latest_or_end()
             },
             flags: facts.flags(),
+            status: facts.http.as_ref().and_then(crate::block::Http::status),
             traced: facts.is_traced(),
             in_progress: self.in_progress,
         })

@@ -7,7 +7,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::block::{Aws, Http, Outcome};
+use crate::Link;
+use crate::block::{Aws, Http, Linked, Outcome};
 use crate::json::{Block, Scalar};
 use crate::member::{Member, MemberKey, MemberSet};
 
@@ -41,6 +42,7 @@ pub(super) struct Facts<'a> {
     pub(super) http: Option<Http<'a>>,
     pub(super) aws: Option<Aws<'a>>,
     pub(super) has_sql: bool,
+    pub(super) links: Vec<Link>,
     /// A member of Envoy and OpenTelemetry beside `http.request.traced`.
     pub(super) traced: bool,
 }
@@ -117,12 +119,12 @@ impl<'de> Loose<'de> {
             Member::Http => facts.http = members.next_value::<Block<_>>()?.0,
             Member::Aws => facts.aws = members.next_value::<Block<_>>()?.0,
             Member::Sql => facts.has_sql = members.next_value::<Option<IgnoredAny>>()?.is_some(),
+            Member::Links => facts.links = read_links(members)?,
             Member::Inferred
             | Member::Service
             | Member::Cause
             | Member::Metadata
-            | Member::PrecursorIds
-            | Member::Links => {
+            | Member::PrecursorIds => {
                 members.next_value::<IgnoredAny>()?;
             }
         }
@@ -134,6 +136,14 @@ impl<'de> Loose<'de> {
 fn read_json<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<&'de str>, A::Error> {
     let json = members.next_value::<&RawValue>()?.get();
     Ok((json != "null").then_some(json))
+}
+
+/// Reads the links that have the form of one; what else is sent under that name is kept in the document only.
+fn read_links<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Vec<Link>, A::Error> {
+    let json = members.next_value::<&RawValue>()?.get();
+    let sent: Vec<Block<Linked<'_>>> = serde_json::from_str(json).unwrap_or_default();
+    let links = sent.iter().filter_map(|block| block.0.as_ref()?.link());
+    Ok(links.take(LINKS_MAX).collect())
 }
 
 fn read_boolean<'de, A: MapAccess<'de>>(members: &mut A) -> Result<Option<bool>, A::Error> {
@@ -193,3 +203,6 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
         Ok(Annotations::Other)
     }
 }
+
+/// A segment has at most 20 links, a trace 100 (spec: X-Ray developer guide, "Tracing event-driven applications").
+const LINKS_MAX: usize = 100;

@@ -70,6 +70,7 @@ fn the_least_segment_passes() {
             availability_zone: None,
             calls: Vec::new(),
             nested_ids: Vec::new(),
+            links: Vec::new(),
         }
     );
 }
@@ -494,6 +495,7 @@ fn what_is_nested_is_gathered() {
         start: Timestamp::from_nanos(millis[0] * 1_000_000),
         end: Timestamp::from_nanos(millis[1] * 1_000_000),
         flags,
+        status: (id == 2).then_some(429),
         traced: id == 3,
         in_progress: id == 3,
     };

@@ -10,11 +10,19 @@ use std::collections::HashSet;
 use super::facets::{annotations, users};
 use super::owners::owners;
 use super::services::ServiceList;
-use super::{LIST_MAX, Summary, SummaryFlags};
-use crate::{DocumentKind, Flags, Head, SegmentId, Timestamp, TraceId};
+use super::{Derived, EDGES_MAX, EdgeFacts, LIST_MAX, RequestFacts, Summary, SummaryFlags};
+use crate::graph::{EdgeKind, trace_graph};
+use crate::{DocumentKind, Flags, Head, SegmentId, Timestamp, TraceGraph, TraceId};
 
 impl Summary {
-    /// Returns the summary of a trace whose documents have these heads, one for each id, in any order.
+    /// Returns the summary alone, see [`Derived::of`].
+    pub fn of(trace_id: TraceId, heads: &[Head], revision: u32) -> Self {
+        Derived::of(trace_id, heads, revision).summary
+    }
+}
+
+impl Derived {
+    /// Returns summary and graph of a trace whose documents have these heads, one for each id, in any order.
     ///
     /// The root is the earliest segment without parent; if there is none, the earliest whose parent
     /// is not in the trace, else the earliest. A trace of subsegments only has no root and no entry.
@@ -22,8 +30,8 @@ impl Summary {
     /// on, to none as long as that has not come.
     ///
     /// Lists are bounded: 1,000 services, users, ARNs, instances and zones each, 50 keys and 10,000
-    /// values of annotations; what comes later in the trace is left out. Takes time linear in the
-    /// size of the heads but for sorting.
+    /// values of annotations, 1,000 requests and 2,000 calls of the summary; what comes later in the
+    /// trace is left out. Takes time linear in the size of the heads but for sorting.
     pub fn of(trace_id: TraceId, heads: &[Head], revision: u32) -> Self {
         let mut sorted: Vec<&Head> = heads.iter().collect();
         sorted.sort_unstable_by_key(|head| (head.start, head.segment_id));
@@ -35,12 +43,14 @@ impl Summary {
         let root = root(&sorted, &segments);
         let services = ServiceList::of(&sorted, &segments, root);
         let owners = owners(&sorted, &services);
+        let graph = trace_graph(&sorted, root, &services, &owners);
         let timed = if segments.is_empty() {
             &sorted
         } else {
             &segments
         };
-        Self {
+        let (requests, edges, cut) = facts(&graph);
+        let summary = Summary {
             trace_id,
             start: timed.first().map_or(Timestamp::ZERO, |head| head.start),
             end: timed
@@ -50,7 +60,7 @@ impl Summary {
                 .unwrap_or(Timestamp::ZERO),
             response_ns: root.and_then(response_ns),
             n_segments: u32::try_from(segments.len()).unwrap_or(u32::MAX),
-            flags: flags(&sorted, root).union(services.flags()),
+            flags: flags(&sorted, root).union(services.flags()).union(cut),
             revision,
             http: root.and_then(|root| root.http.clone()).unwrap_or_default(),
             annotations: annotations(&sorted, &owners),
@@ -68,8 +78,44 @@ impl Summary {
             ),
             entry: root.and_then(|root| services.index_of(root)),
             services: services.into_services(),
-        }
+            requests,
+            edges,
+        };
+        Self { summary, graph }
     }
+}
+
+/// Returns of a graph what filters need, as much as a summary holds, and whether that is not all.
+fn facts(graph: &TraceGraph) -> (Vec<RequestFacts>, Vec<EdgeFacts>, SummaryFlags) {
+    let requests = graph.requests.iter().take(LIST_MAX);
+    let requests = requests.map(|request| RequestFacts {
+        service: request.service,
+        flags: request.flags,
+        state: request.state,
+        response_ns: nanos(request.start, request.end),
+        status: request.status,
+    });
+    let calls = graph.edges.iter();
+    let calls = calls.filter(|edge| edge.kind == EdgeKind::Call);
+    let edges = calls.take(EDGES_MAX).map(|edge| EdgeFacts {
+        from: edge.from,
+        to: edge.to,
+        flags: edge.flags,
+        state: edge.state,
+        response_ns: nanos(edge.start, edge.end),
+        status: edge.status,
+    });
+    let is_cut = graph.requests.len() > LIST_MAX || graph.edges.len() > EDGES_MAX;
+    let cut = if is_cut {
+        SummaryFlags::FACTS_CUT
+    } else {
+        SummaryFlags::default()
+    };
+    (requests.collect(), edges.collect(), cut)
+}
+
+fn nanos(start: Timestamp, end: Timestamp) -> u64 {
+    end.as_nanos().saturating_sub(start.as_nanos())
 }
 
 /// Returns the segment of the request that started the trace; `segments` are in order of start.

@@ -10,7 +10,7 @@ use crate::{DocumentKind, Head, SegmentId};
 pub(super) fn owners(heads: &[&Head], services: &ServiceList<'_>) -> Vec<Option<u16>> {
     let needs_segment = |head: &&&Head| {
         head.kind == DocumentKind::Subsegment
-            && (!head.annotations.is_empty() || head.user.is_some())
+            && (!head.annotations.is_empty() || head.user.is_some() || !head.calls.is_empty())
     };
     let segment_of = if heads.iter().any(|head| needs_segment(&head)) {
         segments(heads)
@@ -37,7 +37,7 @@ enum Owner {
 }
 
 /// Returns for each head the index of the segment it belongs to. Each way up is followed once.
-fn segments(heads: &[&Head]) -> Vec<Option<usize>> {
+pub(crate) fn segments(heads: &[&Head]) -> Vec<Option<usize>> {
     let head_of = heads_by_id(heads);
     let mut owners = vec![Owner::Unknown; heads.len()];
     let mut path = Vec::new();
@@ -82,7 +82,7 @@ fn set(owners: &mut [Owner], head_idx: usize, owner: Owner) {
 }
 
 /// Returns the head of each id; documents count before nested subsegments, as when a trace is compiled.
-fn heads_by_id(heads: &[&Head]) -> HashMap<SegmentId, usize> {
+pub(crate) fn heads_by_id(heads: &[&Head]) -> HashMap<SegmentId, usize> {
     let mut head_of: HashMap<SegmentId, usize> = heads
         .iter()
         .enumerate()

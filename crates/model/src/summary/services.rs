@@ -9,14 +9,14 @@ use crate::{Call, Head, SegmentId};
 type Identity<'h> = (&'h str, Option<&'h str>, Option<&'h str>);
 
 /// Distinct services and their indexes.
-pub(super) struct ServiceList<'h> {
+pub(crate) struct ServiceList<'h> {
     services: Vec<Service>,
     index_of: HashMap<Identity<'h>, u16>,
 }
 
 impl<'h> ServiceList<'h> {
     /// Returns the services of a trace: the root's, those of other segments, those inferred from calls,
-    /// the client in front of the root.
+    /// the client in front of the root, clients of further segments without parent.
     pub(super) fn of(heads: &[&'h Head], segments: &[&'h Head], root: Option<&'h Head>) -> Self {
         let mut list = Self {
             services: Vec::new(),
@@ -29,14 +29,31 @@ impl<'h> ServiceList<'h> {
             list.add((&call.service_name, Some(&call.service_type), None), true);
         }
         if let Some(root) = root {
-            list.services
-                .push(service((&root.name, Some("client"), None), false));
+            let client = client(root);
+            if let Ok(service_idx) = u16::try_from(list.services.len()) {
+                list.index_of.entry(client).or_insert(service_idx);
+            }
+            list.services.push(service(client, false));
+        }
+        for entered in segments.iter().filter(|head| head.parent_id.is_none()) {
+            list.add(client(entered), false);
         }
         list
     }
 
+    /// Returns the index of the client in front of a segment's service.
+    pub(crate) fn client_of(&self, segment: &Head) -> Option<u16> {
+        self.index_of.get(&client(segment)).copied()
+    }
+
+    /// Returns the index of the service inferred from a call.
+    pub(crate) fn index_of_called(&self, call: &Call) -> Option<u16> {
+        let called = (&*call.service_name, Some(&*call.service_type), None);
+        self.index_of.get(&called).copied()
+    }
+
     /// Returns the index of a segment's service; none if the list was full.
-    pub(super) fn index_of(&self, segment: &Head) -> Option<u16> {
+    pub(crate) fn index_of(&self, segment: &Head) -> Option<u16> {
         self.index_of.get(&identity(segment)).copied()
     }
 
@@ -72,6 +89,11 @@ fn identity(segment: &Head) -> Identity<'_> {
         segment.origin.as_deref(),
         segment.account_id.as_deref(),
     )
+}
+
+/// Returns the identity of the client in front of a service: it goes by the service's name.
+fn client(segment: &Head) -> Identity<'_> {
+    (&segment.name, Some("client"), None)
 }
 
 fn service((name, service_type, account_id): Identity<'_>, inferred: bool) -> Service {
