@@ -171,7 +171,9 @@ mod tests {
         #[test]
         fn what_was_added_is_never_denied(hashes: Vec<u64>) {
             let mut bloom = Bloom(vec![0; NAME_WORDS]);
-            hashes.iter().for_each(|hash| bloom.add(*hash));
+            for hash in &hashes {
+                bloom.add(*hash);
+            }
             prop_assert!(hashes.iter().all(|hash| bloom.may_have(*hash)));
         }
     }

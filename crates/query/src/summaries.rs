@@ -137,7 +137,9 @@ fn scan(
         as_of: cursor.map(|cursor| cursor.as_of),
         n_kept_max: options.n_summaries_max,
         n_scanned_max: options.n_scanned_max,
-        keep: Arc::new(move |summary| rate.is_none_or(|rate| is_sampled(summary.trace_id, rate))),
+        filter: Arc::new(move |summary: &Summary| {
+            rate.is_none_or(|rate| is_sampled(summary.trace_id, rate))
+        }),
     }
 }
 

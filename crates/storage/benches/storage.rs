@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use model::{DocumentLimits, Segment, Tenant, Timestamp, TraceId};
+use model::{DocumentLimits, Segment, Summary, Tenant, Timestamp, TraceId};
 use storage::{
     Config, Durability, NewDocument, Scan, SledStore, TraceStore, Window, WindowBy, guard,
 };
@@ -144,7 +144,7 @@ fn first_page_of_a_list(bencher: Bencher<'_, '_>) {
             as_of: None,
             n_kept_max: 200,
             n_scanned_max: u64::MAX,
-            keep: Arc::new(|_| true),
+            filter: Arc::new(|_: &Summary| true),
         };
         bench
             .runtime

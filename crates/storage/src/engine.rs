@@ -56,6 +56,8 @@ pub(crate) enum Tree {
     Zones,
     /// Summaries of a sealed partition, up to 256 a value.
     Blocks,
+    /// Sums for service graphs of a sealed partition, by group and hour.
+    Graph,
     /// Telemetry records of clients.
     Telemetry,
     /// Which partition this is: its folder's name under an empty key.
@@ -64,11 +66,12 @@ pub(crate) enum Tree {
 
 impl Tree {
     /// Every tree.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Segments,
         Self::Chunks,
         Self::Zones,
         Self::Blocks,
+        Self::Graph,
         Self::Telemetry,
         Self::Identity,
     ];
@@ -80,6 +83,7 @@ impl Tree {
             Self::Chunks => "chunks",
             Self::Zones => "zones",
             Self::Blocks => "blocks",
+            Self::Graph => "graph",
             Self::Telemetry => "telemetry",
             Self::Identity => "identity",
         }

@@ -8,8 +8,9 @@ mod copies;
 
 use std::collections::{BTreeSet, HashMap};
 
-use model::{Document, Head, SegmentId, Summary, Tenant, TraceId, Version, wins};
+use model::{Derived, Document, Head, SegmentId, Service, Summary, Tenant, TraceId, Version, wins};
 
+use crate::graph::{Kept, Refresh};
 use crate::older::Traces;
 use crate::record::{BlockEntry, Damage, Record, decode_head, encode};
 use crate::{Outcome, Position, Window};
@@ -28,6 +29,28 @@ pub(crate) struct Index {
     last_stamp: u64,
     /// Traces whose records say that older partitions have documents of them too.
     continued_by_record: Traces,
+    /// Traces whose contribution to graphs is not known, each once.
+    changed: Vec<(Tenant, TraceId)>,
+    /// Traces with links whose source is not known.
+    unlinked: Traces,
+    interned: Interned,
+}
+
+/// The services of a partition's traces, each with a number.
+#[derive(Default)]
+pub(crate) struct Interned {
+    services: Vec<Service>,
+    numbers: HashMap<Service, u32>,
+}
+
+/// What contributions to graphs are made from.
+pub(crate) struct Parts {
+    pub(crate) now: Derived,
+    /// The trace as the copies in older partitions make it, and the newest of those.
+    pub(crate) before: Option<(u32, Derived)>,
+    pub(crate) first_stamp: u64,
+    /// The trace's last change here.
+    pub(crate) changed: u64,
 }
 
 /// What the partition holds of one trace.
@@ -42,6 +65,14 @@ struct TraceEntry {
     first_stamp: u64,
     /// Bytes of all documents' texts.
     bytes: u64,
+    /// Newest of the older partitions that have copies.
+    older_number: u32,
+    /// Stamp of the last change here.
+    changed: u64,
+    /// What it adds to graphs; none if that is to be derived again.
+    kept: Option<Box<Kept>>,
+    /// Whether it waits in `Index::changed`.
+    is_queued: bool,
 }
 
 /// A document on its way in, as the index judges it.
@@ -61,6 +92,8 @@ pub(crate) struct OlderCopy {
     pub(crate) head: Head,
     /// The partition is not known to be durable as it reads.
     pub(crate) doubtful: bool,
+    /// The partition's number.
+    pub(crate) number: u32,
 }
 
 /// What a document's record says beside the document.
@@ -109,8 +142,10 @@ impl Index {
             document,
             head,
             doubtful,
+            number,
         } in documents
         {
+            entry.older_number = entry.older_number.max(*number);
             let slot = Slot {
                 segment_id: document.segment_id,
                 version: document.version(),
@@ -132,6 +167,11 @@ impl Index {
             }
         }
         entry.span = entry.whole_span();
+        entry.kept = None;
+        if !entry.is_queued {
+            entry.is_queued = true;
+            self.changed.push((tenant, trace_id));
+        }
     }
 
     /// Judges a document and, if it is to be written, takes it in.
@@ -284,6 +324,72 @@ impl Index {
         entry.is_some_and(|entry| !entry.documents.is_empty() && entry.older.is_some())
     }
 
+    /// Returns some traces whose contribution to graphs is not known; each is returned once.
+    pub(crate) fn take_changed(&mut self, n_max: usize) -> Vec<(Tenant, TraceId)> {
+        let n_left = self.changed.len().saturating_sub(n_max);
+        let taken = self.changed.split_off(n_left);
+        for key in &taken {
+            if let Some(entry) = self.traces.get_mut(key) {
+                entry.is_queued = false;
+            }
+        }
+        taken
+    }
+
+    /// Returns what a trace's contribution is made from; none if it has no documents here.
+    pub(crate) fn parts(&self, tenant: Tenant, trace_id: TraceId) -> Option<Result<Parts, Damage>> {
+        let entry = self.traces.get(&(tenant, trace_id))?;
+        (!entry.documents.is_empty()).then(|| entry.parts(trace_id))
+    }
+
+    /// Keeps a trace's contribution, unless the trace changed since it was derived.
+    pub(crate) fn keep(&mut self, refresh: Refresh) {
+        let key = (refresh.tenant, refresh.trace_id);
+        if let Some(entry) = self.traces.get_mut(&key)
+            && entry.changed == refresh.changed
+            && !entry.is_queued
+        {
+            if refresh.contribution.lacks_links() && self.unlinked.len() < UNLINKED_MAX {
+                self.unlinked.insert(key);
+            }
+            entry.kept = Some(Box::new(refresh.contribution.keep(&mut self.interned)));
+        }
+    }
+
+    /// Lets traces with links whose source was not known be derived again.
+    pub(crate) fn again_unlinked(&mut self) {
+        for key in std::mem::take(&mut self.unlinked) {
+            if let Some(entry) = self.traces.get_mut(&key)
+                && !entry.is_queued
+            {
+                entry.is_queued = true;
+                self.changed.push(key);
+            }
+        }
+    }
+
+    /// Returns the heads of all copies known of a trace that has documents here.
+    pub(crate) fn heads(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+    ) -> Option<Result<Vec<Head>, Damage>> {
+        let entry = self.traces.get(&(tenant, trace_id))?;
+        (!entry.documents.is_empty()).then(|| heads_of(entry.all_current()))
+    }
+
+    /// Returns the contributions of a tenant's traces.
+    pub(crate) fn kept(&self, tenant: Tenant) -> impl Iterator<Item = &Kept> + '_ {
+        let entries = self.traces.iter();
+        let owned = entries.filter(move |((owner, _), _)| *owner == tenant);
+        owned.filter_map(|(_, entry)| entry.kept.as_deref())
+    }
+
+    /// Returns the services contributions name by their number.
+    pub(crate) fn interned(&self) -> &[Service] {
+        &self.interned.services
+    }
+
     /// How many traces have documents here.
     pub(crate) fn n_traces(&self) -> usize {
         self.traces.len()
@@ -307,6 +413,12 @@ impl Index {
             head: candidate.head_bytes.into(),
         };
         entry.revision = entry.revision.max(facts.revision);
+        entry.changed = entry.changed.max(facts.version.stamp);
+        entry.kept = None;
+        if !entry.is_queued {
+            entry.is_queued = true;
+            self.changed.push((candidate.tenant, candidate.trace_id));
+        }
         entry.first_stamp = earlier(entry.first_stamp, facts.first_stamp);
         let before = entry.current(segment_id).map(|slot| slot.span);
         let (span, is_new_trace) = (
@@ -366,15 +478,46 @@ impl TraceEntry {
     }
 
     fn summary(&self, trace_id: TraceId) -> Result<BlockEntry, Damage> {
-        let slots = self.all_current();
-        let heads: Vec<Head> = slots
-            .map(|slot| decode_head(&slot.head))
-            .collect::<Result<_, _>>()?;
+        let heads = heads_of(self.all_current())?;
         let summary = Summary::of(trace_id, &heads, self.revision);
         Ok(BlockEntry {
             first_stamp: self.first_stamp,
             summary,
         })
+    }
+
+    fn parts(&self, trace_id: TraceId) -> Result<Parts, Damage> {
+        let heads = heads_of(self.all_current())?;
+        let before = match &self.older {
+            Some(older) => {
+                let heads = heads_of(older.iter())?;
+                Some((self.older_number, Derived::of(trace_id, &heads, 1)))
+            }
+            None => None,
+        };
+        Ok(Parts {
+            now: Derived::of(trace_id, &heads, self.revision),
+            before,
+            first_stamp: self.first_stamp,
+            changed: self.changed,
+        })
+    }
+}
+
+fn heads_of<'s>(slots: impl Iterator<Item = &'s Slot>) -> Result<Vec<Head>, Damage> {
+    slots.map(|slot| decode_head(&slot.head)).collect()
+}
+
+impl Interned {
+    /// Returns the number of a service, giving one out if it is new.
+    pub(crate) fn number(&mut self, service: &Service) -> u32 {
+        if let Some(number) = self.numbers.get(service) {
+            return *number;
+        }
+        let number = u32::try_from(self.services.len()).unwrap_or(u32::MAX);
+        self.services.push(service.clone());
+        self.numbers.insert(service.clone(), number);
+        number
     }
 }
 
@@ -385,6 +528,9 @@ fn earlier(known: u64, stamp: u64) -> u64 {
 
 /// What a trace takes beside its copies: its place in the map, of which a third is empty.
 const TRACE_MEMORY: usize = 3 * size_of::<((Tenant, TraceId), TraceEntry)>() / 2;
+
+/// Links to traces that never come must not cost more with every graph that is asked for.
+const UNLINKED_MAX: usize = 1_000;
 
 /// Limits the index holds documents to.
 #[derive(Clone, Copy, Debug, Default)]

@@ -67,6 +67,27 @@ pub(crate) fn read_block(key: &[u8]) -> Option<(Tenant, Position)> {
     Some((Tenant(u32::from_be_bytes(*tenant)), position))
 }
 
+/// `graph`: tenant 4, group 4, hour since 1970 4.
+pub(crate) fn graph(tenant: Tenant, group: u32, hour: u32) -> [u8; 12] {
+    concat(&[&graph_prefix(tenant, group), &hour.to_be_bytes()])
+}
+
+/// What all `graph` keys of one group begin with.
+pub(crate) fn graph_prefix(tenant: Tenant, group: u32) -> [u8; 8] {
+    concat(&[&tenant.0.to_be_bytes(), &group.to_be_bytes()])
+}
+
+/// Takes a `graph` key apart.
+pub(crate) fn read_graph(key: &[u8]) -> Option<(Tenant, u32, u32)> {
+    let (tenant, rest) = key.split_first_chunk::<4>()?;
+    let (group, hour) = rest.split_first_chunk::<4>()?;
+    Some((
+        Tenant(u32::from_be_bytes(*tenant)),
+        u32::from_be_bytes(*group),
+        u32::from_be_bytes(hour.try_into().ok()?),
+    ))
+}
+
 /// `telemetry`: tenant 4, stamp 8.
 pub(crate) fn telemetry(tenant: Tenant, stamp: u64) -> [u8; 12] {
     concat(&[&tenant.0.to_be_bytes(), &stamp.to_be_bytes()])

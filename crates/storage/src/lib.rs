@@ -18,6 +18,7 @@ mod commit;
 pub mod control;
 mod dictionary;
 mod engine;
+mod graph;
 pub mod guard;
 mod index;
 mod keys;
@@ -39,12 +40,14 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use model::{Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
+use model::{Cells, Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
 pub use control::{ControlKind, ControlRecord, ControlStore};
+pub use graph::{ALL_TRACES, GraphScan, minute_of};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
 pub use verify::{CheckError, CheckReport, PartitionReport, check};
@@ -83,6 +86,14 @@ pub trait TraceStore: Send + Sync + 'static {
         scan: Scan,
     ) -> impl Future<Output = Result<ScanPage, StoreError>> + Send;
 
+    /// Returns sums for service graphs by the first minute of each bucket; buckets without any are
+    /// left out. Reads no traces, but for those that changed since it was last called.
+    fn graph(
+        &self,
+        tenant: Tenant,
+        scan: GraphScan,
+    ) -> impl Future<Output = Result<BTreeMap<u32, Cells>, StoreError>> + Send;
+
     /// Returns the stamp of the newest document put so far: what is put from now on has a later one.
     fn newest_stamp(&self) -> u64;
 
@@ -94,6 +105,22 @@ pub trait TraceStore: Send + Sync + 'static {
         records: Vec<Vec<u8>>,
         now: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// Tells which groups traces are in.
+///
+/// The answer must be a function of the arguments alone, for as long as the trace is kept: sums of
+/// sealed partitions are corrected by asking again.
+pub trait Classify: Send + Sync + 'static {
+    /// Returns the numbers of the groups a trace is in, each once and without [`ALL_TRACES`].
+    /// `first_stamp` is when its first document arrived, in microseconds since 1970.
+    fn groups(
+        &self,
+        tenant: Tenant,
+        first_stamp: u64,
+        summary: &Summary,
+        documents: &mut dyn FnMut() -> Vec<Document>,
+    ) -> Vec<u32>;
 }
 
 /// A validated document on its way in.
@@ -142,10 +169,11 @@ pub struct Scan {
     pub as_of: Option<u64>,
     /// Ends the step once so many summaries are kept.
     pub n_kept_max: usize,
-    /// Ends the step once so many traces were looked at.
+    /// Ends the step once looking at traces has cost so much: 1 for one read from a block of summaries,
+    /// 4 for a recent one put together in memory, 25 more for one whose documents are read.
     pub n_scanned_max: u64,
     /// Which of the traces in the window to keep.
-    pub keep: Arc<dyn Fn(&Summary) -> bool + Send + Sync>,
+    pub filter: Arc<dyn TraceFilter>,
 }
 
 /// Which traces a scan keeps: what a zone denies is passed over, what a summary cannot tell the
@@ -160,6 +188,25 @@ pub trait TraceFilter: Send + Sync {
     /// Tells whether to keep a trace whose summary did not tell. Called only after
     /// [`Judgement::ReadDocuments`], with the winning copies of all its documents.
     fn judge_documents(&self, summary: &Summary, documents: &[Document]) -> bool;
+}
+
+/// A filter that goes by summaries alone.
+impl<F: Fn(&Summary) -> bool + Send + Sync> TraceFilter for F {
+    fn may_match(&self, _zone: &ZoneFacts) -> bool {
+        true
+    }
+
+    fn judge(&self, summary: &Summary) -> Judgement {
+        if self(summary) {
+            Judgement::Keep
+        } else {
+            Judgement::Skip
+        }
+    }
+
+    fn judge_documents(&self, summary: &Summary, _documents: &[Document]) -> bool {
+        self(summary)
+    }
 }
 
 /// What a summary tells of a trace.
@@ -215,6 +262,19 @@ pub struct ScanPage {
     pub next: Option<Position>,
     /// The stamp to pass on to the next step.
     pub as_of: u64,
+    /// What the step read.
+    pub effort: ScanEffort,
+}
+
+/// What a step of a scan read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScanEffort {
+    /// Blocks of summaries that were read.
+    pub n_blocks_read: u64,
+    /// Blocks that their zones let the scan pass over.
+    pub n_blocks_passed: u64,
+    /// Traces whose documents were read.
+    pub n_traces_read: u64,
 }
 
 /// Why a call of a store failed. Nothing of it is acknowledged.

@@ -62,7 +62,15 @@ pub(crate) struct SealedFacts {
     pub(crate) starts: (Timestamp, Timestamp),
     /// Earliest and latest end of its traces.
     pub(crate) ends: (Timestamp, Timestamp),
+    /// Earliest and latest start of a request or call of its traces.
+    pub(crate) active: (Timestamp, Timestamp),
+    /// What made its blocks, zones and sums: [`DERIVED`], or an older way that is done again at open.
+    pub(crate) derived: u32,
 }
+
+/// How blocks, zones and sums are made now. Whoever changes what they hold raises this; they are made
+/// again from the documents when a store is opened.
+pub(crate) const DERIVED: u32 = 2;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +103,19 @@ impl Manifest {
     /// Reads the payload of a manifest of the current format.
     pub(crate) fn parse(stored: &Stored) -> Result<Self, ManifestError> {
         decode(&stored.payload).map_err(|damage| ManifestError::Damaged(damage.0))
+    }
+
+    /// Reads the payload of a manifest of format 1, which did not say how a partition was derived.
+    pub(crate) fn parse_first(stored: &Stored) -> Result<Self, ManifestError> {
+        let first: FirstManifest =
+            decode(&stored.payload).map_err(|damage| ManifestError::Damaged(damage.0))?;
+        let partitions = first.partitions.into_iter();
+        Ok(Self {
+            token_key: first.token_key,
+            tenants: first.tenants,
+            next_partition: first.next_partition,
+            partitions: partitions.map(PartitionEntry::from).collect(),
+        })
     }
 
     /// Returns the number of an account and region, giving out the next one if they are new.
@@ -149,6 +170,67 @@ pub(crate) fn read(data: &Path) -> Result<Option<Stored>, ManifestError> {
         format,
         payload: payload.to_vec(),
     }))
+}
+
+/// The manifest of format 1.
+#[derive(Deserialize)]
+struct FirstManifest {
+    token_key: [u8; 32],
+    tenants: Vec<(String, String)>,
+    next_partition: u32,
+    partitions: Vec<FirstPartition>,
+}
+
+#[derive(Deserialize)]
+struct FirstPartition {
+    number: u32,
+    folder: String,
+    engine: String,
+    created: Timestamp,
+    doubtful: bool,
+    sealed: Option<FirstFacts>,
+}
+
+#[derive(Deserialize)]
+struct FirstFacts {
+    at: Timestamp,
+    n_documents: u64,
+    document_bytes: u64,
+    n_traces: u64,
+    disk_bytes: u64,
+    last_stamp: u64,
+    starts: (Timestamp, Timestamp),
+    ends: (Timestamp, Timestamp),
+}
+
+impl From<FirstPartition> for PartitionEntry {
+    fn from(first: FirstPartition) -> Self {
+        Self {
+            number: first.number,
+            folder: first.folder,
+            engine: first.engine,
+            created: first.created,
+            doubtful: first.doubtful,
+            sealed: first.sealed.map(SealedFacts::from),
+        }
+    }
+}
+
+impl From<FirstFacts> for SealedFacts {
+    fn from(first: FirstFacts) -> Self {
+        Self {
+            at: first.at,
+            n_documents: first.n_documents,
+            document_bytes: first.document_bytes,
+            n_traces: first.n_traces,
+            disk_bytes: first.disk_bytes,
+            last_stamp: first.last_stamp,
+            starts: first.starts,
+            ends: first.ends,
+            active: (Timestamp::ZERO, Timestamp::MAX),
+            derived: 1,
+        }
+    }
 }
 
 const NAME: &str = "MANIFEST";

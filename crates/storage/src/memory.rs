@@ -5,9 +5,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Document, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, wins};
+use model::graph::{LinkSource, Sign};
+use model::{Cells, Derived, Document, Head, SegmentId, Summary, Tenant, Timestamp, TraceId, wins};
 
-use crate::{NewDocument, Outcome, Position, Scan, ScanPage, StoreError, StoredTrace, TraceStore};
+use crate::{
+    ALL_TRACES, Classify, GraphScan, Judgement, NewDocument, Outcome, Position, Scan, ScanEffort,
+    ScanPage, StoreError, StoredTrace, TraceStore, minute_of,
+};
 
 /// A store that forgets everything when it is dropped. Clones share it.
 #[derive(Clone, Default)]
@@ -17,6 +21,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
+    classify: Option<Arc<dyn Classify>>,
     traces: BTreeMap<(Tenant, TraceId), Trace>,
     newest_stamp: u64,
 }
@@ -28,6 +33,11 @@ struct Trace {
 }
 
 impl MemoryStore {
+    /// Sets what tells the groups of traces.
+    pub fn classify_by(&self, classify: Arc<dyn Classify>) {
+        self.state().classify = Some(classify);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,6 +90,14 @@ impl TraceStore for MemoryStore {
         })
     }
 
+    async fn graph(
+        &self,
+        tenant: Tenant,
+        scan: GraphScan,
+    ) -> Result<BTreeMap<u32, Cells>, StoreError> {
+        Ok(self.state().graph(tenant, &scan))
+    }
+
     async fn summaries(&self, tenant: Tenant, scan: Scan) -> Result<ScanPage, StoreError> {
         let state = self.state();
         let as_of = scan.as_of.unwrap_or(state.newest_stamp);
@@ -104,11 +122,12 @@ impl TraceStore for MemoryStore {
             n_scanned: 0,
             next: None,
             as_of,
+            effort: ScanEffort::default(),
         };
         let mut places = places.into_iter().peekable();
         while let Some((place, summary)) = places.next() {
             page.n_scanned += 1;
-            if (scan.keep)(&summary) {
+            if state.is_kept(tenant, &scan, &summary) {
                 page.summaries.push(summary);
             }
             let is_full = page.summaries.len() >= scan.n_kept_max;
@@ -135,6 +154,70 @@ impl TraceStore for MemoryStore {
 }
 
 impl State {
+    fn is_kept(&self, tenant: Tenant, scan: &Scan, summary: &Summary) -> bool {
+        match scan.filter.judge(summary) {
+            Judgement::Keep => true,
+            Judgement::Skip => false,
+            Judgement::ReadDocuments => {
+                let trace = self.traces.get(&(tenant, summary.trace_id));
+                let copies = trace.map(Trace::copies).unwrap_or_default();
+                scan.filter.judge_documents(summary, &copies)
+            }
+        }
+    }
+
+    /// Adds up every trace, each time anew.
+    fn graph(&self, tenant: Tenant, scan: &GraphScan) -> BTreeMap<u32, Cells> {
+        let mut sums: BTreeMap<u32, Cells> = BTreeMap::new();
+        let owned = self
+            .traces
+            .iter()
+            .filter(|((owner, _), _)| *owner == tenant);
+        for ((_, trace_id), trace) in owned {
+            let Derived { summary, graph } = Derived::of(*trace_id, &trace.heads(), trace.revision);
+            let groups = self.classify.as_ref().map(|classify| {
+                let stamp = trace.first_stamp();
+                classify.groups(tenant, stamp, &summary, &mut || trace.copies())
+            });
+            if scan.group != ALL_TRACES && !groups.unwrap_or_default().contains(&scan.group) {
+                continue;
+            }
+            let bucket_of = |start: Timestamp| scan.bucket_of(minute_of(start));
+            let service = |idx: u16| summary.services.get(usize::from(idx));
+            for request in &graph.requests {
+                if let (Some(bucket), Some(service)) =
+                    (bucket_of(request.start), service(request.service))
+                {
+                    let cells = sums.entry(bucket).or_default();
+                    cells.add_request(service, request, Sign::Plus);
+                }
+            }
+            for edge in &graph.edges {
+                let alias = edge
+                    .alias
+                    .and_then(|idx| graph.aliases.get(usize::from(idx)));
+                let ends = service(edge.from).zip(service(edge.to));
+                if let (Some(bucket), Some((from, to))) = (bucket_of(edge.start), ends) {
+                    let cells = sums.entry(bucket).or_default();
+                    cells.add_edge(from, to, edge, alias, Sign::Plus);
+                }
+            }
+            for link in &graph.links {
+                let other = self.traces.get(&(tenant, link.trace_id));
+                let source = other.and_then(|other| LinkSource::find(&other.heads(), link.id));
+                let request = graph.requests.get(link.request);
+                let to = request.and_then(|request| service(request.service));
+                if let (Some(source), Some(request), Some(to)) = (source, request, to)
+                    && let Some(bucket) = bucket_of(request.start)
+                {
+                    let cells = sums.entry(bucket).or_default();
+                    cells.add_link(&source, to, request, Sign::Plus);
+                }
+            }
+        }
+        sums
+    }
+
     fn take(&mut self, tenant: Tenant, new: NewDocument, now: Timestamp) -> Outcome {
         self.newest_stamp = (now.as_nanos() / 1_000).max(self.newest_stamp + 1);
         let stamp = self.newest_stamp;
@@ -164,12 +247,17 @@ impl State {
 
 impl Trace {
     fn summary(&self, trace_id: TraceId) -> Summary {
-        let heads: Vec<Head> = self
-            .documents
-            .values()
-            .map(|(_, head)| head.clone())
-            .collect();
-        Summary::of(trace_id, &heads, self.revision)
+        Summary::of(trace_id, &self.heads(), self.revision)
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        let documents = self.documents.values();
+        documents.map(|(_, head)| head.clone()).collect()
+    }
+
+    fn copies(&self) -> Vec<Document> {
+        let documents = self.documents.values();
+        documents.map(|(document, _)| document.clone()).collect()
     }
 
     fn first_stamp(&self) -> u64 {

@@ -41,7 +41,7 @@ pub(crate) fn apply(data: &Path) -> Result<Manifest, OpenError> {
 }
 
 /// The format this program writes.
-pub(crate) const CURRENT: u32 = 1;
+pub(crate) const CURRENT: u32 = 2;
 
 struct Step {
     /// The format it leads to.
@@ -65,11 +65,18 @@ struct Card {
     creates: Vec<String>,
 }
 
-const STEPS: [Step; 1] = [Step {
-    to: 1,
-    card: include_str!("../../../migrations/0001_initial.toml"),
-    run: create,
-}];
+const STEPS: [Step; 2] = [
+    Step {
+        to: 1,
+        card: include_str!("../../../migrations/0001_initial.toml"),
+        run: create,
+    },
+    Step {
+        to: 2,
+        card: include_str!("../../../migrations/0002_graphs.toml"),
+        run: note_derived,
+    },
+];
 
 impl Step {
     fn card(&self) -> Result<Card, OpenError> {
@@ -86,6 +93,17 @@ impl Step {
             detail,
         })
     }
+}
+
+/// 0002: sealed partitions have sums for graphs, and blocks and zones that hold more. Notes in the manifest
+/// that theirs were made in the first way; opening the store then makes them again from the documents.
+fn note_derived(data: &Path) -> std::io::Result<()> {
+    let read = manifest::read(data).map_err(std::io::Error::other)?;
+    let Some(stored) = read.filter(|stored| stored.format < 2) else {
+        return Ok(());
+    };
+    let manifest = Manifest::parse_first(&stored).map_err(std::io::Error::other)?;
+    manifest::write(data, 2, &manifest)
 }
 
 /// 0001: the first format. Makes the folders and a manifest that names nothing.

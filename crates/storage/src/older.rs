@@ -27,8 +27,10 @@ impl Shared {
                 sealed.may_hold(*tenant, *trace_id)
             });
             if sealed.number < active.number && !here.is_empty() {
-                let read =
-                    |opened: &Opened| self.copies(opened, &here, sealed.doubtful, &mut found);
+                let read = |opened: &Opened| {
+                    let source = (sealed.number, sealed.doubtful);
+                    self.copies(opened, &here, source, &mut found)
+                };
                 self.read_sealed(sealed, read)?;
             }
         }
@@ -39,9 +41,9 @@ impl Shared {
             };
             if sealing.number < active.number && !here.is_empty() {
                 // Its last groups may wait for their flush, which may fail: nothing in it is certain.
-                sealing
-                    .handle
-                    .with(|opened| self.copies(opened, &here, true, &mut found))?;
+                sealing.handle.with(|opened| {
+                    self.copies(opened, &here, (sealing.number, true), &mut found)
+                })?;
             }
         }
         if !found.is_empty() {
@@ -77,7 +79,7 @@ impl Shared {
         &self,
         opened: &Opened,
         traces: &[(Tenant, TraceId)],
-        doubtful: bool,
+        (number, doubtful): (u32, bool),
         found: &mut HashMap<(Tenant, TraceId), Vec<OlderCopy>>,
     ) -> Result<(), EngineError> {
         for (tenant, trace_id) in traces {
@@ -86,6 +88,7 @@ impl Shared {
                 document,
                 head,
                 doubtful,
+                number,
             });
             found
                 .entry((*tenant, *trace_id))

@@ -7,7 +7,7 @@
 use std::io;
 
 use bincode::Options;
-use model::{Head, Summary, Timestamp};
+use model::{Head, Summary, Timestamp, ZoneFacts};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +78,8 @@ pub(crate) struct Zone {
     pub(crate) start_max: Timestamp,
     pub(crate) end_min: Timestamp,
     pub(crate) end_max: Timestamp,
-    /// Every flag some trace of the block has.
-    pub(crate) flags: u16,
+    /// What filters may go by.
+    pub(crate) facts: ZoneFacts,
 }
 
 impl Record {

@@ -11,20 +11,21 @@
 //!
 //! Memory is one decoded block a source and the page.
 
+use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::vec::IntoIter;
 
-use model::{Tenant, TraceId};
+use model::{Summary, Tenant, TraceId};
 
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
 use crate::record::{BlockEntry, Damage, Zone, decode};
 use crate::sealed::Sealed;
 use crate::store::{Partitions, Shared};
-use crate::{Position, Scan, ScanPage, WindowBy};
+use crate::{Judgement, Position, Scan, ScanEffort, ScanPage, WindowBy};
 
 /// Runs one step of a scan.
 pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPage, EngineError> {
@@ -38,6 +39,7 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
         scan,
         as_of,
         partitions: &partitions,
+        effort: Cell::default(),
     };
     let mut heap: BinaryHeap<Source<'_>> = context.sources().collect();
     let mut page = ScanPage {
@@ -45,12 +47,15 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
         n_scanned: 0,
         next: None,
         as_of,
+        effort: ScanEffort::default(),
     };
+    let mut cost = 0;
     while let Some(mut source) = heap.pop() {
         if scan.window.by == WindowBy::Start && source.at.start < scan.window.from {
             break;
         }
         let at = source.at;
+        let source_cost = source.cost();
         let found = source.take(&context)?;
         if source.advance(&context)? {
             heap.push(source);
@@ -60,15 +65,17 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
             continue;
         }
         page.n_scanned += 1;
-        if (scan.keep)(&entry.summary) {
+        cost += source_cost;
+        if context.is_kept(&entry.summary, &mut cost)? {
             page.summaries.push(entry.summary);
         }
         let is_full = page.summaries.len() >= scan.n_kept_max;
-        if is_full || page.n_scanned >= scan.n_scanned_max {
+        if is_full || cost >= scan.n_scanned_max {
             page.next = (!heap.is_empty()).then_some(at);
             break;
         }
     }
+    page.effort = context.effort.get();
     Ok(page)
 }
 
@@ -79,6 +86,7 @@ struct Context<'a> {
     scan: &'a Scan,
     as_of: u64,
     partitions: &'a Partitions,
+    effort: Cell<ScanEffort>,
 }
 
 /// One partition and where the scan is in it; ordered by that.
@@ -157,6 +165,27 @@ impl<'a> Context<'a> {
             && self.scan.window.holds(summary.start, summary.end)
     }
 
+    /// Tells whether the filter keeps a trace, reading its documents if the summary does not tell.
+    fn is_kept(&self, summary: &Summary, cost: &mut u64) -> Result<bool, EngineError> {
+        match self.scan.filter.judge(summary) {
+            Judgement::Keep => Ok(true),
+            Judgement::Skip => Ok(false),
+            Judgement::ReadDocuments => {
+                *cost += DOCUMENTS_COST;
+                self.note(|effort| effort.n_traces_read += 1);
+                let stored = self.shared.documents(self.tenant, summary.trace_id)?;
+                let filter = &self.scan.filter;
+                Ok(filter.judge_documents(summary, &stored.documents))
+            }
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut ScanEffort)) {
+        let mut effort = self.effort.get();
+        change(&mut effort);
+        self.effort.set(effort);
+    }
+
     /// Tells whether a trace of a partition went on in a newer one.
     fn went_on(&self, trace_id: TraceId, number: u32) -> bool {
         let newer = self
@@ -181,6 +210,14 @@ impl<'a> Context<'a> {
 }
 
 impl Source<'_> {
+    /// Returns what looking at one of its traces costs.
+    const fn cost(&self) -> u64 {
+        match self.kind {
+            Kind::Active { .. } => HEADS_COST,
+            Kind::Unread(_) | Kind::Sealed { .. } => 1,
+        }
+    }
+
     /// Returns the trace the source is at, nothing if it is passed over.
     fn take(&mut self, context: &Context<'_>) -> Result<Option<BlockEntry>, EngineError> {
         let entry = match &mut self.kind {
@@ -260,7 +297,10 @@ fn next_block(
             &mut |zone_key, read| {
                 let zone = read.and_then(|(_, payload)| decode::<Zone>(&payload));
                 match zone {
-                    Ok(zone) if !may_hold(context, &zone) => ControlFlow::Continue(()),
+                    Ok(zone) if !may_hold(context, &zone) => {
+                        context.note(|effort| effort.n_blocks_passed += 1);
+                        ControlFlow::Continue(())
+                    }
                     Ok(_) => {
                         found = Some(Ok(zone_key.to_vec()));
                         ControlFlow::Break(())
@@ -276,6 +316,7 @@ fn next_block(
         let found = found.map_err(damaged)?;
         let block = opened.record(Tree::Blocks, &found, dictionaries)?;
         let block = block.unwrap_or_else(|| Err(Damage("a zone has no block".to_owned())));
+        context.note(|effort| effort.n_blocks_read += 1);
         let entries = block.and_then(|(_, payload)| decode::<Vec<BlockEntry>>(&payload));
         Ok(Some((found, entries.map_err(damaged)?)))
     })?;
@@ -299,7 +340,13 @@ fn may_hold(context: &Context<'_>, zone: &Zone) -> bool {
             .scan
             .window
             .may_hold(starts, (zone.end_min, zone.end_max))
+        && context.scan.filter.may_match(&zone.facts)
 }
+
+/// Putting a summary together from heads costs about as much as reading so many from a block.
+const HEADS_COST: u64 = 4;
+/// Reading and judging a trace's documents costs about as much as reading so many summaries.
+const DOCUMENTS_COST: u64 = 25;
 
 fn damaged(damage: Damage) -> EngineError {
     EngineError::Damaged {

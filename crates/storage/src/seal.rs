@@ -1,23 +1,26 @@
 //! From a partition that took writes to one that never changes again.
 //!
 //! 1. make everything in it durable (reopening it first if it was poisoned);
-//! 2. write the summaries of its traces in blocks, newest first, each with its zone;
+//! 2. write the summaries of its traces in blocks, newest first, each with its zone, and the sums for
+//!    service graphs;
 //! 3. close and open it once, which writes sled's snapshot: later opens then read no log;
 //! 4. write the members file and list the partition as sealed in the manifest.
 //!
-//! Cut off anywhere, it starts over at the next open, removing the blocks of the attempt before.
+//! Cut off anywhere, it starts over at the next open, removing what the attempt before derived.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError};
 
-use model::{Tenant, Timestamp};
+use model::{Tenant, Timestamp, TraceGraph, ZoneFacts};
 
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
+use crate::graph::HourSums;
 use crate::index::Index;
 use crate::keys;
-use crate::manifest::SealedFacts;
-use crate::open::{SEALED_CACHE_BYTES, quarantine};
+use crate::manifest::{DERIVED, SealedFacts};
+use crate::open::{OpenError, SEALED_CACHE_BYTES, quarantine};
 use crate::partitions::{Handle, Opened};
 use crate::record::{BlockEntry, Record, Zone, encode};
 use crate::sealed::{Members, Sealed};
@@ -46,7 +49,7 @@ impl Shared {
             self.restore_older(active)?;
         }
         active.sync()?;
-        let mut facts = Self::write_blocks(active)?;
+        let mut facts = self.write_derived(active)?;
         active.sync()?;
         let members = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -77,36 +80,107 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes the blocks of all tenants, one after another, so that only one is in memory; returns what
-    /// the manifest will say.
-    fn write_blocks(active: &Active) -> Result<SealedFacts, EngineError> {
-        let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
-        let mut facts = facts_of(&index);
+    /// Writes what is derived from a partition's documents: the blocks of all tenants, one after another,
+    /// so that only one is in memory, and the sums for graphs. Returns what the manifest will say.
+    fn write_derived(&self, active: &Active) -> Result<SealedFacts, EngineError> {
+        let (mut facts, places) = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            (facts_of(&index), places_of(&index))
+        };
         active.handle.with(|opened| {
-            clear(opened, Tree::Zones)?;
-            clear(opened, Tree::Blocks)?;
-            for tenant in index.tenants() {
-                let window = Window {
-                    by: WindowBy::Start,
-                    from: Timestamp::ZERO,
-                    to: Timestamp::MAX,
-                };
-                let places = index.positions(tenant, &window, None, u64::MAX);
-                for places in places.chunks(TRACES_PER_BLOCK) {
-                    write_block(
-                        opened,
-                        tenant,
-                        &entries_at(&index, tenant, places)?,
-                        &mut facts,
-                    )?;
-                }
-            }
-            Ok(())
+            [Tree::Zones, Tree::Blocks, Tree::Graph]
+                .into_iter()
+                .try_for_each(|tree| clear(opened, tree))
         })?;
+        let mut sums = HourSums::default();
+        for (tenant, places) in places {
+            for places in places.chunks(TRACES_PER_BLOCK) {
+                let mut block = Vec::with_capacity(places.len());
+                for place in places {
+                    let parts = {
+                        let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+                        index.parts(tenant, place.trace_id)
+                    };
+                    let Some(parts) = parts else { continue };
+                    let parts = parts.map_err(damaged)?;
+                    block.push(BlockEntry {
+                        first_stamp: parts.first_stamp,
+                        summary: parts.now.summary.clone(),
+                    });
+                    facts.extend_active(&parts.now.graph);
+                    let contribution =
+                        self.contribution(active.number, tenant, place.trace_id, parts)?;
+                    sums.add(tenant, &contribution);
+                }
+                active
+                    .handle
+                    .with(|opened| write_block(opened, tenant, &block, &mut facts))?;
+            }
+        }
+        active.handle.with(|opened| sums.write(opened))?;
         Ok(facts)
     }
 
-    fn list_as_sealed(&self, sealed: &Sealed) -> std::io::Result<()> {
+    /// Derives again what was derived in an older way, partition by partition, before anything is served.
+    pub(crate) fn derive_again_all(&self, now: Timestamp) -> Result<(), OpenError> {
+        for sealed in self.partitions().sealed.clone() {
+            if sealed.facts.derived == DERIVED {
+                continue;
+            }
+            match self.derive_again(&sealed) {
+                Ok(()) => tracing::info!(
+                    partition = sealed.number,
+                    "derived a partition's sums again"
+                ),
+                Err(error) if error.is_damage() => {
+                    tracing::error!(partition = sealed.number, %error, "set a damaged partition aside");
+                    self.quarantine_partition(sealed.number, &sealed.handle);
+                }
+                Err(error) => {
+                    let error = io::Error::other(error.to_string());
+                    let data = &self.config.data;
+                    return Err(OpenError::io("deriving sums again in", data, &error));
+                }
+            }
+        }
+        self.enforce_retention(now);
+        Ok(())
+    }
+
+    fn derive_again(&self, sealed: &Arc<Sealed>) -> Result<(), EngineError> {
+        let handle = Arc::clone(&sealed.handle);
+        let created = Timestamp::ZERO;
+        let active = Active::open(sealed.number, created, handle, &self.dictionaries)?;
+        self.restore_older(&active)?;
+        let derived = self.write_derived(&active)?;
+        active.sync()?;
+        active.handle.close();
+        active.handle.with(Opened::sync)?;
+        let facts = SealedFacts {
+            at: sealed.facts.at,
+            disk_bytes: crate::retention::disk_bytes(active.handle.dir()),
+            ..derived
+        };
+        let again = Arc::new(Sealed {
+            number: sealed.number,
+            handle: Arc::clone(&sealed.handle),
+            facts,
+            doubtful: sealed.doubtful,
+            members: Members::read(sealed.handle.dir(), &self.dictionaries)?,
+        });
+        self.list_as_sealed(&again).map_err(io_error)?;
+        active.handle.close();
+        self.change_partitions(|partitions| {
+            for listed in &mut partitions.sealed {
+                if listed.number == again.number {
+                    *listed = Arc::clone(&again);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn list_as_sealed(&self, sealed: &Sealed) -> io::Result<()> {
         let mut manifest = self.lock_manifest();
         let mut next = manifest.clone();
         for entry in &mut next.partitions {
@@ -162,15 +236,17 @@ fn clear(opened: &Opened, tree: Tree) -> Result<(), EngineError> {
         .try_for_each(|key| opened.engine().remove(tree, key))
 }
 
-fn entries_at(
-    index: &Index,
-    tenant: Tenant,
-    places: &[Position],
-) -> Result<Vec<BlockEntry>, EngineError> {
-    let entries = places
-        .iter()
-        .filter_map(|place| index.summary(tenant, place.trace_id));
-    entries.collect::<Result<_, _>>().map_err(damaged)
+/// Returns the places of every tenant's traces, newest first.
+fn places_of(index: &Index) -> Vec<(Tenant, Vec<Position>)> {
+    let window = Window {
+        by: WindowBy::Start,
+        from: Timestamp::ZERO,
+        to: Timestamp::MAX,
+    };
+    let tenants = index.tenants().into_iter();
+    tenants
+        .map(|tenant| (tenant, index.positions(tenant, &window, None, u64::MAX)))
+        .collect()
 }
 
 fn facts_of(index: &Index) -> SealedFacts {
@@ -179,6 +255,8 @@ fn facts_of(index: &Index) -> SealedFacts {
         document_bytes: index.document_bytes,
         starts: (Timestamp::MAX, Timestamp::ZERO),
         ends: (Timestamp::MAX, Timestamp::ZERO),
+        active: (Timestamp::MAX, Timestamp::ZERO),
+        derived: DERIVED,
         last_stamp: index.last_stamp(),
         ..SealedFacts::default()
     }
@@ -203,7 +281,7 @@ fn write_block(
         start_max: entry.summary.start,
         end_min: entry.summary.end,
         end_max: entry.summary.end,
-        flags: 0,
+        facts: ZoneFacts::of(block.iter().map(|entry| &entry.summary)),
     };
     for BlockEntry { summary, .. } in block {
         zone.n_traces += 1;
@@ -211,7 +289,6 @@ fn write_block(
         zone.start_max = zone.start_max.max(summary.start);
         zone.end_min = zone.end_min.min(summary.end);
         zone.end_max = zone.end_max.max(summary.end);
-        zone.flags |= summary.flags.0;
     }
     facts.n_traces += u64::from(zone.n_traces);
     facts.starts = (
@@ -227,6 +304,17 @@ fn write_block(
     opened.put(Tree::Zones, &key, Record::of_payload(&encode(&zone)))
 }
 
+impl SealedFacts {
+    /// Takes note of when a trace's requests and calls began.
+    fn extend_active(&mut self, graph: &TraceGraph) {
+        let requests = graph.requests.iter().map(|request| request.start);
+        let calls = graph.edges.iter().map(|edge| edge.start);
+        for start in requests.chain(calls) {
+            self.active = (self.active.0.min(start), self.active.1.max(start));
+        }
+    }
+}
+
 fn damaged(damage: crate::record::Damage) -> EngineError {
     EngineError::Damaged {
         action: "sealing",
@@ -235,7 +323,7 @@ fn damaged(damage: crate::record::Damage) -> EngineError {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
-fn io_error(error: std::io::Error) -> EngineError {
+fn io_error(error: io::Error) -> EngineError {
     EngineError::Io {
         action: "sealing",
         detail: error.to_string(),

@@ -1,14 +1,14 @@
 //! The store: opens what is there, owns the threads, answers reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::{Document, SegmentId, Tenant, Timestamp, TraceId, wins};
+use model::{Cells, Document, SegmentId, Tenant, Timestamp, TraceId, wins};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
@@ -20,7 +20,8 @@ use crate::manifest::{self, Manifest};
 use crate::open::{OpenError, Opening, lock};
 use crate::sealed::{OpenPartitions, Sealed};
 use crate::{
-    NewDocument, Outcome, Scan, ScanPage, StoreError, StoredTrace, TraceStore, migrations, scan,
+    Classify, GraphScan, NewDocument, Outcome, Scan, ScanPage, StoreError, StoredTrace, TraceStore,
+    migrations, scan,
 };
 
 /// How a store is kept.
@@ -110,6 +111,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Stamp of the newest document taken in.
     pub(crate) newest_stamp: AtomicU64,
+    /// Which groups traces are in.
+    pub(crate) classify: OnceLock<Arc<dyn Classify>>,
     /// Bytes of documents that may still be put.
     pub(crate) room: Arc<Semaphore>,
     /// Bounds the threads that read.
@@ -176,6 +179,7 @@ impl SledStore {
             partitions: RwLock::new(Arc::new(partitions)),
             open: OpenPartitions::new(N_OPEN_SEALED_MAX),
             newest_stamp: newest_stamp.into(),
+            classify: OnceLock::new(),
             counters: Counters {
                 n_quarantined: n_quarantined.into(),
                 ..Counters::default()
@@ -186,6 +190,7 @@ impl SledStore {
             config,
         });
         shared.restore_all_older();
+        shared.derive_again_all(now)?;
         let committer = Committer::start(&shared).map_err(|source| {
             OpenError::io("starting threads for", &shared.config.data, &source)
         })?;
@@ -219,6 +224,13 @@ impl SledStore {
     /// Call it every few seconds; returns at once, the work happens on the store's own threads.
     pub fn maintain(&self, now: Timestamp) {
         self.committer.tick(now);
+    }
+
+    /// Sets what tells the groups of traces, once, before the first [`SledStore::maintain`]; without
+    /// it traces are in no group.
+    pub fn classify_by(&self, classify: Arc<dyn Classify>) {
+        // Asked for twice it is the first one that counts.
+        let _ = self.shared.classify.set(classify);
     }
 
     /// Returns the store's figures.
@@ -297,6 +309,14 @@ impl TraceStore for SledStore {
     async fn summaries(&self, tenant: Tenant, scan: Scan) -> Result<ScanPage, StoreError> {
         self.read(move |shared| scan::run(shared, tenant, &scan))
             .await
+    }
+
+    async fn graph(
+        &self,
+        tenant: Tenant,
+        scan: GraphScan,
+    ) -> Result<BTreeMap<u32, Cells>, StoreError> {
+        self.read(move |shared| shared.graph(tenant, &scan)).await
     }
 
     fn newest_stamp(&self) -> u64 {
@@ -381,7 +401,21 @@ impl Shared {
     }
 
     /// Returns the winning copies of a trace's documents from all partitions that may have some.
-    fn documents(&self, tenant: Tenant, trace_id: TraceId) -> Result<StoredTrace, EngineError> {
+    pub(crate) fn documents(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+    ) -> Result<StoredTrace, EngineError> {
+        self.documents_up_to(tenant, trace_id, u32::MAX)
+    }
+
+    /// Returns the winning copies from the partitions up to one.
+    pub(crate) fn documents_up_to(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+        number: u32,
+    ) -> Result<StoredTrace, EngineError> {
         let partitions = self.partitions();
         let mut found: HashMap<SegmentId, Document> = HashMap::new();
         let mut n_damaged = 0;
@@ -391,7 +425,7 @@ impl Shared {
             }
         };
         for sealed in &partitions.sealed {
-            if !sealed.may_hold(tenant, trace_id) {
+            if sealed.number > number || !sealed.may_hold(tenant, trace_id) {
                 continue;
             }
             let read = self.read_sealed(sealed, |opened| {
@@ -403,7 +437,8 @@ impl Shared {
             n_damaged += n_left_out;
             take(documents);
         }
-        for active in partitions.unsealed() {
+        let unsealed = partitions.unsealed();
+        for active in unsealed.filter(|active| active.number <= number) {
             let (documents, n_left_out) = active
                 .handle
                 .with(|opened| opened.documents(tenant, trace_id, &self.dictionaries))?;

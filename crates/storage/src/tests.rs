@@ -4,6 +4,7 @@
 mod contract;
 mod faults;
 mod format;
+mod graph;
 mod partitions;
 mod restart;
 mod support;

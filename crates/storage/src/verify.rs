@@ -10,8 +10,9 @@ use model::{DocumentLimits, Segment};
 use crate::OpenError;
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine, Tree};
+use crate::graph::StoredHour;
 use crate::keys;
-use crate::manifest::{self, Manifest, PartitionEntry};
+use crate::manifest::{self, DERIVED, Manifest, PartitionEntry};
 use crate::migrations;
 use crate::open::{PARTITIONS, SEALED_CACHE_BYTES, lock};
 use crate::partitions::{Handle, Opened};
@@ -113,7 +114,18 @@ fn check_partition(
         report.finding("its files are missing".to_owned());
         return report;
     }
-    let walked = handle.with(|opened| walk(opened, dictionaries, &mut report));
+    // What was derived in an older way is derived again at the next open.
+    let has_derived = entry
+        .sealed
+        .as_ref()
+        .is_some_and(|facts| facts.derived == DERIVED);
+    let walked = handle.with(|opened| {
+        walk(opened, dictionaries, &mut report)?;
+        if has_derived {
+            walk_derived(opened, dictionaries, &mut report)?;
+        }
+        Ok(())
+    });
     if let Err(error) = walked {
         report.finding(error.to_string());
     }
@@ -147,16 +159,8 @@ fn walk(
     let limits = DocumentLimits {
         document_bytes_max: usize::MAX,
     };
-    let mut each = |tree: Tree, verify: Verify<'_>| {
-        opened.scan_records(tree, &[], &[], dictionaries, &mut |key, read| {
-            report.n_records += 1;
-            let verified = read.and_then(|(record, payload)| verify(key, &record, payload, report));
-            if let Err(damage) = verified {
-                report.finding(format!("{} {}: {damage}", tree.name(), hex(key)));
-            }
-            ControlFlow::Continue(())
-        })
-    };
+    let mut each =
+        |tree: Tree, verify: Verify<'_>| walk_tree(opened, dictionaries, tree, verify, report);
     each(Tree::Segments, &mut |key, record, payload, report| {
         let (_, trace_id, segment_id) =
             keys::read_segment(key).ok_or_else(|| Damage("not a key of ours".to_owned()))?;
@@ -174,6 +178,17 @@ fn walk(
         report.document_bytes += u64::try_from(text.len()).unwrap_or(u64::MAX);
         Ok(())
     })?;
+    each(Tree::Telemetry, &mut |_, _, _, _| Ok(()))
+}
+
+/// Verifies what a sealed partition has beside its documents.
+fn walk_derived(
+    opened: &Opened,
+    dictionaries: &Dictionaries,
+    report: &mut PartitionReport,
+) -> Result<(), EngineError> {
+    let mut each =
+        |tree: Tree, verify: Verify<'_>| walk_tree(opened, dictionaries, tree, verify, report);
     each(Tree::Zones, &mut |_, _, payload, _| {
         decode::<Zone>(&payload).map(drop)
     })?;
@@ -189,7 +204,27 @@ fn walk(
             Err(Damage("its first trace is another".to_owned()))
         }
     })?;
-    each(Tree::Telemetry, &mut |_, _, _, _| Ok(()))
+    each(Tree::Graph, &mut |key, _, payload, _| {
+        keys::read_graph(key).ok_or_else(|| Damage("not a key of ours".to_owned()))?;
+        decode::<StoredHour>(&payload).map(drop)
+    })
+}
+
+fn walk_tree(
+    opened: &Opened,
+    dictionaries: &Dictionaries,
+    tree: Tree,
+    verify: Verify<'_>,
+    report: &mut PartitionReport,
+) -> Result<(), EngineError> {
+    opened.scan_records(tree, &[], &[], dictionaries, &mut |key, read| {
+        report.n_records += 1;
+        let verified = read.and_then(|(record, payload)| verify(key, &record, payload, report));
+        if let Err(damage) = verified {
+            report.finding(format!("{} {}: {damage}", tree.name(), hex(key)));
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 impl PartitionReport {

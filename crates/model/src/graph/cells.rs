@@ -68,24 +68,10 @@ pub enum Sign {
     Minus,
 }
 
-/// One request or call as it is counted.
-struct Counted {
-    flags: Flags,
-    state: RequestState,
-    start: Timestamp,
-    end: Timestamp,
-}
-
 impl Cells {
     /// Counts one request of a service.
     pub fn add_request(&mut self, service: &Service, request: &Request, sign: Sign) {
-        let counted = Counted {
-            flags: request.flags,
-            state: request.state,
-            start: request.start,
-            end: request.end,
-        };
-        self.node(service).count(&counted, sign);
+        self.node(service).add_request(request, sign);
     }
 
     /// Counts one call; `alias` is the name the caller uses if it is not the service's own.
@@ -97,31 +83,13 @@ impl Cells {
         alias: Option<&(String, String)>,
         sign: Sign,
     ) {
-        let counted = Counted {
-            flags: edge.flags,
-            state: edge.state,
-            start: edge.start,
-            end: edge.end,
-        };
-        let cell = self.edge(from, to, edge.kind);
-        cell.statistics.count(&counted, sign);
-        if let (Some(alias), Sign::Plus) = (alias, sign) {
-            cell.add_alias(alias);
-        }
+        self.edge(from, to, edge.kind).add(edge, alias, sign);
     }
 
     /// Counts the request that a message of another trace caused.
     pub fn add_link(&mut self, source: &LinkSource, to: &Service, request: &Request, sign: Sign) {
-        let counted = Counted {
-            flags: request.flags,
-            state: request.state,
-            start: request.start,
-            end: request.end,
-        };
         let cell = self.edge(&source.service, to, EdgeKind::Link);
-        cell.statistics.count(&counted, sign);
-        cell.ages
-            .add(request.start.since(source.sent), sign.factor());
+        cell.add_link(source, request, sign);
     }
 
     /// Counts all of a trace but its links.
@@ -148,10 +116,7 @@ impl Cells {
             self.node(service).merge(statistics);
         }
         for (key, cell) in &other.edges {
-            let mine = self.edges.entry(key.clone()).or_default();
-            mine.statistics.merge(&cell.statistics);
-            mine.ages.merge(&cell.ages);
-            cell.aliases.iter().for_each(|alias| mine.add_alias(alias));
+            self.edges.entry(key.clone()).or_default().merge(cell);
         }
     }
 
@@ -176,6 +141,30 @@ impl Cells {
 }
 
 impl EdgeCell {
+    /// Counts one call; `alias` is the name the caller uses if it is not the service's own.
+    pub fn add(&mut self, edge: &Edge, alias: Option<&(String, String)>, sign: Sign) {
+        let in_progress = edge.state.contains(RequestState::IN_PROGRESS);
+        self.statistics
+            .count(edge.flags, in_progress, (edge.start, edge.end), sign);
+        if let (Some(alias), Sign::Plus) = (alias, sign) {
+            self.add_alias(alias);
+        }
+    }
+
+    /// Counts the request that a message caused, and how old the message was.
+    pub fn add_link(&mut self, source: &LinkSource, request: &Request, sign: Sign) {
+        self.statistics.add_request(request, sign);
+        self.ages
+            .add(request.start.since(source.sent), sign.factor());
+    }
+
+    /// Adds the sums of another stretch of time.
+    pub fn merge(&mut self, other: &Self) {
+        self.statistics.merge(&other.statistics);
+        self.ages.merge(&other.ages);
+        other.aliases.iter().for_each(|alias| self.add_alias(alias));
+    }
+
     fn add_alias(&mut self, alias: &(String, String)) {
         if self.aliases.len() < ALIASES_MAX {
             self.aliases.insert(alias.clone());
@@ -201,29 +190,45 @@ impl Statistics {
         self.histogram.merge(&other.histogram);
     }
 
+    /// Counts one request.
+    pub fn add_request(&mut self, request: &Request, sign: Sign) {
+        let in_progress = request.state.contains(RequestState::IN_PROGRESS);
+        self.count(
+            request.flags,
+            in_progress,
+            (request.start, request.end),
+            sign,
+        );
+    }
+
     /// Counts a request in one class: a fault before a client error, that before success. One in
     /// progress is seen and not counted.
-    fn count(&mut self, counted: &Counted, sign: Sign) {
+    fn count(
+        &mut self,
+        flags: Flags,
+        in_progress: bool,
+        (start, end): (Timestamp, Timestamp),
+        sign: Sign,
+    ) {
         let factor = sign.factor();
         self.n_seen += factor;
         if sign == Sign::Plus {
-            let end = counted.end.max(counted.start);
-            self.span = union(self.span, Some((counted.start, end)));
+            self.span = union(self.span, Some((start, end.max(start))));
         }
-        if counted.state.contains(RequestState::IN_PROGRESS) {
+        if in_progress {
             return;
         }
-        let class = if counted.flags.contains(Flags::FAULT) {
+        let class = if flags.contains(Flags::FAULT) {
             &mut self.n_faults
-        } else if counted.flags.contains(Flags::THROTTLE) {
+        } else if flags.contains(Flags::THROTTLE) {
             &mut self.n_throttled
-        } else if counted.flags.contains(Flags::ERROR) {
+        } else if flags.contains(Flags::ERROR) {
             &mut self.n_errors
         } else {
             &mut self.n_ok
         };
         *class += factor;
-        let duration = counted.end.since(counted.start);
+        let duration = end.since(start);
         self.total_ns += i128::from(factor) * i128::try_from(duration.as_nanos()).unwrap_or(0);
         self.histogram.add(duration, factor);
     }

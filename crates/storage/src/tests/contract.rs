@@ -244,7 +244,7 @@ proptest! {
             put(store, batch);
             let left_out = trace_id(u64::try_from(dropped.index(starts.len())).unwrap());
             let keep = move |summary: &model::Summary| summary.trace_id != left_out;
-            let scan = Scan { keep: std::sync::Arc::new(keep), ..everything() };
+            let scan = Scan { filter: std::sync::Arc::new(keep), ..everything() };
             let whole: Vec<TraceId> = summaries(store, scan.clone()).iter().map(|s| s.trace_id).collect();
             assert_eq!(whole.len(), starts.len() - 1);
             let mut paged = Vec::new();

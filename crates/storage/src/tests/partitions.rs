@@ -18,7 +18,7 @@ fn put_at(store: &SledStore, now: u64, batch: Vec<crate::NewDocument>) -> Vec<Ou
 }
 
 /// Lets time pass until the active partition is sealed.
-fn seal(store: &SledStore, now: u64) {
+pub(super) fn seal(store: &SledStore, now: u64) {
     let sealed_before = n_sealed(store);
     store.maintain(at(now));
     eventually("the partition is sealed", || {

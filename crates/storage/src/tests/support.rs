@@ -68,8 +68,18 @@ pub(crate) fn in_progress(trace: u64, id: u64, start: u64) -> NewDocument {
 }
 
 pub(crate) fn segment_with(trace: u64, id: u64, start: u64, members: &str) -> NewDocument {
+    segment_named(trace, id, "shop", start, members)
+}
+
+pub(crate) fn segment_named(
+    trace: u64,
+    id: u64,
+    name: &str,
+    start: u64,
+    members: &str,
+) -> NewDocument {
     let text = format!(
-        r#"{{"trace_id":"{}","id":"{id:016x}","name":"shop","start_time":{},{members}}}"#,
+        r#"{{"trace_id":"{}","id":"{id:016x}","name":"{name}","start_time":{},{members}}}"#,
         trace_id(trace),
         at(start)
     );
@@ -105,7 +115,7 @@ pub(crate) fn everything() -> Scan {
         as_of: None,
         n_kept_max: usize::MAX,
         n_scanned_max: u64::MAX,
-        keep: Arc::new(|_| true),
+        filter: Arc::new(|_: &Summary| true),
     }
 }
 
