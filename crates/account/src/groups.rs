@@ -3,16 +3,23 @@
 //!
 //! An unknown group is an invalid request everywhere but for tags: the API has no other error for it.
 
+mod group;
+mod record;
+mod snapshot;
+mod unique_id;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::{Account, InvalidTags, Tags, Timestamp};
-use serde::{Deserialize, Serialize};
-use storage::{ControlKind, ControlRecord};
+use storage::ControlKind;
 
-use crate::group::{Group, Insights, InsightsChange, Version};
+use crate::AccountError;
 use crate::home::{self, Current, Home};
-use crate::{AccountError, group_id};
+use record::{NUMBERS, Numbers, read, write};
+
+pub use group::{Group, Insights, InsightsChange, Version};
+pub use snapshot::{GroupsPage, GroupsSnapshot, Selector};
 
 /// Tells whether a text is a filter expression, and if not, why.
 pub type FilterCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -29,10 +36,6 @@ pub struct Groups {
     /// The number of the next group; what is stored is never behind it.
     next_uid: AtomicU32,
 }
-
-/// The groups as they were at one moment, ascending by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GroupsSnapshot(Vec<Arc<Group>>);
 
 /// A group to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,24 +57,6 @@ pub struct GroupChange {
     pub filter: Option<String>,
     /// Whether it is watched.
     pub insights: InsightsChange,
-}
-
-/// Which group is meant: the one with this name, with this whole ARN, or with both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Selector<'r> {
-    /// Its name, upper and lower case told apart.
-    pub name: Option<&'r str>,
-    /// Its ARN.
-    pub arn: Option<&'r str>,
-}
-
-/// Some groups in the order of their names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupsPage {
-    /// The groups.
-    pub groups: Vec<Arc<Group>>,
-    /// The name to go on after; nothing if these were the last.
-    pub next: Option<String>,
 }
 
 impl Groups {
@@ -97,7 +82,7 @@ impl Groups {
             let default = Group {
                 uid: 0,
                 name: DEFAULT_GROUP.to_owned(),
-                arn: account.arn(&group_id::resource(DEFAULT_GROUP)?),
+                arn: account.arn(&unique_id::resource(DEFAULT_GROUP)?),
                 created_at: Timestamp::ZERO,
                 versions: first_version(String::new(), Timestamp::ZERO),
                 insights: Insights::default(),
@@ -133,7 +118,7 @@ impl Groups {
                 let text = format!("a group named {:?} exists already", new.name);
                 return Err(AccountError::InvalidRequest(text));
             }
-            if groups.0.len() > GROUPS_MAX {
+            if groups.iter().count() > GROUPS_MAX {
                 let text = format!(
                     "an account has at most {GROUPS_MAX} groups besides {DEFAULT_GROUP}; delete one first"
                 );
@@ -141,7 +126,7 @@ impl Groups {
             }
             let group = Arc::new(Group {
                 uid: self.take_uid()?,
-                arn: self.account.arn(&group_id::resource(&new.name)?),
+                arn: self.account.arn(&unique_id::resource(&new.name)?),
                 name: new.name,
                 created_at: now,
                 versions: first_version(filter, now),
@@ -298,158 +283,6 @@ impl Groups {
     }
 }
 
-impl GroupsSnapshot {
-    /// Returns a view of these groups, whose names are distinct.
-    pub fn new(mut groups: Vec<Group>) -> Self {
-        groups.sort_by(|one, other| one.name.cmp(&other.name));
-        Self(groups.into_iter().map(Arc::new).collect())
-    }
-
-    /// Returns the groups, ascending by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Group>> + '_ {
-        self.0.iter()
-    }
-
-    /// Returns the group with this name.
-    pub fn by_name(&self, name: &str) -> Option<&Arc<Group>> {
-        let idx = self.position(name).ok()?;
-        self.0.get(idx)
-    }
-
-    /// Returns the group with exactly this ARN.
-    pub fn by_arn(&self, arn: &str) -> Option<&Arc<Group>> {
-        self.iter().find(|group| group.arn == arn)
-    }
-
-    /// Returns the group with this number.
-    pub fn by_uid(&self, uid: u32) -> Option<&Arc<Group>> {
-        self.iter().find(|group| group.uid == uid)
-    }
-
-    /// Returns the filter in force of the group with this name or ARN, for filters that refer to
-    /// groups; empty if the group has none.
-    pub fn filter_of(&self, name_or_arn: &str) -> Option<String> {
-        let group = self.by_name(name_or_arn);
-        let group = group.or_else(|| self.by_arn(name_or_arn))?;
-        Some(group.filter().to_owned())
-    }
-
-    /// Tells whether the filter of the group with this number was changed in `[from, to)`.
-    pub fn changed_within(&self, uid: u32, from: Timestamp, to: Timestamp) -> bool {
-        self.by_uid(uid)
-            .is_some_and(|group| group.changed_within(from, to))
-    }
-
-    /// Returns the group a request means.
-    ///
-    /// # Errors
-    /// Refuses a selector that names none, an unknown one, or two.
-    pub fn select(&self, selector: Selector<'_>) -> Result<&Arc<Group>, AccountError> {
-        let invalid = |text: String| Err(AccountError::InvalidRequest(text));
-        match selector {
-            Selector {
-                name: None,
-                arn: None,
-            } => invalid("GroupName or GroupARN is required".to_owned()),
-            Selector {
-                name: Some(name),
-                arn: None,
-            } => match self.by_name(name) {
-                Some(group) => Ok(group),
-                None => invalid(format!("invalid GroupName: no group is named {name:?}")),
-            },
-            Selector {
-                name,
-                arn: Some(arn),
-            } => match self.by_arn(arn) {
-                Some(group) if name.is_none_or(|name| name == group.name) => Ok(group),
-                Some(_) => invalid("GroupName and GroupARN are not of the same group".to_owned()),
-                None => invalid(format!("invalid GroupARN: no group has the ARN {arn:?}")),
-            },
-        }
-    }
-
-    fn tagged(&self, arn: &str) -> Result<&Arc<Group>, AccountError> {
-        self.by_arn(arn).ok_or_else(|| AccountError::NotFound {
-            resource: arn.to_owned(),
-        })
-    }
-
-    fn page(&self, after: Option<&str>, n_max: usize) -> GroupsPage {
-        let rest = self
-            .iter()
-            .filter(|group| after.is_none_or(|after| group.name.as_str() > after));
-        let mut groups: Vec<_> = rest.take(n_max.max(1).saturating_add(1)).cloned().collect();
-        let mut next = None;
-        if groups.len() > n_max.max(1) {
-            groups.pop();
-            next = groups.last().map(|group| group.name.clone());
-        }
-        GroupsPage { groups, next }
-    }
-
-    fn position(&self, name: &str) -> Result<usize, usize> {
-        self.0
-            .binary_search_by(|group| group.name.as_str().cmp(name))
-    }
-
-    /// Returns these groups and one more, or one in the place of the one with its name.
-    fn with(&self, group: Arc<Group>) -> Self {
-        let mut groups = self.without(&group.name);
-        let idx = groups.position(&group.name).unwrap_or_else(|idx| idx);
-        groups.0.insert(idx, group);
-        groups
-    }
-
-    fn without(&self, name: &str) -> Self {
-        let others = self.iter().filter(|group| group.name != name);
-        Self(others.cloned().collect())
-    }
-}
-
-impl<'r> Selector<'r> {
-    /// Means the group with a name.
-    pub fn name(name: &'r str) -> Self {
-        Self {
-            name: Some(name),
-            arn: None,
-        }
-    }
-
-    /// Means the group with an ARN.
-    pub fn arn(arn: &'r str) -> Self {
-        Self {
-            name: None,
-            arn: Some(arn),
-        }
-    }
-}
-
-/// A group as it is stored, under its name.
-#[derive(Serialize, Deserialize)]
-struct GroupRecord {
-    uid: u32,
-    /// The end of its ARN; the rest follows from account and name.
-    unique_id: String,
-    created_at: Timestamp,
-    versions: Vec<VersionRecord>,
-    insights_enabled: bool,
-    notifications_enabled: bool,
-    tags: Tags,
-}
-
-#[derive(Serialize, Deserialize)]
-struct VersionRecord {
-    since: Timestamp,
-    filter: String,
-}
-
-/// Which numbers were given to groups, those deleted since among them.
-#[derive(Serialize, Deserialize)]
-struct Numbers {
-    next_uid: u32,
-}
-
 fn check_name(name: &str) -> Result<(), AccountError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
@@ -470,45 +303,5 @@ fn first_version(filter: String, since: Timestamp) -> Vec<Version> {
     vec![Version { since, filter }]
 }
 
-fn write(home: &Home, group: &Group) -> Result<(), AccountError> {
-    let versions = group.versions.iter().map(|version| VersionRecord {
-        since: version.since,
-        filter: version.filter.clone(),
-    });
-    let record = GroupRecord {
-        uid: group.uid,
-        unique_id: group_id::of_arn(&group.arn).to_owned(),
-        created_at: group.created_at,
-        versions: versions.collect(),
-        insights_enabled: group.insights.enabled,
-        notifications_enabled: group.insights.notifications,
-        tags: group.tags.clone(),
-    };
-    home.put(ControlKind::Group, &group.name, &record)
-}
-
-fn read(account: &Account, record: &ControlRecord) -> Result<Group, AccountError> {
-    let name = record.key.clone();
-    let record: GroupRecord = home::decode(record)?;
-    let versions = record.versions.into_iter().map(|version| Version {
-        since: version.since,
-        filter: version.filter,
-    });
-    Ok(Group {
-        uid: record.uid,
-        arn: account.arn(&group_id::resource_with(&name, &record.unique_id)),
-        name,
-        created_at: record.created_at,
-        versions: versions.collect(),
-        insights: Insights {
-            enabled: record.insights_enabled,
-            notifications: record.notifications_enabled,
-        },
-        tags: record.tags,
-    })
-}
-
 const GROUPS_MAX: usize = 25;
 const NAME_BYTES_MAX: usize = 32;
-/// The key of [`Numbers`] among the groups; no group can have this name.
-const NUMBERS: &str = "#numbers";

@@ -37,15 +37,11 @@
 
 mod destination;
 mod encryption;
-mod group;
-mod group_id;
 mod groups;
 mod home;
 mod indexing;
 mod kms;
-mod lockout;
 mod policies;
-mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -60,9 +56,9 @@ pub use destination::{
 pub use encryption::{
     Encryption, EncryptionConfig, EncryptionConfigs, EncryptionStatus, EncryptionType,
 };
-pub use group::{Group, Insights, InsightsChange, Version};
 pub use groups::{
-    DEFAULT_GROUP, FilterCheck, GroupChange, Groups, GroupsPage, GroupsSnapshot, NewGroup, Selector,
+    DEFAULT_GROUP, FilterCheck, Group, GroupChange, Groups, GroupsPage, GroupsSnapshot, Insights,
+    InsightsChange, NewGroup, Selector, Version,
 };
 pub use indexing::{IndexingRule, IndexingRules};
 pub use policies::{NewPolicy, ResourcePolicies, ResourcePolicy};

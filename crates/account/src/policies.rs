@@ -3,6 +3,9 @@
 //!
 //! Policies are checked, kept and answered; nothing is permitted or denied by them here.
 
+mod document;
+mod lockout;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,9 +13,9 @@ use model::{Account, Timestamp};
 use serde::{Deserialize, Serialize};
 use storage::ControlKind;
 
+use crate::AccountError;
 use crate::home::{self, Current, Home};
-use crate::policy::Policy;
-use crate::{AccountError, lockout};
+use document::Policy;
 
 /// The resource policies of an account, at most five.
 pub struct ResourcePolicies {

@@ -4,19 +4,19 @@
 use crate::AccountError;
 
 /// Returns how the ARN of a new group ends.
-pub(crate) fn resource(name: &str) -> Result<String, AccountError> {
+pub(super) fn resource(name: &str) -> Result<String, AccountError> {
     let mut random = [0; LEN];
     getrandom::fill(&mut random).map_err(AccountError::Randomness)?;
     Ok(resource_with(name, &unique_id(random)))
 }
 
 /// Returns how the ARN of a group with this id ends.
-pub(crate) fn resource_with(name: &str, unique_id: &str) -> String {
+pub(super) fn resource_with(name: &str, unique_id: &str) -> String {
     format!("group/{name}/{unique_id}")
 }
 
 /// Returns the id an ARN ends in.
-pub(crate) fn of_arn(arn: &str) -> &str {
+pub(super) fn of_arn(arn: &str) -> &str {
     arn.rsplit_once('/').map_or("", |(_, unique_id)| unique_id)
 }
 

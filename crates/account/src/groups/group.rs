@@ -85,7 +85,7 @@ impl Group {
 
     /// Puts a filter in force from now on, strictly after the one before. Changes nothing if it is
     /// the one in force.
-    pub(crate) fn set_filter(&mut self, filter: String, now: Timestamp) {
+    pub(super) fn set_filter(&mut self, filter: String, now: Timestamp) {
         if filter == self.filter() {
             return;
         }
@@ -113,7 +113,7 @@ impl Insights {
     ///
     /// # Errors
     /// Refuses notifications without insights.
-    pub(crate) fn changed(self, change: InsightsChange) -> Result<Self, AccountError> {
+    pub(super) fn changed(self, change: InsightsChange) -> Result<Self, AccountError> {
         let enabled = change.enabled.unwrap_or(self.enabled);
         let notifications = change
             .notifications

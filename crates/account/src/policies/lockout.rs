@@ -7,10 +7,10 @@
 
 use model::Account;
 
-use crate::policy::{Effect, Listed, Policy, Statement};
+use super::document::{Effect, Listed, Policy, Statement};
 
 /// Refuses a policy that would lock the account out, with a text that says which statement would.
-pub(crate) fn check(policy: &Policy, account: &Account) -> Result<(), String> {
+pub(super) fn check(policy: &Policy, account: &Account) -> Result<(), String> {
     let mut statements = policy.statements.iter();
     let Some(idx) = statements.position(|statement| locks_out(statement, account)) else {
         return Ok(());

@@ -8,30 +8,30 @@ use serde_json::{Map, Value};
 
 /// A policy that has the right form.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Policy {
-    pub(crate) statements: Vec<Statement>,
+pub(super) struct Policy {
+    pub(super) statements: Vec<Statement>,
 }
 
 /// What one statement of a policy says, resources apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Statement {
-    pub(crate) effect: Effect,
-    pub(crate) principals: Listed,
-    pub(crate) actions: Listed,
+pub(super) struct Statement {
+    pub(super) effect: Effect,
+    pub(super) principals: Listed,
+    pub(super) actions: Listed,
     /// Whether it counts only under some condition.
-    pub(crate) is_conditional: bool,
+    pub(super) is_conditional: bool,
 }
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub(super) enum Effect {
     Allow,
     Deny,
 }
 
 /// What a statement is about.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Listed {
+pub(super) enum Listed {
     /// These.
     Only(Vec<String>),
     /// All but these.
@@ -40,7 +40,7 @@ pub(crate) enum Listed {
 
 impl Policy {
     /// Returns what a document says, or where it is wrong.
-    pub(crate) fn parse(document: &str) -> Result<Self, String> {
+    pub(super) fn parse(document: &str) -> Result<Self, String> {
         let document: Value = serde_json::from_str(document)
             .map_err(|error| format!("the policy document is not valid JSON: {error}"))?;
         let document = object(&document, "the policy document")?;
