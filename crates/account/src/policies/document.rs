@@ -129,9 +129,9 @@ fn listed(
     match (statement.get(only), statement.get(all_but)) {
         (Some(value), None) => Ok(Listed::Only(check(value, &format!("{at}.{only}"))?)),
         (None, Some(value)) => Ok(Listed::AllBut(check(value, &format!("{at}.{all_but}"))?)),
-        (None, None) => Err(format!("{at}: a statement has a {only} or a {all_but}")),
+        (None, None) => Err(format!("{at}: a statement has one of {only} and {all_but}")),
         (Some(_), Some(_)) => Err(format!(
-            "{at}: a statement has only one of {only} and {all_but}"
+            "{at}: a statement has not both of {only} and {all_but}"
         )),
     }
 }
@@ -328,3 +328,269 @@ const OPERATORS: &[&str] = &[
 ];
 /// `arn:partition:service:region:account:resource`.
 const ARN_PARTS: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks a document whose one statement has these members besides.
+    fn check_statement(members: &str, text: Option<&str>) {
+        check(&format!(r#"{{"Statement":[{{{members}}}]}}"#), text);
+    }
+
+    fn check(document: &str, text: Option<&str>) {
+        match (Policy::parse(document), text) {
+            (Ok(policy), None) => assert!(!policy.statements.is_empty()),
+            (Err(found), Some(text)) => assert!(found.starts_with(text), "{found}"),
+            (outcome, _) => panic!("{document}: {outcome:?}"),
+        }
+    }
+
+    const REST: &str = r#""Principal":"*","Action":"xray:*","Resource":"*""#;
+
+    #[test]
+    fn documents_have_statements_and_little_else() {
+        let allow = format!(r#"{{"Effect":"Allow",{REST}}}"#);
+        check(&format!(r#"{{"Statement":{allow}}}"#), None);
+        check(&format!(r#"{{"Statement":[{allow},{allow}]}}"#), None);
+        for version in ["2012-10-17", "2008-10-17"] {
+            let document = format!(r#"{{"Version":"{version}","Id":"x","Statement":[{allow}]}}"#);
+            check(&document, None);
+        }
+        for (document, text) in [
+            ("", "the policy document is not valid JSON: EOF"),
+            ("{]", "the policy document is not valid JSON"),
+            ("{} {}", "the policy document is not valid JSON"),
+            ("[]", "the policy document: is not an object"),
+            ("\"*\"", "the policy document: is not an object"),
+            ("{}", "Statement: a policy has at least one"),
+            (
+                r#"{"Statement":[]}"#,
+                "Statement: a policy has at least one",
+            ),
+            (r#"{"Statement":null}"#, "Statement: is not an object"),
+            (r#"{"Statement":"x"}"#, "Statement: is not an object"),
+            (r#"{"Statement":[7]}"#, "Statement[0]: is not an object"),
+            (
+                r#"{"statement":[]}"#,
+                "the policy document: there is no member \"statement\"",
+            ),
+            (
+                r#"{"Version":"2024-01-01"}"#,
+                "Version: \"2024-01-01\" is none of",
+            ),
+            (r#"{"Version":2012}"#, "Version: is not a string"),
+            (r#"{"Id":7}"#, "Id: is not a string"),
+        ] {
+            check(document, Some(text));
+        }
+        let deep = format!(r#"{{"Statement":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        check(
+            &deep,
+            Some("the policy document is not valid JSON: recursion"),
+        );
+        let second = format!(r#"{{"Statement":[{allow},{{"Effect":"No",{REST}}}]}}"#);
+        check(
+            &second,
+            Some("Statement[1].Effect: \"No\" is none of Allow, Deny"),
+        );
+    }
+
+    #[test]
+    fn statements_have_an_effect_and_a_name_of_their_own() {
+        for effect in ["Allow", "Deny"] {
+            check_statement(&format!(r#""Effect":"{effect}",{REST}"#), None);
+        }
+        check_statement(REST, Some("Statement[0].Effect: a statement has one"));
+        for effect in [r#""allow""#, r#""""#, "true", r#"["Allow"]"#] {
+            let members = format!(r#""Effect":{effect},{REST}"#);
+            check_statement(&members, Some("Statement[0].Effect: "));
+        }
+        check_statement(
+            &format!(r#""Effect":"Allow","Why":1,{REST}"#),
+            Some("Statement[0]: there is no member \"Why\""),
+        );
+        check_statement(
+            &format!(r#""Sid":1,"Effect":"Allow",{REST}"#),
+            Some("Statement[0].Sid: is not a string"),
+        );
+        let named = |sid: &str| format!(r#"{{"Sid":"{sid}","Effect":"Allow",{REST}}}"#);
+        let both = |one: &str, other: &str| {
+            format!(r#"{{"Statement":[{},{}]}}"#, named(one), named(other))
+        };
+        check(&both("a", "b"), None);
+        check(
+            &both("a", "a"),
+            Some("Statement[1].Sid: \"a\" is the Sid of two"),
+        );
+    }
+
+    #[test]
+    fn principals_are_everyone_or_of_a_kind() {
+        let check = |principal: &str, text: Option<&str>| {
+            let rest = r#""Action":"*","Resource":"*""#;
+            let members = format!(r#""Effect":"Allow",{principal}{rest}"#);
+            check_statement(&members, text);
+        };
+        for principal in [
+            r#""*""#,
+            r#"{"AWS":"*"}"#,
+            r#"{"AWS":["123456789012","arn:aws:iam::123456789012:user/x"]}"#,
+            r#"{"AWS":"AIDACKCEVSQ6C2EXAMPLE"}"#,
+            r#"{"Service":"sns.amazonaws.com","AWS":"123456789012"}"#,
+            r#"{"Federated":"accounts.google.com"}"#,
+            r#"{"CanonicalUser":"79a59df900b949e55d96a1e698fbaced"}"#,
+        ] {
+            check(&format!(r#""Principal":{principal},"#), None);
+            check(&format!(r#""NotPrincipal":{principal},"#), None);
+        }
+        for (principal, text) in [
+            (r#""x""#, "Statement[0].Principal: a principal is"),
+            ("7", "Statement[0].Principal: is not an object"),
+            ("{}", "Statement[0].Principal: there is no principal"),
+            (
+                r#"{"aws":"*"}"#,
+                "Statement[0].Principal: there is no member \"aws\"",
+            ),
+            (
+                r#"{"AWS":[]}"#,
+                "Statement[0].Principal.AWS: there is nothing",
+            ),
+            (
+                r#"{"AWS":7}"#,
+                "Statement[0].Principal.AWS: is not a string",
+            ),
+            (
+                r#"{"AWS":["*",7]}"#,
+                "Statement[0].Principal.AWS: is not a string",
+            ),
+            (
+                r#"{"AWS":"12345"}"#,
+                "Statement[0].Principal.AWS: \"12345\" is no principal",
+            ),
+            (
+                r#"{"AWS":"arn:aws:iam"}"#,
+                "Statement[0].Principal.AWS: \"arn:aws:iam\" is no",
+            ),
+            (
+                r#"{"Service":""}"#,
+                "Statement[0].Principal.Service: \"\" does not name",
+            ),
+            (
+                r#"{"Service":"*"}"#,
+                "Statement[0].Principal.Service: \"*\" does not name",
+            ),
+        ] {
+            check(&format!(r#""Principal":{principal},"#), Some(text));
+        }
+        check(
+            "",
+            Some("Statement[0]: a statement has one of Principal and NotPrincipal"),
+        );
+        check(
+            r#""Principal":"*","NotPrincipal":"*","#,
+            Some("Statement[0]: a statement has not both of Principal and NotPrincipal"),
+        );
+    }
+
+    #[test]
+    fn actions_and_resources_have_their_forms() {
+        let check = |members: &str, text: Option<&str>| {
+            let members = format!(r#""Effect":"Allow","Principal":"*",{members}"#);
+            check_statement(&members, text);
+        };
+        for action in [r#""*""#, r#""xray:Put*""#, r#"["xray:Get?","sns:Publish"]"#] {
+            check(&format!(r#""Action":{action},"Resource":"*""#), None);
+            check(&format!(r#""NotAction":{action},"NotResource":"*""#), None);
+        }
+        for (action, text) in [
+            (
+                r#""PutTraceSegments""#,
+                "Statement[0].Action: \"PutTraceSegments\" is no action",
+            ),
+            (r#"":x""#, "Statement[0].Action: \":x\" is no action"),
+            (r#""xray:""#, "Statement[0].Action: \"xray:\" is no action"),
+            (r#""x:y:z""#, "Statement[0].Action: \"x:y:z\" is no action"),
+            (
+                r#""xray: Put""#,
+                "Statement[0].Action: \"xray: Put\" is no action",
+            ),
+            ("[]", "Statement[0].Action: there is nothing in it"),
+            ("null", "Statement[0].Action: is not a string"),
+        ] {
+            check(&format!(r#""Action":{action},"Resource":"*""#), Some(text));
+        }
+        check(
+            r#""Resource":"*""#,
+            Some("Statement[0]: a statement has one of Action and"),
+        );
+        for resource in [
+            r#""*""#,
+            r#""arn:aws:xray:us-east-1:123456789012:group/*""#,
+            r#"["arn:aws:xray:*","arn:aws:s3:::b:c"]"#,
+        ] {
+            check(&format!(r#""Action":"*","Resource":{resource}"#), None);
+        }
+        for (resource, text) in [
+            (r#""x""#, "Statement[0].Resource: \"x\" is no resource"),
+            (
+                r#""arn:aws:xray""#,
+                "Statement[0].Resource: \"arn:aws:xray\" is no resource",
+            ),
+            ("{}", "Statement[0].Resource: is not a string"),
+        ] {
+            check(
+                &format!(r#""Action":"*","Resource":{resource}"#),
+                Some(text),
+            );
+        }
+        check(
+            r#""Action":"*""#,
+            Some("Statement[0]: a statement has one of Resource and"),
+        );
+    }
+
+    #[test]
+    fn conditions_compare_keys_with_values() {
+        let check = |condition: &str, text: Option<&str>| {
+            let members = format!(r#""Effect":"Allow",{REST},"Condition":{condition}"#);
+            check_statement(&members, text);
+        };
+        check("{}", None);
+        check(r#"{"StringEquals":{"aws:SourceAccount":["1","2"]}}"#, None);
+        check(
+            r#"{"ForAnyValue:StringLikeIfExists":{"k":"v*"},"Bool":{"k":true}}"#,
+            None,
+        );
+        check(r#"{"numericlessthan":{"k":7}}"#, None);
+        for (condition, text) in [
+            ("[]", "Statement[0].Condition: is not an object"),
+            (
+                r#"{"Equals":{"k":"v"}}"#,
+                "Statement[0].Condition.Equals: is no operator",
+            ),
+            (
+                r#"{"Null":"k"}"#,
+                "Statement[0].Condition.Null: is not an object",
+            ),
+            (
+                r#"{"Null":{"k":{}}}"#,
+                "Statement[0].Condition.Null.k: a condition compares",
+            ),
+            (
+                r#"{"Null":{"k":[]}}"#,
+                "Statement[0].Condition.Null.k: a condition compares",
+            ),
+            (
+                r#"{"Null":{"k":[[1]]}}"#,
+                "Statement[0].Condition.Null.k: a condition compares",
+            ),
+            (
+                r#"{"Null":{"":"v"}}"#,
+                "Statement[0].Condition.Null.: a condition compares",
+            ),
+        ] {
+            check(condition, Some(text));
+        }
+    }
+}

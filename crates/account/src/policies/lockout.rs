@@ -75,3 +75,86 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
 }
 
 const PUT: &str = "xray:PutResourcePolicy";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(members: &str, is_locked_out: bool) {
+        let document = format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}},
+                {{{members},"Resource":"*"}}]}}"#
+        );
+        let account = Account {
+            id: "123456789012".to_owned(),
+            region: "us-east-2".to_owned(),
+        };
+        let outcome = super::check(&Policy::parse(&document).unwrap(), &account);
+        assert_eq!(outcome.is_err(), is_locked_out, "{members}");
+        if let Err(text) = outcome {
+            assert!(text.contains("statement 1 of the policy denies"), "{text}");
+        }
+    }
+
+    #[test]
+    fn whom_a_denial_locks_out() {
+        for (principal, is_locked_out) in [
+            (r#""Principal":"*""#, true),
+            (r#""Principal":{"AWS":"*"}"#, true),
+            (r#""Principal":{"AWS":"123456789012"}"#, true),
+            (
+                r#""Principal":{"AWS":["210987654321","arn:aws:iam::123456789012:root"]}"#,
+                true,
+            ),
+            (r#""Principal":{"AWS":"210987654321"}"#, false),
+            (
+                r#""Principal":{"AWS":"arn:aws:iam::210987654321:root"}"#,
+                false,
+            ),
+            (
+                r#""Principal":{"AWS":"arn:aws:iam::123456789012:user/x"}"#,
+                false,
+            ),
+            (r#""Principal":{"Service":"sns.amazonaws.com"}"#, false),
+            (r#""NotPrincipal":{"AWS":"210987654321"}"#, true),
+            (
+                r#""NotPrincipal":{"AWS":"arn:aws:iam::123456789012:root"}"#,
+                false,
+            ),
+        ] {
+            let members = format!(r#""Effect":"Deny","Action":"xray:*",{principal}"#);
+            check(&members, is_locked_out);
+            check(&members.replace("Deny", "Allow"), false);
+            let condition = r#""Condition":{"Bool":{"aws:SecureTransport":false}}"#;
+            check(&format!("{members},{condition}"), false);
+            check(&format!(r#"{members},"Condition":{{}}"#), is_locked_out);
+        }
+    }
+
+    #[test]
+    fn which_actions_lock_out() {
+        for (action, is_locked_out) in [
+            (r#""Action":"*""#, true),
+            (r#""Action":"xray:*""#, true),
+            (r#""Action":"XRAY:putresourcepolicy""#, true),
+            (r#""Action":"xray:Put*""#, true),
+            (r#""Action":"x*:*Policy""#, true),
+            (r#""Action":"xray:PutResourcePolic?""#, true),
+            (
+                r#""Action":["xray:GetGroups","xray:PutResourcePolicy"]"#,
+                true,
+            ),
+            (r#""Action":"xray:PutResourcePolicy?""#, false),
+            (r#""Action":"xray:PutResource""#, false),
+            (r#""Action":"xray:Get*""#, false),
+            (r#""Action":"sns:*""#, false),
+            (r#""NotAction":"xray:Get*""#, true),
+            (r#""NotAction":"xray:Put*""#, false),
+        ] {
+            check(
+                &format!(r#""Effect":"Deny","Principal":"*",{action}"#),
+                is_locked_out,
+            );
+        }
+    }
+}
