@@ -18,7 +18,7 @@
 //! # use model::{Account, Tenant, Timestamp};
 //! use account::{FilterCheck, NewGroup, Selector, Settings};
 //!
-//! # fn example(store: Arc<dyn storage::ControlStore>) -> Result<(), account::AccountError> {
+//! # let store = Arc::new(storage::control::memory::MemoryControl::default());
 //! let account = Account { id: "000000000000".to_owned(), region: "us-east-1".to_owned() };
 //! let check: FilterCheck = Arc::new(|_| Ok(()));
 //! let now = Timestamp::from_secs(1_700_000_000);
@@ -30,8 +30,7 @@
 //! };
 //! settings.groups.create(slow, now)?;
 //! assert_eq!(settings.groups.get(Selector::name("slow"))?.filter(), "responsetime > 2");
-//! # Ok(())
-//! # }
+//! # Ok::<(), account::AccountError>(())
 //! ```
 #![warn(missing_docs)]
 

@@ -378,6 +378,7 @@ fn pages_are_in_the_order_of_names_and_put_together_the_whole() {
             assert!(page.groups.len() <= n_max.max(1));
             found.extend(page.groups);
             n_pages += 1;
+            assert!(n_pages <= whole.len(), "a page makes no progress");
             after = page.next;
             if after.is_none() {
                 break;
@@ -470,4 +471,34 @@ fn bad_tags_and_unknown_arns_are_refused() {
         refused(groups.tag(unknown, Vec::new()), "NotFound", unknown);
         refused(groups.untag(unknown, &[]), "NotFound", unknown);
     }
+}
+
+#[test]
+fn changes_made_at_once_happen_one_after_another() {
+    let store = Control::new();
+    let settings = open(&store, at(1));
+    std::thread::scope(|scope| {
+        for caller in 0..4 {
+            let groups = &settings.groups;
+            scope.spawn(move || {
+                for n in 0..6 {
+                    let name = format!("g{caller}-{n}");
+                    groups.create(named(&name), at(2)).unwrap();
+                    let change = filter(&name);
+                    groups.update(Selector::name(&name), change, at(3)).unwrap();
+                }
+            });
+        }
+    });
+    let groups = settings.groups.snapshot();
+    let mut uids: Vec<u32> = groups.iter().map(|group| group.uid).collect();
+    uids.sort_unstable();
+    assert_eq!(uids, (0..=24).collect::<Vec<u32>>());
+    assert!(
+        groups
+            .iter()
+            .skip(1)
+            .all(|group| group.filter() == group.name)
+    );
+    assert_eq!(*open(&store, at(4)).groups.snapshot(), *groups);
 }
