@@ -82,6 +82,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("storage", &["model"]),
     ("protocol", &["model"]),
+    ("account", &["model", "storage"]),
     ("ingest", &["model", "protocol", "storage"]),
     ("query", &["model", "protocol", "storage"]),
     ("sampling", &["model", "protocol", "storage"]),
