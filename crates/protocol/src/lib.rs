@@ -19,6 +19,7 @@
 mod decode;
 mod dialect;
 mod error;
+pub mod model;
 mod operation;
 mod pattern;
 mod response;
