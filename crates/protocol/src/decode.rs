@@ -11,8 +11,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::ApiError;
 use crate::error::excerpt;
+use crate::{ApiError, Violations};
 
 /// A request that can be made from a body.
 pub trait Shape<'a>: Sized {
@@ -39,55 +39,8 @@ pub fn decode<'a, T: Shape<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     };
     let mut violations = Violations::default();
     match T::from_wire(wire, &mut violations) {
-        Some(request) if violations.found.is_empty() => Ok(request),
+        Some(request) if violations.is_empty() => Ok(request),
         Some(_) | None => Err(violations.into_error()),
-    }
-}
-
-/// The constraints a request breaks, collected to be told all at once.
-#[derive(Debug, Default)]
-pub struct Violations {
-    found: Vec<String>,
-}
-
-impl Violations {
-    /// Notes that `value` (`null` if absent) of a member breaks a constraint, in the service's words.
-    pub fn add(&mut self, member: &str, value: &str, constraint: &str) {
-        if self.found.len() < VIOLATIONS_MAX {
-            let value = excerpt(value, 64);
-            self.found.push(format!(
-                "Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"
-            ));
-        }
-    }
-
-    /// Returns a required member; its absence is noted.
-    pub fn required<T>(&mut self, member: &str, value: Option<T>) -> Option<T> {
-        if value.is_none() && self.found.len() < VIOLATIONS_MAX {
-            self.found.push(format!(
-                "Value null at '{member}' failed to satisfy constraint: Member must not be null"
-            ));
-        }
-        value
-    }
-
-    /// Notes a text whose length, in characters, is not in `min..=max`.
-    pub fn length(&mut self, member: &str, text: &str, min: usize, max: usize) {
-        let n_chars = text.chars().count();
-        if n_chars < min {
-            let constraint = format!("Member must have length greater than or equal to {min}");
-            self.add(member, text, &constraint);
-        } else if n_chars > max {
-            let constraint = format!("Member must have length less than or equal to {max}");
-            self.add(member, text, &constraint);
-        }
-    }
-
-    fn into_error(self) -> ApiError {
-        let n_found = self.found.len();
-        let noun = if n_found == 1 { "error" } else { "errors" };
-        let list = self.found.join("; ");
-        ApiError::invalid_request(format!("{n_found} validation {noun} detected: {list}"))
     }
 }
 
@@ -159,7 +112,6 @@ fn malformed<'a, T: Deserialize<'a>>(body: &'a [u8], first: &serde_json::Error) 
 
 /// How many items a list in a request may have, whatever the operation says on top of it.
 pub(crate) const LIST_ITEMS_MAX: usize = 10_000;
-const VIOLATIONS_MAX: usize = 10;
 
 #[cfg(test)]
 mod tests {

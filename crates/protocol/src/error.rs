@@ -13,6 +13,7 @@ use crate::Operation;
 pub struct ApiError {
     kind: ErrorKind,
     message: String,
+    resource_name: Option<String>,
     logged: Option<String>,
 }
 
@@ -37,18 +38,43 @@ pub enum ErrorKind {
     TooLarge,
     /// The body did not arrive in time.
     Timeout,
+    /// What the request names is not there: a resource with tags, an indexing rule, a retrieval.
+    ///
+    /// A group, a sampling rule or an insight that is not there is an [`ErrorKind::InvalidRequest`].
+    ResourceNotFound,
+    /// The resource would have more tags than it may.
+    TooManyTags,
+    /// There would be more sampling rules than there may.
+    RuleLimitExceeded,
+    /// The policy is not at the revision the request names.
+    InvalidPolicyRevisionId,
+    /// The policy is no policy.
+    MalformedPolicyDocument,
+    /// The policy would shut its author out.
+    LockoutPrevention,
+    /// There would be more policies than there may.
+    PolicyCountLimitExceeded,
+    /// The policy is larger than it may be.
+    PolicySizeLimitExceeded,
 }
 
 impl ErrorKind {
     /// Returns the HTTP status.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest
+            | Self::TooManyTags
+            | Self::RuleLimitExceeded
+            | Self::InvalidPolicyRevisionId
+            | Self::MalformedPolicyDocument
+            | Self::LockoutPrevention
+            | Self::PolicyCountLimitExceeded
+            | Self::PolicySizeLimitExceeded => StatusCode::BAD_REQUEST,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotBuilt => StatusCode::NOT_IMPLEMENTED,
-            Self::UnknownOperation => StatusCode::NOT_FOUND,
+            Self::UnknownOperation | Self::ResourceNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
@@ -65,6 +91,14 @@ impl ErrorKind {
             Self::NotBuilt => "NotImplementedException",
             Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
             Self::Timeout => "RequestTimeoutException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
+            Self::TooManyTags => "TooManyTagsException",
+            Self::RuleLimitExceeded => "RuleLimitExceededException",
+            Self::InvalidPolicyRevisionId => "InvalidPolicyRevisionIdException",
+            Self::MalformedPolicyDocument => "MalformedPolicyDocumentException",
+            Self::LockoutPrevention => "LockoutPreventionException",
+            Self::PolicyCountLimitExceeded => "PolicyCountLimitExceededException",
+            Self::PolicySizeLimitExceeded => "PolicySizeLimitExceededException",
         }
     }
 }
@@ -112,6 +146,15 @@ impl ApiError {
         )
     }
 
+    /// Returns the refusal of a name no operation has.
+    pub fn unknown_target(name: &str) -> Self {
+        let name = excerpt(name, 100);
+        Self::of(
+            ErrorKind::UnknownOperation,
+            format!("no operation is called '{name}'"),
+        )
+    }
+
     /// Returns the refusal of any method but POST.
     pub fn method_not_allowed(operation: Operation, method: &Method) -> Self {
         let name = operation.name();
@@ -130,6 +173,49 @@ impl ApiError {
     /// Returns the refusal of a body that came too slowly.
     pub fn timeout(message: impl Into<String>) -> Self {
         Self::of(ErrorKind::Timeout, message)
+    }
+
+    /// Returns the answer of a call that names a resource that is not there.
+    pub fn resource_not_found(
+        message: impl Into<String>,
+        resource_name: impl Into<String>,
+    ) -> Self {
+        Self::of(ErrorKind::ResourceNotFound, message).with_resource(resource_name)
+    }
+
+    /// Returns the refusal of tags a resource has no room for.
+    pub fn too_many_tags(message: impl Into<String>, resource_name: impl Into<String>) -> Self {
+        Self::of(ErrorKind::TooManyTags, message).with_resource(resource_name)
+    }
+
+    /// Returns the refusal of one sampling rule too many.
+    pub fn rule_limit_exceeded(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::RuleLimitExceeded, message)
+    }
+
+    /// Returns the refusal of a change of another revision of a policy.
+    pub fn invalid_policy_revision_id(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::InvalidPolicyRevisionId, message)
+    }
+
+    /// Returns the refusal of what is no policy.
+    pub fn malformed_policy_document(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::MalformedPolicyDocument, message)
+    }
+
+    /// Returns the refusal of a policy that would shut its author out.
+    pub fn lockout_prevention(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::LockoutPrevention, message)
+    }
+
+    /// Returns the refusal of one policy too many.
+    pub fn policy_count_limit_exceeded(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::PolicyCountLimitExceeded, message)
+    }
+
+    /// Returns the refusal of a policy that is too large.
+    pub fn policy_size_limit_exceeded(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::PolicySizeLimitExceeded, message)
     }
 
     /// Returns the same error with a detail only the log shows.
@@ -159,6 +245,11 @@ impl ApiError {
         &self.message
     }
 
+    /// Returns the resource the error is about, at most 1011 characters of it, if it is about one.
+    pub fn resource_name(&self) -> Option<&str> {
+        self.resource_name.as_deref()
+    }
+
     /// Returns the detail for the log, if there is more to say than the message.
     pub fn logged(&self) -> Option<&str> {
         self.logged.as_deref()
@@ -168,8 +259,19 @@ impl ApiError {
         Self {
             kind,
             message: message.into(),
+            resource_name: None,
             logged: None,
         }
+    }
+
+    /// Names the resource; the service model wants 1 to 1011 characters.
+    fn with_resource(mut self, resource_name: impl Into<String>) -> Self {
+        let mut resource_name = resource_name.into();
+        if let Some((end, _)) = resource_name.char_indices().nth(1011) {
+            resource_name.truncate(end);
+        }
+        self.resource_name = Some(resource_name).filter(|name| !name.is_empty());
+        self
     }
 }
 
@@ -190,6 +292,16 @@ mod tests {
         let error = ApiError::internal("disk on fire");
         assert_eq!(error.logged(), Some("disk on fire"));
         assert!(!error.message().contains("fire"));
+    }
+
+    #[test]
+    fn the_name_of_a_resource_is_as_long_as_the_model_allows() {
+        let named = |name: &str| ApiError::resource_not_found("m", name);
+        assert_eq!(named("a").resource_name(), Some("a"));
+        assert_eq!(named("").resource_name(), None);
+        let long = "\u{e9}".repeat(1012);
+        assert_eq!(named(&long).resource_name(), long.get(..2022));
+        assert_eq!(ApiError::invalid_request("m").resource_name(), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! ```
 //! use protocol::{Operation, decode, shapes::BatchGetTracesRequest};
 //!
-//! let operation = Operation::route(&http::Method::POST, "/Traces").unwrap();
+//! let operation = Operation::route(&http::Method::POST, "/Traces", None).unwrap();
 //! assert_eq!(operation, Operation::BatchGetTraces);
 //! let request: BatchGetTracesRequest =
 //!     decode(br#"{"TraceIds": ["1-581cf771-a006649127e371903a2de979"]}"#).unwrap();
@@ -17,13 +17,20 @@
 #![warn(missing_docs)]
 
 mod decode;
+mod dialect;
 mod error;
+pub mod model;
 mod operation;
+mod pattern;
 mod response;
 pub mod shapes;
 pub mod token;
+mod violations;
 
-pub use decode::{Shape, Violations, decode};
+pub use decode::{Shape, decode};
+pub use dialect::Dialect;
 pub use error::{ApiError, ErrorKind};
-pub use operation::Operation;
+pub use operation::{Operation, TARGET};
+pub use pattern::Pattern;
 pub use response::{REQUEST_ID, error_response, json_head, json_response};
+pub use violations::Violations;

@@ -1,10 +1,16 @@
 //! The operations of the API and their paths (source: the X-Ray service model, version 2016-04-12).
 //!
 //! Fifteen paths are not the operation's name, so the table below is written out, not derived.
+//!
+//! Beside the paths of restJson1 the form of the older AWS protocols is understood: everything is
+//! posted to `/`, and the header `X-Amz-Target` names the operation.
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::ApiError;
+
+/// The header that names the operation of a request to `/`, as in `XRay_20160712.PutTraceSegments`.
+pub const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Builds the enum and every lookup from one table of names and paths.
 macro_rules! operations {
@@ -38,6 +44,14 @@ macro_rules! operations {
             fn at(path: &str) -> Option<Self> {
                 match path {
                     $($path => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
+
+            /// Returns the operation of a name, if there is one.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($name) => Some(Self::$name),)+
                     _ => None,
                 }
             }
@@ -87,19 +101,30 @@ operations! {
 }
 
 impl Operation {
-    /// Returns the operation a request asks for.
+    /// Returns the operation a request asks for; `target` is the value of its header [`TARGET`].
     ///
-    /// Only the method and the path count: clients send other protocols' headers with the same bodies.
+    /// A path that is an operation's decides, whatever else is said: clients send other protocols'
+    /// headers with the same bodies. Only `/` asks the target, of which what stands before the last dot
+    /// does not matter.
     ///
     /// # Errors
-    /// An unknown path is refused with 404, a known one asked for by another method with 405.
-    pub fn route(method: &Method, path: &str) -> Result<Self, ApiError> {
-        let operation = Self::at(path).ok_or_else(|| ApiError::unknown_operation(path))?;
+    /// An unknown path or target is refused with 404, a known one asked for by another method with 405.
+    pub fn route(method: &Method, path: &str, target: Option<&str>) -> Result<Self, ApiError> {
+        let operation = match (Self::at(path), target) {
+            (Some(operation), _) => operation,
+            (None, Some(target)) if path == "/" => Self::targeted(target)?,
+            (None, Some(_) | None) => return Err(ApiError::unknown_operation(path)),
+        };
         if method == Method::POST {
             Ok(operation)
         } else {
             Err(ApiError::method_not_allowed(operation, method))
         }
+    }
+
+    fn targeted(target: &str) -> Result<Self, ApiError> {
+        let name = target.rsplit_once('.').map_or(target, |(_, name)| name);
+        Self::named(name).ok_or_else(|| ApiError::unknown_target(target))
     }
 }
 
@@ -110,7 +135,10 @@ mod tests {
     use super::*;
 
     fn check(path: &str, expected: Operation) {
-        assert_eq!(Operation::route(&Method::POST, path).unwrap(), expected);
+        assert_eq!(
+            Operation::route(&Method::POST, path, None).unwrap(),
+            expected
+        );
     }
 
     #[test]
@@ -153,17 +181,61 @@ mod tests {
             "/BatchGetTraces",
             "/GetGroups",
         ] {
-            let error = Operation::route(&Method::POST, path).unwrap_err();
+            let error = Operation::route(&Method::POST, path, None).unwrap_err();
             assert_eq!(
                 (error.status().as_u16(), error.code()),
                 (404, "UnknownOperationException")
             );
         }
         for method in [Method::GET, Method::PUT, Method::OPTIONS, Method::HEAD] {
-            let error = Operation::route(&method, "/Traces").unwrap_err();
+            let error = Operation::route(&method, "/Traces", None).unwrap_err();
             assert_eq!(
                 (error.status().as_u16(), error.code()),
                 (405, "UnknownOperationException")
+            );
+        }
+    }
+
+    fn check_target(path: &str, target: &str, expected: Result<Operation, &str>) {
+        let routed = Operation::route(&Method::POST, path, Some(target));
+        let routed = routed.as_ref().map_err(ApiError::message);
+        assert_eq!(routed.copied(), expected, "{path} {target}");
+    }
+
+    #[test]
+    fn a_target_counts_at_the_root_only() {
+        let put = Ok(Operation::PutTraceSegments);
+        check_target("/", "XRay_20160712.PutTraceSegments", put);
+        check_target("/", "com.amazonaws.xray.PutTraceSegments", put);
+        check_target("/", "PutTraceSegments", put);
+        check_target("/TraceSegments", "XRay_20160712.PutTraceSegments", put);
+        check_target("/TraceSegments", "XRay.GetGroups", put);
+        check_target("/TraceSegments", "Nonsense", put);
+        check_target("/x", "XRay.GetGroups", Err("no operation is served at /x"));
+        let unknown = Err("no operation is called 'XRay.Groups'");
+        check_target("/", "XRay.Groups", unknown);
+        check_target("/", "", Err("no operation is called ''"));
+        check_target(
+            "/",
+            "GetGroups.",
+            Err("no operation is called 'GetGroups.'"),
+        );
+        let error = Operation::route(&Method::POST, "/", Some("X.Y")).unwrap_err();
+        assert_eq!(
+            (error.status().as_u16(), error.code()),
+            (404, "UnknownOperationException")
+        );
+        let error = Operation::route(&Method::GET, "/", Some("X.GetGroups")).unwrap_err();
+        assert_eq!(error.status().as_u16(), 405);
+    }
+
+    #[test]
+    fn every_operation_is_found_by_its_name() {
+        for operation in Operation::ALL {
+            check_target(
+                "/",
+                &format!("XRay_20160712.{}", operation.name()),
+                Ok(operation),
             );
         }
     }

@@ -32,6 +32,7 @@ pub fn error_response(error: &ApiError, request_id: &str) -> Response<Bytes> {
         code: error.code(),
         upper: error.message(),
         lower: error.message(),
+        resource_name: error.resource_name(),
     };
     let body = serde_json::to_vec(&body).unwrap_or_default();
     let mut response = respond(error.status(), Bytes::from(body), request_id);
@@ -50,7 +51,15 @@ pub fn error_response(error: &ApiError, request_id: &str) -> Response<Bytes> {
         | ErrorKind::NotBuilt
         | ErrorKind::UnknownOperation
         | ErrorKind::TooLarge
-        | ErrorKind::Timeout => {}
+        | ErrorKind::Timeout
+        | ErrorKind::ResourceNotFound
+        | ErrorKind::TooManyTags
+        | ErrorKind::RuleLimitExceeded
+        | ErrorKind::InvalidPolicyRevisionId
+        | ErrorKind::MalformedPolicyDocument
+        | ErrorKind::LockoutPrevention
+        | ErrorKind::PolicyCountLimitExceeded
+        | ErrorKind::PolicySizeLimitExceeded => {}
     }
     response
 }
@@ -63,6 +72,8 @@ struct ErrorBody<'a> {
     upper: &'a str,
     #[serde(rename = "message")]
     lower: &'a str,
+    #[serde(rename = "ResourceName", skip_serializing_if = "Option::is_none")]
+    resource_name: Option<&'a str>,
 }
 
 fn respond(status: StatusCode, body: Bytes, request_id: &str) -> Response<Bytes> {
@@ -121,6 +132,35 @@ mod tests {
         );
         check(&ApiError::too_large("l"), 413, "InvalidRequestException");
         check(&ApiError::timeout("l"), 408, "RequestTimeoutException");
+    }
+
+    #[test]
+    fn every_modeled_error_has_its_own_code_and_status() {
+        let not_found = ApiError::resource_not_found("m", "arn:a");
+        check(&not_found, 404, "ResourceNotFoundException");
+        let too_many = ApiError::too_many_tags("m", "arn:a");
+        check(&too_many, 400, "TooManyTagsException");
+        let error = ApiError::rule_limit_exceeded("m");
+        check(&error, 400, "RuleLimitExceededException");
+        let error = ApiError::invalid_policy_revision_id("m");
+        check(&error, 400, "InvalidPolicyRevisionIdException");
+        let error = ApiError::malformed_policy_document("m");
+        check(&error, 400, "MalformedPolicyDocumentException");
+        let error = ApiError::lockout_prevention("m");
+        check(&error, 400, "LockoutPreventionException");
+        let error = ApiError::policy_count_limit_exceeded("m");
+        check(&error, 400, "PolicyCountLimitExceededException");
+        let error = ApiError::policy_size_limit_exceeded("m");
+        check(&error, 400, "PolicySizeLimitExceededException");
+    }
+
+    #[test]
+    fn errors_about_a_resource_name_it() {
+        let error = ApiError::too_many_tags("m", "arn:a");
+        let body = error_response(&error, "id").into_body();
+        insta::assert_snapshot!(String::from_utf8(body.to_vec()).unwrap(), @r#"{"__type":"TooManyTagsException","Message":"m","message":"m","ResourceName":"arn:a"}"#);
+        let body = error_response(&ApiError::invalid_request("m"), "id").into_body();
+        insta::assert_snapshot!(String::from_utf8(body.to_vec()).unwrap(), @r#"{"__type":"InvalidRequestException","Message":"m","message":"m"}"#);
     }
 
     #[test]

@@ -16,14 +16,51 @@ use crate::ApiError;
 #[derive(Clone)]
 pub struct TokenKey(pub [u8; 32]);
 
-/// Which operation's pages a token walks.
+/// What a token is for: mostly, which operation's pages it walks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Pages of `BatchGetTraces`.
     BatchGetTraces,
     /// Pages of `GetTraceSummaries`.
     GetTraceSummaries,
+    /// Pages of `GetGroups`.
+    GetGroups,
+    /// Pages of `GetIndexingRules`.
+    GetIndexingRules,
+    /// Pages of `GetInsightEvents`.
+    GetInsightEvents,
+    /// Pages of `GetInsightImpactGraph`.
+    GetInsightImpactGraph,
+    /// Pages of `GetInsightSummaries`.
+    GetInsightSummaries,
+    /// Pages of `GetRetrievedTracesGraph`.
+    GetRetrievedTracesGraph,
+    /// Pages of `GetSamplingRules`.
+    GetSamplingRules,
+    /// Pages of `GetSamplingStatisticSummaries`.
+    GetSamplingStatisticSummaries,
+    /// Pages of `GetServiceGraph`.
+    GetServiceGraph,
+    /// Pages of `GetTimeSeriesServiceStatistics`.
+    GetTimeSeriesServiceStatistics,
+    /// Pages of `GetTraceGraph`.
+    GetTraceGraph,
+    /// Pages of `ListResourcePolicies`.
+    ListResourcePolicies,
+    /// Pages of `ListRetrievedTraces`.
+    ListRetrievedTraces,
+    /// Pages of `ListTagsForResource`.
+    ListTagsForResource,
+    /// The handle of a retrieval, not of a page: what `StartTraceRetrieval` gives out.
+    Retrieval,
 }
+
+/// How many bytes of payload fit into the tokens of `GetGroups` and `ListResourcePolicies`, which may
+/// have at most 100 characters.
+pub const SHORT_PAYLOAD_BYTES_MAX: usize = 58;
+
+/// How many bytes of payload fit into the handle of a retrieval, which may have at most 1020 characters.
+pub const RETRIEVAL_PAYLOAD_BYTES_MAX: usize = 748;
 
 /// A token that this server did not make for this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +117,21 @@ fn mac(key: &TokenKey, kind: Kind, fingerprint: &[u8], payload: &[u8]) -> Hmac<S
     let kind = match kind {
         Kind::BatchGetTraces => 1,
         Kind::GetTraceSummaries => 2,
+        Kind::GetGroups => 3,
+        Kind::GetIndexingRules => 4,
+        Kind::GetInsightEvents => 5,
+        Kind::GetInsightImpactGraph => 6,
+        Kind::GetInsightSummaries => 7,
+        Kind::GetRetrievedTracesGraph => 8,
+        Kind::GetSamplingRules => 9,
+        Kind::GetSamplingStatisticSummaries => 10,
+        Kind::GetServiceGraph => 11,
+        Kind::GetTimeSeriesServiceStatistics => 12,
+        Kind::GetTraceGraph => 13,
+        Kind::ListResourcePolicies => 14,
+        Kind::ListRetrievedTraces => 15,
+        Kind::ListTagsForResource => 16,
+        Kind::Retrieval => 17,
     };
     // HMAC itself fills a short key up with zeros to the hash's block; here it is done in the open.
     let mut block = Key::<Hmac<Sha256>>::default();
@@ -111,6 +163,47 @@ mod tests {
     fn a_token_is_stable_text() {
         let token = seal(&KEY, Kind::BatchGetTraces, b"f", b"cursor");
         assert_eq!(token, "AWN1cnNvcg5-hUK-IWPNt73qG7gFQu4");
+    }
+
+    fn check_longest(payload_bytes_max: usize, n_chars: usize) {
+        let longest = |n_bytes| seal(&KEY, Kind::GetGroups, b"", &vec![0xff; n_bytes]).len();
+        assert_eq!(longest(payload_bytes_max), n_chars);
+        assert!(longest(payload_bytes_max + 1) > n_chars);
+    }
+
+    #[test]
+    fn the_longest_payloads_fit_as_the_model_bounds_tokens() {
+        check_longest(SHORT_PAYLOAD_BYTES_MAX, 100);
+        check_longest(RETRIEVAL_PAYLOAD_BYTES_MAX, 1020);
+    }
+
+    #[test]
+    fn a_token_opens_as_its_own_kind_only() {
+        let kinds = [
+            Kind::BatchGetTraces,
+            Kind::GetTraceSummaries,
+            Kind::GetGroups,
+            Kind::GetIndexingRules,
+            Kind::GetInsightEvents,
+            Kind::GetInsightImpactGraph,
+            Kind::GetInsightSummaries,
+            Kind::GetRetrievedTracesGraph,
+            Kind::GetSamplingRules,
+            Kind::GetSamplingStatisticSummaries,
+            Kind::GetServiceGraph,
+            Kind::GetTimeSeriesServiceStatistics,
+            Kind::GetTraceGraph,
+            Kind::ListResourcePolicies,
+            Kind::ListRetrievedTraces,
+            Kind::ListTagsForResource,
+            Kind::Retrieval,
+        ];
+        for sealed in kinds {
+            let token = seal(&KEY, sealed, b"f", b"p");
+            let opens = |kind: &Kind| open(&KEY, *kind, b"f", &token).is_ok();
+            let opened: Vec<_> = kinds.into_iter().filter(opens).collect();
+            assert_eq!(opened, [sealed]);
+        }
     }
 
     #[test]

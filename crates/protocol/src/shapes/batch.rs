@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::decode::{List, Shape, Violations};
+use crate::Violations;
+use crate::decode::{List, Shape};
 use crate::shapes::WireSeconds;
+use crate::shapes::wire::not_empty;
 
 /// The request of `BatchGetTraces`.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,10 +32,8 @@ impl Shape<'_> for BatchGetTracesRequest {
 
     fn from_wire(wire: Self::Wire, violations: &mut Violations) -> Option<Self> {
         let List(trace_ids) = violations.required("traceIds", wire.trace_ids)?;
-        for (idx, trace_id) in trace_ids.iter().enumerate() {
-            violations.length(&format!("traceIds.{}.member", idx + 1), trace_id, 1, 35);
-        }
-        let next_token = wire.next_token.filter(|token| !token.is_empty());
+        violations.texts("traceIds", &trace_ids, 1, 35);
+        let next_token = not_empty(wire.next_token);
         Some(Self {
             trace_ids,
             next_token,

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::decode::{List, Shape, Violations};
+use crate::Violations;
+use crate::decode::{List, Shape};
 
 /// The request of `PutTraceSegments`.
 #[derive(Debug, PartialEq, Eq, Serialize)]

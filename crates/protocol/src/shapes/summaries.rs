@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{Object, Shape, Violations};
+use crate::Violations;
+use crate::decode::{Object, Shape};
+use crate::shapes::wire::{not_empty, window};
 use crate::shapes::{ErrorRootCause, FaultRootCause, ResponseTimeRootCause, WireSeconds, WireTime};
 
 /// The request of `GetTraceSummaries`.
@@ -246,62 +248,42 @@ impl Shape<'_> for GetTraceSummariesRequest {
     type Wire = GetTraceSummariesWire;
 
     fn from_wire(wire: Self::Wire, violations: &mut Violations) -> Option<Self> {
-        let start = violations.required("startTime", wire.start_time);
-        let end = violations.required("endTime", wire.end_time);
-        let time_range_type = time_range_type(wire.time_range_type.as_deref(), violations);
-        let sampling_strategy = wire
-            .sampling_strategy
-            .map(|Object(strategy)| sampling_strategy(&strategy, violations));
-        let (WireTime(start_time), WireTime(end_time)) = (start?, end?);
-        if end_time < start_time {
-            let constraint = "Member must not be before startTime";
-            violations.add("endTime", &end_time.to_string(), constraint);
-        }
+        let window = window(wire.start_time, wire.end_time, violations);
+        let types = [
+            ("TraceId", TimeRangeType::TraceId),
+            ("Event", TimeRangeType::Event),
+            ("Service", TimeRangeType::Service),
+        ];
+        let time_range_type =
+            violations.choice("timeRangeType", wire.time_range_type.as_deref(), &types);
+        let sampling_strategy = wire.sampling_strategy.map(|Object(strategy)| {
+            violations.within("samplingStrategy", |violations| {
+                sampling_strategy(&strategy, violations)
+            })
+        });
+        let (start_time, end_time) = window?;
         Some(Self {
             start_time,
             end_time,
-            time_range_type,
+            time_range_type: time_range_type.unwrap_or_default(),
             sampling: wire.sampling.unwrap_or(false),
             sampling_strategy,
             filter_expression: wire
                 .filter_expression
                 .filter(|text| !text.trim().is_empty()),
-            next_token: wire.next_token.filter(|token| !token.is_empty()),
+            next_token: not_empty(wire.next_token),
         })
     }
 }
 
-fn time_range_type(name: Option<&str>, violations: &mut Violations) -> TimeRangeType {
-    match name {
-        None | Some("TraceId") => TimeRangeType::TraceId,
-        Some("Event") => TimeRangeType::Event,
-        Some("Service") => TimeRangeType::Service,
-        Some(other) => {
-            let constraint = "Member must satisfy enum value set: [TraceId, Event, Service]";
-            violations.add("timeRangeType", other, constraint);
-            TimeRangeType::TraceId
-        }
-    }
-}
-
 fn sampling_strategy(wire: &SamplingStrategyWire, violations: &mut Violations) -> SamplingStrategy {
-    let name = match wire.name.as_deref() {
-        None => None,
-        Some("PartialScan") => Some(SamplingStrategyName::PartialScan),
-        Some("FixedRate") => Some(SamplingStrategyName::FixedRate),
-        Some(other) => {
-            let constraint = "Member must satisfy enum value set: [PartialScan, FixedRate]";
-            violations.add("samplingStrategy.name", other, constraint);
-            None
-        }
-    };
-    if let Some(value) = wire.value.filter(|value| *value < 0.0) {
-        let constraint = "Member must have value greater than or equal to 0";
-        violations.add("samplingStrategy.value", &value.to_string(), constraint);
-    }
+    let names = [
+        ("PartialScan", SamplingStrategyName::PartialScan),
+        ("FixedRate", SamplingStrategyName::FixedRate),
+    ];
     SamplingStrategy {
-        name,
-        value: wire.value,
+        name: violations.choice("name", wire.name.as_deref(), &names),
+        value: violations.double("value", wire.value, 0.0, f64::MAX),
     }
 }
 

@@ -55,7 +55,7 @@ fn constraints_are_told_together() {
     );
     check_refused(
         r#"{"StartTime": 2, "EndTime": 1, "SamplingStrategy": {"Name": "All", "Value": -1}}"#,
-        "3 validation errors detected: Value 'All' at 'samplingStrategy.name' failed to satisfy constraint: Member must satisfy enum value set: [PartialScan, FixedRate]; Value '-1' at 'samplingStrategy.value' failed to satisfy constraint: Member must have value greater than or equal to 0; Value '1.0' at 'endTime' failed to satisfy constraint: Member must not be before startTime",
+        "3 validation errors detected: Value '1.0' at 'endTime' failed to satisfy constraint: Member must not be before startTime; Value 'All' at 'samplingStrategy.name' failed to satisfy constraint: Member must satisfy enum value set: [PartialScan, FixedRate]; Value '-1' at 'samplingStrategy.value' failed to satisfy constraint: Member must have value greater than or equal to 0",
     );
 }
 

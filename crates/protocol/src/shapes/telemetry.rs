@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{List, Object, Shape, Violations};
+use crate::Violations;
+use crate::decode::{LIST_ITEMS_MAX, List, Object, Shape};
 use crate::shapes::WireTime;
+use crate::shapes::wire::not_empty;
 
 /// The request of `PutTelemetryRecords`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,27 +107,26 @@ impl Shape<'_> for PutTelemetryRecordsRequest {
         for (member, text, n_chars_max) in limits {
             violations.length(member, text.as_deref().unwrap_or_default(), 0, n_chars_max);
         }
-        let mut telemetry_records = Vec::new();
-        let List(records) = records?;
-        for (idx, Object(record)) in records.into_iter().enumerate() {
-            telemetry_records.extend(telemetry_record(idx, record, violations));
-        }
+        let telemetry_records = violations.items(
+            "telemetryRecords",
+            records,
+            LIST_ITEMS_MAX,
+            telemetry_record,
+        );
         Some(Self {
             telemetry_records,
-            ec2_instance_id: wire.ec2_instance_id.filter(|text| !text.is_empty()),
-            hostname: wire.hostname.filter(|text| !text.is_empty()),
-            resource_arn: wire.resource_arn.filter(|text| !text.is_empty()),
+            ec2_instance_id: not_empty(wire.ec2_instance_id),
+            hostname: not_empty(wire.hostname),
+            resource_arn: not_empty(wire.resource_arn),
         })
     }
 }
 
 fn telemetry_record(
-    idx: usize,
     wire: TelemetryRecordWire,
     violations: &mut Violations,
 ) -> Option<TelemetryRecord> {
-    let member = format!("telemetryRecords.{}.member.timestamp", idx + 1);
-    let timestamp = violations.required(&member, wire.timestamp)?;
+    let timestamp = violations.required("timestamp", wire.timestamp)?;
     Some(TelemetryRecord {
         timestamp,
         segments_received_count: wire.segments_received_count,

@@ -1,4 +1,4 @@
-//! Times and durations as JSON numbers, exact in both directions.
+//! Times, durations and numbers as JSON numbers, and members that many requests share.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::Violations;
 
 /// A point in time as a plain decimal number of seconds since 1970, with at least one decimal.
 ///
@@ -49,6 +51,50 @@ impl Serialize for WireSeconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         number(self.to_string(), serializer)
     }
+}
+
+/// Returns the window between two required times, the first part of it; the second is not before it.
+pub(crate) fn window(
+    start: Option<WireTime>,
+    end: Option<WireTime>,
+    violations: &mut Violations,
+) -> Option<(Timestamp, Timestamp)> {
+    let start = violations.required("startTime", start);
+    let end = violations.required("endTime", end);
+    let (WireTime(start), WireTime(end)) = (start?, end?);
+    if end < start {
+        let constraint = "Member must not be before startTime";
+        violations.add("endTime", &end.to_string(), constraint);
+    }
+    Some((start, end))
+}
+
+/// Returns a text unless it is empty: where the API sets no length, clients send `""` for nothing.
+pub(crate) fn not_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Writes a counter the API calls an integer: clients read 32 bits with a sign, so that it stops at
+/// the largest of those.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(crate) fn integer<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    let largest = i32::MAX.unsigned_abs();
+    let value = u32::try_from(*value).unwrap_or(largest).min(largest);
+    serializer.serialize_u32(value)
+}
+
+/// Writes a double; JSON has no infinities, the largest finite number stands for them, and 0 for what
+/// is no number.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(crate) fn finite<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    let value = if value.is_nan() { 0.0 } else { *value };
+    serializer.serialize_f64(value.clamp(f64::MIN, f64::MAX))
 }
 
 /// Writes the digits of a JSON number as they are.

@@ -1,0 +1,263 @@
+//! What samplers report and are told: `GetSamplingTargets` and `GetSamplingStatisticSummaries`.
+
+use model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Violations;
+use crate::decode::{List, Object, Shape};
+use crate::shapes::WireTime;
+use crate::shapes::wire::{finite, integer, not_empty};
+use crate::violations::INTEGER_MAX;
+
+/// The request of `GetSamplingTargets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetSamplingTargetsRequest {
+    /// What the sampler counted, at most 25 rules.
+    pub sampling_statistics_documents: Vec<SamplingStatisticsDocument>,
+    /// What of it went wrong, at most 25 rules and services.
+    pub sampling_boost_statistics_documents: Vec<SamplingBoostStatisticsDocument>,
+}
+
+/// What one sampler counted for one rule since it last told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SamplingStatisticsDocument {
+    /// The rule's name, 1 to 32 characters.
+    pub rule_name: String,
+    /// The sampler, 24 characters of its own choice.
+    pub client_id: String,
+    /// When it told.
+    pub timestamp: Timestamp,
+    /// Requests that matched the rule.
+    pub request_count: u32,
+    /// Requests that were sampled.
+    pub sampled_count: u32,
+    /// Requests that were sampled without a quota.
+    pub borrow_count: u32,
+}
+
+/// What went wrong under one rule in one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SamplingBoostStatisticsDocument {
+    /// The rule's name, 1 to 32 characters.
+    pub rule_name: String,
+    /// The service's name, at most 64 characters.
+    pub service_name: String,
+    /// When it was told.
+    pub timestamp: Timestamp,
+    /// Requests that went wrong.
+    pub anomaly_count: u32,
+    /// All requests.
+    pub total_count: u32,
+    /// Requests that went wrong and were sampled.
+    pub sampled_anomaly_count: u32,
+}
+
+/// The request of `GetSamplingStatisticSummaries`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetSamplingStatisticSummariesRequest {
+    /// Where the last page ended; never empty.
+    pub next_token: Option<String>,
+}
+
+/// The response of `GetSamplingTargets`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetSamplingTargetsResponse {
+    /// What the sampler is to do, one a rule that was reported.
+    pub sampling_target_documents: Vec<SamplingTargetDocument>,
+    /// When a rule was last changed, 0 if never; samplers stop without it.
+    pub last_rule_modification: WireTime,
+    /// The documents that could not be used.
+    pub unprocessed_statistics: Vec<UnprocessedStatistics>,
+    /// The boost documents that could not be used.
+    pub unprocessed_boost_statistics: Vec<UnprocessedStatistics>,
+}
+
+/// What a sampler is to do about one rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SamplingTargetDocument {
+    /// The rule's name.
+    pub rule_name: String,
+    /// The share to sample beyond the quota.
+    #[serde(serialize_with = "finite")]
+    pub fixed_rate: f64,
+    /// How many requests a second this sampler may sample before the rate counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservoir_quota: Option<u32>,
+    /// Until when the quota holds.
+    #[serde(rename = "ReservoirQuotaTTL", skip_serializing_if = "Option::is_none")]
+    pub reservoir_quota_ttl: Option<WireTime>,
+    /// How many seconds to wait before telling again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u32>,
+    /// A raised rate for the time being.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling_boost: Option<SamplingBoost>,
+}
+
+/// A raised rate for the time being.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SamplingBoost {
+    /// The rate.
+    #[serde(serialize_with = "finite")]
+    pub boost_rate: f64,
+    /// Until when it holds.
+    #[serde(rename = "BoostRateTTL")]
+    pub boost_rate_ttl: WireTime,
+}
+
+/// A document that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UnprocessedStatistics {
+    /// The rule it was about.
+    pub rule_name: String,
+    /// Why, for programs: samplers read `4..` as stale rules and `5..` as a failure.
+    pub error_code: String,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// The response of `GetSamplingStatisticSummaries`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetSamplingStatisticSummariesResponse {
+    /// What all samplers counted, by rule and ten seconds.
+    pub sampling_statistic_summaries: Vec<SamplingStatisticSummary>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// What all samplers counted for one rule in ten seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SamplingStatisticSummary {
+    /// The rule's name.
+    pub rule_name: String,
+    /// When the ten seconds began.
+    pub timestamp: WireTime,
+    /// Requests that matched the rule; like every integer of the API it stops at 2147483647.
+    #[serde(serialize_with = "integer")]
+    pub request_count: u64,
+    /// Requests that were sampled without a quota.
+    #[serde(serialize_with = "integer")]
+    pub borrow_count: u64,
+    /// Requests that were sampled.
+    #[serde(serialize_with = "integer")]
+    pub sampled_count: u64,
+}
+
+/// The members of `GetSamplingTargets` as they come.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetSamplingTargetsWire {
+    sampling_statistics_documents: Option<List<Object<StatisticsWire>>>,
+    sampling_boost_statistics_documents: Option<List<Object<BoostStatisticsWire>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatisticsWire {
+    rule_name: Option<String>,
+    #[serde(rename = "ClientID")]
+    client_id: Option<String>,
+    timestamp: Option<WireTime>,
+    request_count: Option<i64>,
+    sampled_count: Option<i64>,
+    /// What the sampler of the OpenTelemetry distribution for Python calls `SampledCount`.
+    sample_count: Option<i64>,
+    borrow_count: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BoostStatisticsWire {
+    rule_name: Option<String>,
+    service_name: Option<String>,
+    timestamp: Option<WireTime>,
+    anomaly_count: Option<i64>,
+    total_count: Option<i64>,
+    sampled_anomaly_count: Option<i64>,
+}
+
+/// The members of `GetSamplingStatisticSummaries` as they come.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct GetSamplingStatisticSummariesWire {
+    next_token: Option<String>,
+}
+
+impl Shape<'_> for GetSamplingTargetsRequest {
+    type Wire = GetSamplingTargetsWire;
+
+    fn from_wire(wire: Self::Wire, violations: &mut Violations) -> Option<Self> {
+        let member = "samplingStatisticsDocuments";
+        let documents = violations.required(member, wire.sampling_statistics_documents);
+        let documents = violations.items(member, documents, DOCUMENTS_MAX, statistics);
+        let member = "samplingBoostStatisticsDocuments";
+        let boosts = wire.sampling_boost_statistics_documents;
+        let boosts = violations.items(member, boosts, DOCUMENTS_MAX, boost_statistics);
+        Some(Self {
+            sampling_statistics_documents: documents,
+            sampling_boost_statistics_documents: boosts,
+        })
+    }
+}
+
+impl Shape<'_> for GetSamplingStatisticSummariesRequest {
+    type Wire = GetSamplingStatisticSummariesWire;
+
+    fn from_wire(wire: Self::Wire, _violations: &mut Violations) -> Option<Self> {
+        Some(Self {
+            next_token: not_empty(wire.next_token),
+        })
+    }
+}
+
+fn statistics(
+    wire: StatisticsWire,
+    violations: &mut Violations,
+) -> Option<SamplingStatisticsDocument> {
+    let rule_name = violations.required_text("ruleName", wire.rule_name, 1, 32);
+    let client_id = violations.required_text("clientID", wire.client_id, 24, 24);
+    let timestamp = violations.required("timestamp", wire.timestamp);
+    let request_count =
+        violations.required_integer("requestCount", wire.request_count, 0, INTEGER_MAX);
+    let sampled_count = wire.sampled_count.or(wire.sample_count);
+    let sampled_count = violations.required_integer("sampledCount", sampled_count, 0, INTEGER_MAX);
+    let borrow_count = violations.integer("borrowCount", wire.borrow_count, 0, INTEGER_MAX);
+    Some(SamplingStatisticsDocument {
+        rule_name: rule_name?,
+        client_id: client_id?,
+        timestamp: timestamp?.0,
+        request_count: request_count?,
+        sampled_count: sampled_count?,
+        borrow_count: borrow_count.unwrap_or(0),
+    })
+}
+
+fn boost_statistics(
+    wire: BoostStatisticsWire,
+    violations: &mut Violations,
+) -> Option<SamplingBoostStatisticsDocument> {
+    let mut count = |member, value| violations.required_integer(member, value, 0, INTEGER_MAX);
+    let anomaly_count = count("anomalyCount", wire.anomaly_count);
+    let total_count = count("totalCount", wire.total_count);
+    let sampled_anomaly_count = count("sampledAnomalyCount", wire.sampled_anomaly_count);
+    let rule_name = violations.required_text("ruleName", wire.rule_name, 1, 32);
+    let service_name = violations.required_text("serviceName", wire.service_name, 0, 64);
+    let timestamp = violations.required("timestamp", wire.timestamp);
+    Some(SamplingBoostStatisticsDocument {
+        rule_name: rule_name?,
+        service_name: service_name?,
+        timestamp: timestamp?.0,
+        anomaly_count: anomaly_count?,
+        total_count: total_count?,
+        sampled_anomaly_count: sampled_anomaly_count?,
+    })
+}
+
+const DOCUMENTS_MAX: usize = 25;
