@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::{Body, Incoming};
-use protocol::{ApiError, ErrorKind, Operation, error_response};
+use protocol::{ApiError, Dialect, ErrorKind, Operation, TARGET, error_response};
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
@@ -35,7 +35,8 @@ pub(crate) async fn answer(
 ) -> Result<Response<AnswerBody<Ended>>, Infallible> {
     let version = request.version();
     let under_way = activity.begin(version);
-    let target = Target::of(request.method(), request.uri().path());
+    let target = Target::of(&request);
+    let dialect = Dialect::of(request.uri().path(), request.headers());
     let name = target.as_ref().map_or("unknown", |target| target.name());
     let request_id = Uuid::new_v4().to_string();
     let span = info_span!(
@@ -64,6 +65,7 @@ pub(crate) async fn answer(
         }
     });
     let mut response = answer.into_response(ended);
+    dialect.dress(response.headers_mut());
     if activity.is_unread() && version < Version::HTTP_2 {
         response
             .headers_mut()
@@ -75,10 +77,13 @@ pub(crate) async fn answer(
 
 impl Target {
     /// Returns what a request asks for.
-    fn of(method: &Method, path: &str) -> Result<Self, ApiError> {
+    fn of<B>(request: &Request<B>) -> Result<Self, ApiError> {
+        let (method, path) = (request.method(), request.uri().path());
+        let header = request.headers().get(TARGET);
+        let target = header.and_then(|value| value.to_str().ok());
         match Page::at(method, path) {
             Some(page) => Ok(Self::Page(page)),
-            None => Operation::route(method, path).map(Self::Operation),
+            None => Operation::route(method, path, target).map(Self::Operation),
         }
     }
 
@@ -143,6 +148,14 @@ fn refuse(error: &ApiError, request_id: &str) -> Answer {
             warn!(code = error.code(), detail, "a request was turned away");
         }
         ErrorKind::InvalidRequest
+        | ErrorKind::ResourceNotFound
+        | ErrorKind::TooManyTags
+        | ErrorKind::RuleLimitExceeded
+        | ErrorKind::InvalidPolicyRevisionId
+        | ErrorKind::MalformedPolicyDocument
+        | ErrorKind::LockoutPrevention
+        | ErrorKind::PolicyCountLimitExceeded
+        | ErrorKind::PolicySizeLimitExceeded
         | ErrorKind::NotBuilt
         | ErrorKind::UnknownOperation
         | ErrorKind::MethodNotAllowed
@@ -194,10 +207,22 @@ const CLIENT_GONE: &str = "ClientGone";
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
+    fn target(method: &Method, path: &str) -> Result<Target, ApiError> {
+        Target::of(
+            &Request::builder()
+                .method(method)
+                .uri(path)
+                .body(())
+                .unwrap(),
+        )
+    }
+
     fn check(method: &Method, path: &str, expected: Target) {
-        assert_eq!(Target::of(method, path).unwrap(), expected);
+        assert_eq!(target(method, path).unwrap(), expected);
     }
 
     #[test]
@@ -214,20 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn the_target_names_an_operation_at_the_root() {
+        let request = Request::post("/").header(TARGET, "XRay_20160712.GetGroups");
+        let asked = Target::of(&request.body(()).unwrap()).unwrap();
+        assert_eq!(asked, Target::Operation(Operation::GetGroups));
+    }
+
+    #[test]
     fn everything_else_is_refused_as_the_api_does() {
+        assert_eq!(target(&Method::POST, "/healthz").unwrap_err().status(), 404);
+        assert_eq!(target(&Method::POST, "/").unwrap_err().status(), 404);
+        assert_eq!(target(&Method::GET, "/Traces").unwrap_err().status(), 405);
         assert_eq!(
-            Target::of(&Method::POST, "/healthz").unwrap_err().status(),
-            404
-        );
-        assert_eq!(Target::of(&Method::POST, "/").unwrap_err().status(), 404);
-        assert_eq!(
-            Target::of(&Method::GET, "/Traces").unwrap_err().status(),
-            405
-        );
-        assert_eq!(
-            Target::of(&Method::GET, "/favicon.ico")
-                .unwrap_err()
-                .status(),
+            target(&Method::GET, "/favicon.ico").unwrap_err().status(),
             404
         );
     }
