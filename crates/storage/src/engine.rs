@@ -58,18 +58,21 @@ pub(crate) enum Tree {
     Blocks,
     /// Telemetry records of clients.
     Telemetry,
+    /// Small records beside the traces; only in the control database, which is a partition of its own.
+    Control,
     /// Which partition this is: its folder's name under an empty key.
     Identity,
 }
 
 impl Tree {
     /// Every tree.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Segments,
         Self::Chunks,
         Self::Zones,
         Self::Blocks,
         Self::Telemetry,
+        Self::Control,
         Self::Identity,
     ];
 
@@ -81,6 +84,7 @@ impl Tree {
             Self::Zones => "zones",
             Self::Blocks => "blocks",
             Self::Telemetry => "telemetry",
+            Self::Control => "control",
             Self::Identity => "identity",
         }
     }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 
 use model::{Document, Head, Summary, Tenant, Timestamp, TraceId};
 
-pub use control::{ControlKind, ControlRecord, ControlStore};
+pub use control::{ControlKind, ControlRecord, ControlStore, SledControl};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
 pub use verify::{CheckError, CheckReport, PartitionReport, check};
