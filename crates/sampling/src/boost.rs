@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_boost_lasts_a_minute_and_begins_once_a_cooldown() {
-        let check = |cooldown_minutes, after_secs, is_on: bool, may_begin: bool| {
+        let check = |cooldown_minutes, after_secs: u64, is_on: bool, may_begin: bool| {
             let rule = rule(0.01, 1.0, cooldown_minutes);
-            let at = |secs| Timestamp::from_secs(1_000 + secs);
+            let at = |secs: u64| Timestamp::from_secs(1_000 + secs);
             let last = LastBoost::begin(&rule, None, 3, at(0)).unwrap();
             let now = at(after_secs);
             let shown = last.shown(&rule, now);

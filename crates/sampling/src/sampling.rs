@@ -264,10 +264,12 @@ impl Sampling {
                 tracing::warn!(rule_name, %error, "a boost is not kept over a restart");
             }
         }
-        if is_due && let Ok(_writing) = self.statistics.try_lock() {
-            if let Err(error) = self.write_statistics(now) {
-                tracing::warn!(%error, "sampling statistics are not written");
-            }
+        // Whoever holds the lock writes what is there now, or the next call does.
+        if is_due
+            && let Ok(_writing) = self.statistics.try_lock()
+            && let Err(error) = self.write_statistics(now)
+        {
+            tracing::warn!(%error, "sampling statistics are not written");
         }
         Ok(targets)
     }

@@ -47,9 +47,9 @@ pub struct SummaryPosition {
 /// Sums of one rule in one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    pub(crate) request_count: u64,
-    pub(crate) borrow_count: u64,
-    pub(crate) sampled_count: u64,
+    pub(crate) requests: u64,
+    pub(crate) borrowed: u64,
+    pub(crate) sampled: u64,
 }
 
 /// Every window that is kept, by number.
@@ -100,9 +100,9 @@ impl Windows {
             Some(sums) => sums,
             None => window.of_rules.entry(rule_name.to_owned()).or_default(),
         };
-        sums.request_count = sums.request_count.saturating_add(counts.request_count);
-        sums.borrow_count = sums.borrow_count.saturating_add(counts.borrow_count);
-        sums.sampled_count = sums.sampled_count.saturating_add(counts.sampled_count);
+        sums.requests = sums.requests.saturating_add(counts.requests);
+        sums.borrowed = sums.borrowed.saturating_add(counts.borrowed);
+        sums.sampled = sums.sampled.saturating_add(counts.sampled);
         window.is_dirty = true;
     }
 
@@ -181,9 +181,9 @@ fn summary(number: u64, rule_name: &str, counts: Counts) -> StatisticSummary {
     StatisticSummary {
         rule_name: rule_name.to_owned(),
         window: Timestamp::from_secs(number.saturating_mul(WINDOW_SECS)),
-        request_count: counts.request_count,
-        borrow_count: counts.borrow_count,
-        sampled_count: counts.sampled_count,
+        request_count: counts.requests,
+        borrow_count: counts.borrowed,
+        sampled_count: counts.sampled,
     }
 }
 

@@ -117,13 +117,7 @@ pub(crate) fn to_rule(record: &ControlRecord) -> Result<Kept, SamplingError> {
 }
 
 pub(crate) fn of_window(window: &DirtyWindow) -> ControlRecord {
-    let counts = |counts: &Counts| {
-        (
-            counts.request_count,
-            counts.borrow_count,
-            counts.sampled_count,
-        )
-    };
+    let counts = |sums: &Counts| (sums.requests, sums.borrowed, sums.sampled);
     let of_rules = window.of_rules.iter();
     let stored = StoredWindow {
         number: window.number,
@@ -138,10 +132,10 @@ pub(crate) fn to_window(
     record: &ControlRecord,
 ) -> Result<(u64, BTreeMap<String, Counts>), SamplingError> {
     let stored: StoredWindow = read(record)?;
-    let counts = |(request_count, borrow_count, sampled_count)| Counts {
-        request_count,
-        borrow_count,
-        sampled_count,
+    let counts = |(requests, borrowed, sampled)| Counts {
+        requests,
+        borrowed,
+        sampled,
     };
     let of_rules = stored.of_rules.into_iter();
     let of_rules = of_rules.map(|(name, sums)| (name, counts(sums))).collect();
@@ -226,6 +220,10 @@ const MODIFIED: &str = "modified";
 mod exact {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over a reference"
+    )]
     pub(super) fn serialize<S: Serializer>(rate: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(rate)
     }
@@ -278,9 +276,9 @@ mod tests {
             r#"{"resource_arn":"*","priority":10000,"fixed_rate":"0.1","reservoir_size":1,"service_name":"*","service_type":"*","host":"*","http_method":"*","url_path":"*","attributes":{"a":"b"},"boost":{"max_rate":"0.5","cooldown_minutes":10},"created_at":1,"modified_at":18446744073709551615,"tags":{"k":"v"}}"#,
         );
         let counts = Counts {
-            request_count: 3,
-            borrow_count: 1,
-            sampled_count: 2,
+            requests: 3,
+            borrowed: 1,
+            sampled: 2,
         };
         let window = DirtyWindow {
             number: 179_500_007,

@@ -116,9 +116,9 @@ impl Desk<'_> {
                 continue;
             }
             let counts = Counts {
-                request_count: report.request_count,
-                borrow_count: report.borrow_count,
-                sampled_count: report.sampled_count,
+                requests: report.request_count,
+                borrowed: report.borrow_count,
+                sampled: report.sampled_count,
             };
             self.windows.add(&rule.name, report.at, counts);
             let clients = self.clients.entry(rule.name.clone()).or_default();

@@ -106,11 +106,14 @@ impl Rewriting {
     }
 }
 
+/// What is done with the key and payload of each record.
+pub(super) type VisitPayload<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError>;
+
 /// Visits the key and payload of every record; damage of any of them is an error.
 pub(super) fn each(
     opened: &Opened,
     dictionaries: &Dictionaries,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError>,
+    visit: VisitPayload<'_>,
 ) -> Result<(), EngineError> {
     let mut outcome = Ok(());
     opened.scan_records(Tree::Control, &[], &[], dictionaries, &mut |key, read| {

@@ -282,7 +282,9 @@ fn damage_is_never_taken_for_empty() {
     check_damage(|dir| fs::remove_file(dir.join("db")).unwrap());
     check_damage(|dir| {
         let mut bytes = fs::read(dir.join("db")).unwrap();
-        bytes.iter_mut().for_each(|byte| *byte ^= 0xff);
+        for byte in &mut bytes {
+            *byte ^= 0xff;
+        }
         fs::write(dir.join("db"), bytes).unwrap();
     });
 }
