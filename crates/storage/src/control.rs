@@ -6,10 +6,14 @@
 
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
+mod rewrite;
+mod sled_control;
 
 use model::Tenant;
 
 use crate::StoreError;
+
+pub use sled_control::SledControl;
 
 /// A durable home of small records. All calls block for a moment.
 pub trait ControlStore: Send + Sync + 'static {
@@ -52,7 +56,7 @@ pub struct ControlRecord {
 pub enum ControlKind {
     /// A sampling rule, by name.
     SamplingRule = 1,
-    /// What clients reported of one rule in one window, by rule and window.
+    /// What clients reported of rules in one window of time, by the window's place in a ring of fixed size.
     SamplingStatistics = 2,
     /// What else sampling keeps: when rules changed last, boosts.
     SamplingState = 3,

@@ -60,19 +60,22 @@ pub(crate) enum Tree {
     Graph,
     /// Telemetry records of clients.
     Telemetry,
+    /// Small records beside the traces; only in the control database, which is a partition of its own.
+    Control,
     /// Which partition this is: its folder's name under an empty key.
     Identity,
 }
 
 impl Tree {
     /// Every tree.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Segments,
         Self::Chunks,
         Self::Zones,
         Self::Blocks,
         Self::Graph,
         Self::Telemetry,
+        Self::Control,
         Self::Identity,
     ];
 
@@ -85,6 +88,7 @@ impl Tree {
             Self::Blocks => "blocks",
             Self::Graph => "graph",
             Self::Telemetry => "telemetry",
+            Self::Control => "control",
             Self::Identity => "identity",
         }
     }

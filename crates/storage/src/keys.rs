@@ -4,7 +4,7 @@
 
 use model::{SegmentId, Tenant, Timestamp, TraceId};
 
-use crate::Position;
+use crate::{ControlKind, Position};
 
 /// `segments`: tenant 4, trace 16, segment 8.
 pub(crate) fn segment(tenant: Tenant, trace_id: TraceId, segment_id: SegmentId) -> [u8; 28] {
@@ -93,6 +93,22 @@ pub(crate) fn telemetry(tenant: Tenant, stamp: u64) -> [u8; 12] {
     concat(&[&tenant.0.to_be_bytes(), &stamp.to_be_bytes()])
 }
 
+/// `control`: tenant 4, kind 1, the record's own key.
+pub(crate) fn control(tenant: Tenant, kind: ControlKind, key: &str) -> Vec<u8> {
+    [&control_prefix(tenant, kind), key.as_bytes()].concat()
+}
+
+/// What all `control` keys of one kind begin with.
+pub(crate) fn control_prefix(tenant: Tenant, kind: ControlKind) -> [u8; 5] {
+    concat(&[&tenant.0.to_be_bytes(), &[kind as u8]])
+}
+
+/// Returns the record's own key of a `control` key.
+pub(crate) fn read_control(key: &[u8]) -> Option<&str> {
+    let (_, own) = key.split_first_chunk::<5>()?;
+    std::str::from_utf8(own).ok()
+}
+
 /// Returns the least key greater than every key that begins with `prefix`; none if there is none.
 pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut upper = prefix.to_vec();
@@ -131,6 +147,13 @@ mod tests {
                 segment(Tenant(tenant), TraceId::from_bytes(trace.to_be_bytes()), SegmentId(id))
             };
             prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            let control_key = |(tenant, trace, _): (u32, u128, u64)| {
+                control(Tenant(tenant), ControlKind::Group, &trace.to_string())
+            };
+            prop_assert_eq!(
+                control_key(a).cmp(&control_key(b)),
+                a.0.cmp(&b.0).then(a.1.to_string().cmp(&b.1.to_string()))
+            );
             let block_key = |(tenant, trace, start): (u32, u128, u64)| {
                 let trace_id = TraceId::from_bytes(trace.to_be_bytes());
                 block(Tenant(tenant), Position { start: Timestamp::from_nanos(start), trace_id })
@@ -149,6 +172,10 @@ mod tests {
             prop_assert_eq!(read_chunk(&chunk(id.0, number)), Some((id.0, number)));
             let position = Position { start: Timestamp::from_nanos(id.0), trace_id };
             prop_assert_eq!(read_block(&block(tenant, position)), Some((tenant, position)));
+            let own = number.to_string();
+            let key = control(tenant, ControlKind::Insight, &own);
+            prop_assert_eq!(read_control(&key), Some(own.as_str()));
+            prop_assert!(key.starts_with(&control_prefix(tenant, ControlKind::Insight)));
         }
 
         #[test]
@@ -169,5 +196,6 @@ mod tests {
         assert_eq!(read_segment(&[0; 29]), None);
         assert_eq!(read_chunk(&[0; 9]), None);
         assert_eq!(read_block(&[0; 27]), None);
+        assert_eq!(read_control(&[0; 4]), None);
     }
 }

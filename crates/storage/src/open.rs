@@ -48,6 +48,18 @@ pub enum OpenError {
         /// What is wrong.
         detail: String,
     },
+    /// The database of settings is damaged: rules, groups and the like.
+    #[error(
+        "{} is damaged and the settings in it cannot be trusted: {detail}; restore the folder from a backup, \
+         or move it away to start with default settings (traces are not in it)",
+        dir.display()
+    )]
+    ControlDamaged {
+        /// The database's folder.
+        dir: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// A migration's file is wrong: a fault of the program.
     #[error("migration {to}: {detail}")]
     Migration {

@@ -2,6 +2,7 @@
 //! what only this one has: partitions, sealing, retention, damage and failing disks.
 
 mod contract;
+mod control;
 mod faults;
 mod format;
 mod graph;

@@ -11,15 +11,15 @@ use crate::{OpenError, Outcome, StoreError, TraceStore};
 
 /// sled, failing where it is told to.
 #[derive(Default)]
-struct Faulty {
-    faults: Arc<Faults>,
+pub(super) struct Faulty {
+    pub(super) faults: Arc<Faults>,
 }
 
 #[derive(Default)]
-struct Faults {
-    write: AtomicBool,
-    sync: AtomicBool,
-    open: AtomicBool,
+pub(super) struct Faults {
+    pub(super) write: AtomicBool,
+    pub(super) sync: AtomicBool,
+    pub(super) open: AtomicBool,
 }
 
 struct FaultyPartition {

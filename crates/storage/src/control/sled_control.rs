@@ -1,0 +1,243 @@
+//! The control store on sled: one small database in `control/`, under the guards partitions have.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use model::Tenant;
+
+use super::rewrite::{self, Rewriting};
+use super::{ControlKind, ControlRecord, ControlStore};
+use crate::dictionary::Dictionaries;
+use crate::engine::{Engine, EngineError, SledEngine, Tree};
+use crate::open::OpenError;
+use crate::partitions::{Handle, Opened, ReadRecord};
+use crate::record::{Body, Damage, Record};
+use crate::{StoreError, keys};
+
+/// The records of a store, in the folder `control/` beside its partitions.
+///
+/// Whoever opens it has the store of the same folder open, whose lock keeps other processes out.
+/// After a failed write or flush nothing more is written to the same files: the next write begins
+/// a fresh database with all that can be read from the old one.
+pub struct SledControl {
+    rewriting: Rewriting,
+    /// Written to while the database is replaced.
+    home: RwLock<Handle>,
+    /// One write at a time.
+    writer: Mutex<Writer>,
+}
+
+enum Writer {
+    Working,
+    /// A write failed: the files may hold less than readers see.
+    Poisoned,
+    Closed,
+}
+
+impl SledControl {
+    /// Opens the records in `data`, making an empty database if there is none, and verifies each.
+    /// Rewrites the database if it is much larger than what it holds.
+    ///
+    /// # Errors
+    /// [`OpenError::ControlDamaged`] if what is there cannot be trusted; it is never taken for empty.
+    pub fn open(data: &Path) -> Result<Self, OpenError> {
+        Self::open_with(Arc::new(SledEngine), data)
+    }
+
+    pub(crate) fn open_with(engine: Arc<dyn Engine>, data: &Path) -> Result<Self, OpenError> {
+        let dictionaries = Dictionaries::open(&data.join("dict"))
+            .map_err(|source| OpenError::io("reading dictionaries of", data, &source))?;
+        let rewriting = Rewriting {
+            engine,
+            data: data.to_owned(),
+            dictionaries,
+        };
+        let failed = |error: EngineError| open_error(rewriting.dir(), &error);
+        rewriting.settle().map_err(failed)?;
+        let home = if rewriting.dir().exists() {
+            rewriting.handle()
+        } else {
+            rewriting.fresh().map_err(failed)?
+        };
+        let live_bytes = home
+            .with(|opened| verify(opened, &rewriting.dictionaries))
+            .map_err(failed)?;
+        let home = if rewrite::is_worthwhile(home.dir(), live_bytes) {
+            home.retire();
+            rewriting.rewrite().map_err(failed)?
+        } else {
+            home
+        };
+        Ok(Self {
+            rewriting,
+            home: RwLock::new(home),
+            writer: Mutex::new(Writer::Working),
+        })
+    }
+
+    /// Makes everything put so far durable and closes the database; calls after it are refused.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        let home = self.home.write().unwrap_or_else(PoisonError::into_inner);
+        let synced = match *writer {
+            Writer::Working => home.with(Opened::sync).map_err(|error| unavailable(&error)),
+            Writer::Poisoned | Writer::Closed => Ok(()),
+        };
+        *writer = Writer::Closed;
+        home.retire();
+        synced
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes, in a fresh database if a write failed before.
+    fn write(
+        &self,
+        act: impl FnOnce(&Opened) -> Result<(), EngineError>,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer();
+        match *writer {
+            Writer::Working => {}
+            Writer::Closed => return Err(StoreError::Closed),
+            Writer::Poisoned => {
+                let mut home = self.home.write().unwrap_or_else(PoisonError::into_inner);
+                home.close();
+                *home = self
+                    .rewriting
+                    .rewrite()
+                    .map_err(|error| unavailable(&error))?;
+                *writer = Writer::Working;
+                tracing::warn!("settings go on in a fresh database after a failed write");
+            }
+        }
+        let home = self.home.read().unwrap_or_else(PoisonError::into_inner);
+        home.with(act).map_err(|error| {
+            tracing::error!(%error, "a write of settings failed");
+            *writer = Writer::Poisoned;
+            unavailable(&error)
+        })
+    }
+}
+
+impl ControlStore for SledControl {
+    fn load(&self, tenant: Tenant, kind: ControlKind) -> Result<Vec<ControlRecord>, StoreError> {
+        let mut records = Vec::new();
+        let mut damage = None;
+        let home = self.home.read().unwrap_or_else(PoisonError::into_inner);
+        let scanned = home.with(|opened| {
+            let prefix = keys::control_prefix(tenant, kind);
+            let dictionaries = &self.rewriting.dictionaries;
+            opened.scan_records(
+                Tree::Control,
+                &prefix,
+                &[],
+                dictionaries,
+                &mut |key, read| {
+                    match to_record(key, read) {
+                        Ok(record) => records.push(record),
+                        Err(found) => damage = Some(found),
+                    }
+                    ControlFlow::Continue(())
+                },
+            )
+        });
+        let reason = match (scanned, damage) {
+            (Ok(()), None) => return Ok(records),
+            (Err(EngineError::Gone), _) => return Err(StoreError::Closed),
+            (Err(error), _) => error.to_string(),
+            (Ok(()), Some(damage)) => damage.to_string(),
+        };
+        Err(StoreError::Read { reason })
+    }
+
+    fn put(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError> {
+        self.write(|opened| {
+            put(opened, &keys::control(tenant, kind, &record.key), record)?;
+            opened.sync()
+        })
+    }
+
+    fn put_soon(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError> {
+        self.write(|opened| put(opened, &keys::control(tenant, kind, &record.key), record))
+    }
+
+    fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        self.write(|opened| {
+            remove(opened, &keys::control(tenant, kind, key))?;
+            opened.sync()
+        })
+    }
+}
+
+fn put(opened: &Opened, key: &[u8], record: &ControlRecord) -> Result<(), EngineError> {
+    debug_assert!((1..=KEY_BYTES_MAX).contains(&record.key.len()));
+    opened.replace(Tree::Control, key, Record::of_payload(&record.value))
+}
+
+/// Takes a record away, and then its chunks.
+fn remove(opened: &Opened, key: &[u8]) -> Result<(), EngineError> {
+    let engine = opened.engine();
+    let before = engine.get(Tree::Control, key)?;
+    engine.remove(Tree::Control, key)?;
+    let before = before.and_then(|value| Record::decode(key, &value).ok());
+    if let Some(Body::Chunked(chunked)) = before.map(|record| record.body) {
+        for number in 0..chunked.n_chunks {
+            engine.remove(Tree::Chunks, &keys::chunk(chunked.blob, number))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads every record and returns the bytes of their keys and payloads.
+fn verify(opened: &Opened, dictionaries: &Dictionaries) -> Result<u64, EngineError> {
+    let mut live_bytes = 0;
+    rewrite::each(opened, dictionaries, &mut |key, payload| {
+        live_bytes += key.len() as u64 + payload.len() as u64;
+        Ok(())
+    })?;
+    Ok(live_bytes)
+}
+
+fn to_record(key: &[u8], read: ReadRecord) -> Result<ControlRecord, Damage> {
+    let own =
+        keys::read_control(key).ok_or_else(|| Damage("its key is not one of ours".to_owned()));
+    let (_, value) = read?;
+    Ok(ControlRecord {
+        key: own?.to_owned(),
+        value,
+    })
+}
+
+fn unavailable(error: &EngineError) -> StoreError {
+    match error {
+        EngineError::Gone => StoreError::Closed,
+        EngineError::Damaged { .. } | EngineError::Io { .. } => StoreError::Unavailable {
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// Tells damage, about which the operator must decide, from what the system refused for now.
+fn open_error(dir: PathBuf, error: &EngineError) -> OpenError {
+    if error.is_damage() {
+        let detail = error.to_string();
+        return OpenError::ControlDamaged { dir, detail };
+    }
+    let source = std::io::Error::other(error.to_string());
+    OpenError::io("opening the settings in", &dir, &source)
+}
+
+const KEY_BYTES_MAX: usize = 1_024;

@@ -1,0 +1,388 @@
+//! What a `ControlStore` promises, and what only the one on sled has: restarts, damage, failing disks.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::Tenant;
+use proptest::prelude::*;
+
+use super::faults::{Faults, Faulty};
+use super::support::{TENANT, noise};
+use crate::control::memory::MemoryControl;
+use crate::{ControlKind, ControlRecord, ControlStore, OpenError, SledControl, StoreError};
+
+const KIND: ControlKind = ControlKind::SamplingRule;
+
+fn open(data: &Path) -> SledControl {
+    SledControl::open(data).unwrap()
+}
+
+fn record(key: &str, value: &str) -> ControlRecord {
+    ControlRecord {
+        key: key.to_owned(),
+        value: value.as_bytes().to_vec(),
+    }
+}
+
+fn put(store: &dyn ControlStore, key: &str, value: &str) {
+    store.put(TENANT, KIND, &record(key, value)).unwrap();
+}
+
+fn check(store: &dyn ControlStore, expected: &[(&str, &str)]) {
+    let expected: Vec<ControlRecord> = expected
+        .iter()
+        .map(|(key, value)| record(key, value))
+        .collect();
+    assert_eq!(store.load(TENANT, KIND).unwrap(), expected);
+}
+
+/// Runs a case of the contract on a fresh store of an engine.
+macro_rules! on_every_engine {
+    ($store:ident, $case:block) => {{
+        let data = tempfile::tempdir().unwrap();
+        let sled = open(data.path());
+        let $store: &dyn ControlStore = &sled;
+        $case;
+        sled.close().unwrap();
+        let $store: &dyn ControlStore = &MemoryControl::default();
+        $case;
+    }};
+}
+
+#[test]
+fn records_come_back_by_key_and_are_replaced_and_removed() {
+    on_every_engine!(store, {
+        check(store, &[]);
+        put(store, "b", "1");
+        put(store, "a", "2");
+        put(store, "a:\u{e9}", "");
+        check(store, &[("a", "2"), ("a:\u{e9}", ""), ("b", "1")]);
+        store.put_soon(TENANT, KIND, &record("a", "3")).unwrap();
+        store.remove(TENANT, KIND, "b").unwrap();
+        store.remove(TENANT, KIND, "never there").unwrap();
+        check(store, &[("a", "3"), ("a:\u{e9}", "")]);
+    });
+}
+
+#[test]
+fn tenants_and_kinds_do_not_see_each_other() {
+    on_every_engine!(store, {
+        let neighbours = [
+            (Tenant(TENANT.0 + 1), KIND),
+            (TENANT, ControlKind::SamplingStatistics),
+            (TENANT, ControlKind::Insight),
+        ];
+        for (tenant, kind) in neighbours {
+            store.put(tenant, kind, &record("a", "theirs")).unwrap();
+        }
+        check(store, &[]);
+        put(store, "a", "ours");
+        for (tenant, kind) in neighbours {
+            assert_eq!(store.load(tenant, kind).unwrap(), [record("a", "theirs")]);
+            store.remove(tenant, kind, "a").unwrap();
+        }
+        check(store, &[("a", "ours")]);
+    });
+}
+
+#[test]
+fn values_of_any_size_come_back() {
+    on_every_engine!(store, {
+        for (round, n_bytes) in [60_000, 6_936, 6_937, 0, 7_000, 300_000]
+            .into_iter()
+            .enumerate()
+        {
+            let value = noise(n_bytes, u64::try_from(round).unwrap());
+            put(store, "a", &value);
+            put(store, "b", &value);
+            check(store, &[("a", &value), ("b", &value)]);
+            store.remove(TENANT, KIND, "a").unwrap();
+            check(store, &[("b", &value)]);
+        }
+    });
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, u16),
+    PutSoon(u8, u16),
+    Remove(u8),
+    Close,
+    Drop,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..6_u8, 0..12_000_u16).prop_map(|(key, n)| Step::Put(key, n)),
+        3 => (0..6_u8, 0..12_000_u16).prop_map(|(key, n)| Step::PutSoon(key, n)),
+        2 => (0..6_u8).prop_map(Step::Remove),
+        1 => Just(Step::Close),
+        1 => Just(Step::Drop),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Whatever is done, restarts in between: what the one on sled holds is what the plain one holds.
+    #[test]
+    fn restarts_change_nothing(steps in prop::collection::vec(step(), 1..40)) {
+        let data = tempfile::tempdir().unwrap();
+        let mut store = open(data.path());
+        let plain = MemoryControl::default();
+        for step in steps {
+            match step {
+                Step::Put(key, n) => {
+                    let record = record(&key.to_string(), &noise(n.into(), n.into()));
+                    store.put(TENANT, KIND, &record).unwrap();
+                    plain.put(TENANT, KIND, &record).unwrap();
+                }
+                Step::PutSoon(key, n) => {
+                    let record = record(&key.to_string(), &noise(n.into(), n.into()));
+                    store.put_soon(TENANT, KIND, &record).unwrap();
+                    plain.put_soon(TENANT, KIND, &record).unwrap();
+                }
+                Step::Remove(key) => {
+                    store.remove(TENANT, KIND, &key.to_string()).unwrap();
+                    plain.remove(TENANT, KIND, &key.to_string()).unwrap();
+                }
+                Step::Close => {
+                    store.close().unwrap();
+                    store = open(data.path());
+                }
+                Step::Drop => {
+                    drop(store);
+                    store = open(data.path());
+                }
+            }
+            prop_assert_eq!(store.load(TENANT, KIND).unwrap(), plain.load(TENANT, KIND).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_closed_store_refuses_and_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    store.put_soon(TENANT, KIND, &record("a", "1")).unwrap();
+    store.close().unwrap();
+    store.close().unwrap();
+    let put = store.put(TENANT, KIND, &record("a", "2"));
+    assert!(matches!(put, Err(StoreError::Closed)));
+    assert!(matches!(store.load(TENANT, KIND), Err(StoreError::Closed)));
+    // The closed one is still there and keeps nobody out.
+    check(&open(data.path()), &[("a", "1")]);
+}
+
+/// Statistics are written again and again under the same keys, for months.
+#[test]
+fn writing_the_same_keys_over_and_over_takes_no_more_room() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    for number in 0..200_000_u64 {
+        let key = format!("k{}", number % 50);
+        let value = format!("{number:0200}");
+        store.put_soon(TENANT, KIND, &record(&key, &value)).unwrap();
+    }
+    assert_eq!(store.load(TENANT, KIND).unwrap().len(), 50);
+    let disk_bytes = bytes_below(data.path());
+    assert!(disk_bytes < 64 << 20, "{disk_bytes} bytes on disk");
+}
+
+#[test]
+fn large_values_written_over_and_over_leave_nothing_behind() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    for number in 0..2_000 {
+        let value = noise(20_000, number);
+        store
+            .put_soon(TENANT, KIND, &record(&format!("k{}", number % 5), &value))
+            .unwrap();
+    }
+    let disk_bytes = bytes_below(data.path());
+    assert!(disk_bytes < 64 << 20, "{disk_bytes} bytes on disk");
+    assert_eq!(
+        fs::read_dir(data.path().join("control/blobs"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+/// A database far larger than its records is written anew at open; a little room is left alone.
+#[test]
+fn a_bloated_database_is_rewritten_at_open() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    for number in 0..200 {
+        put(&store, &format!("k{number:03}"), &noise(200_000, number));
+    }
+    for number in 1..200 {
+        store
+            .remove(TENANT, KIND, &format!("k{number:03}"))
+            .unwrap();
+    }
+    store.close().unwrap();
+    let before = bytes_below(data.path());
+    assert!(before > 16 << 20, "{before} bytes on disk");
+    let kept = noise(200_000, 0);
+    let store = open(data.path());
+    check(&store, &[("k000", &kept)]);
+    store.close().unwrap();
+    let after = bytes_below(data.path());
+    assert!(after < 8 << 20, "{before}, then {after} bytes on disk");
+    check(&open(data.path()), &[("k000", &kept)]);
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.metadata().unwrap() {
+            metadata if metadata.is_dir() => bytes_below(&entry.path()),
+            metadata => metadata.len(),
+        })
+        .sum()
+}
+
+/// Spoils the files of a database with settings: it must not open as if there were none.
+fn check_damage(spoil: impl Fn(&Path)) {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    for number in 0..400 {
+        put(&store, &format!("{number}"), &noise(3_000, number));
+    }
+    store.close().unwrap();
+    drop(store);
+    drop(open(data.path()));
+    spoil(&data.path().join("control"));
+    for attempt in 0..2 {
+        let text = match SledControl::open(data.path()) {
+            Err(error @ OpenError::ControlDamaged { .. }) => error.to_string(),
+            Err(error) => panic!("attempt {attempt}: {error}"),
+            Ok(_) => panic!("attempt {attempt}: opened damaged settings"),
+        };
+        assert!(text.contains("control is damaged"), "{text}");
+        assert!(
+            text.contains("move it away to start with default settings"),
+            "{text}"
+        );
+    }
+    fs::rename(data.path().join("control"), data.path().join("aside")).unwrap();
+    check(&open(data.path()), &[]);
+}
+
+#[test]
+fn damage_is_never_taken_for_empty() {
+    check_damage(|dir| {
+        fs::remove_dir_all(dir).unwrap();
+        fs::create_dir(dir).unwrap();
+    });
+    check_damage(|dir| fs::remove_file(dir.join("db")).unwrap());
+    check_damage(|dir| {
+        let mut bytes = fs::read(dir.join("db")).unwrap();
+        for byte in &mut bytes {
+            *byte ^= 0xff;
+        }
+        fs::write(dir.join("db"), bytes).unwrap();
+    });
+}
+
+/// One changed record is damage too, although its neighbours are whole.
+#[test]
+fn a_record_that_is_not_what_was_written_keeps_the_store_shut() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    put(&store, "a", "1");
+    store.close().unwrap();
+    drop(store);
+    let engine: Arc<dyn crate::engine::Engine> = Arc::new(crate::engine::SledEngine);
+    let partition = engine.open(&data.path().join("control"), 1 << 20).unwrap();
+    let key = crate::keys::control(TENANT, KIND, "a");
+    let tree = crate::engine::Tree::Control;
+    let mut value = partition.get(tree, &key).unwrap().unwrap();
+    *value.last_mut().unwrap() ^= 1;
+    partition.insert(tree, &key, &value).unwrap();
+    partition.sync().unwrap();
+    drop(partition);
+    assert!(matches!(
+        SledControl::open(data.path()),
+        Err(OpenError::ControlDamaged { .. })
+    ));
+}
+
+/// The states a replacement can be cut off in: each opens with the records of one of the two.
+#[test]
+fn a_replacement_cut_off_anywhere_is_settled_at_open() {
+    let with_record = |value| {
+        let data = tempfile::tempdir().unwrap();
+        let store = open(data.path());
+        put(&store, "a", value);
+        store.close().unwrap();
+        data
+    };
+    let check_states = |moves: &[(&str, &str)], expected: &str| {
+        let (data, other) = (with_record("old"), with_record("new"));
+        fs::create_dir(data.path().join("control.new")).unwrap();
+        fs::rename(
+            other.path().join("control"),
+            data.path().join("control.new/control"),
+        )
+        .unwrap();
+        for (from, to) in moves {
+            fs::rename(data.path().join(from), data.path().join(to)).unwrap();
+        }
+        check(&open(data.path()), &[("a", expected)]);
+        assert!(!data.path().join("control.new").exists());
+        assert!(!data.path().join("control.old").exists());
+    };
+    let first = ("control", "control.old");
+    let second = ("control.new/control", "control");
+    check_states(&[], "old");
+    check_states(&[first], "old");
+    check_states(&[first, second], "new");
+}
+
+/// Fails at one place, then lets it work again: refused writes, readable records, a fresh database.
+fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool) {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Faulty::default();
+    let faults = Arc::clone(&engine.faults);
+    let store = SledControl::open_with(Arc::new(engine), data.path()).unwrap();
+    put(&store, "a", "1");
+    fault(&faults).store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let refused = store.put(TENANT, KIND, &record("b", "2"));
+        assert!(
+            matches!(refused, Err(StoreError::Unavailable { .. })),
+            "{refused:?}"
+        );
+    }
+    let a = record("a", "1");
+    assert!(store.load(TENANT, KIND).unwrap().contains(&a));
+    fault(&faults).store(false, Ordering::SeqCst);
+    put(&store, "c", "3");
+    store.remove(TENANT, KIND, "b").unwrap();
+    check(&store, &[("a", "1"), ("c", "3")]);
+    drop(store);
+    check(&open(data.path()), &[("a", "1"), ("c", "3")]);
+}
+
+#[test]
+fn a_failed_write_or_flush_is_never_retried_on_the_same_files() {
+    check_recovery(|faults| &faults.write);
+    check_recovery(|faults| &faults.sync);
+}
+
+#[test]
+fn a_system_that_refuses_is_no_damage() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Faulty::default();
+    engine.faults.open.store(true, Ordering::SeqCst);
+    assert!(matches!(
+        SledControl::open_with(Arc::new(engine), data.path()),
+        Err(OpenError::Io { .. })
+    ));
+    check(&open(data.path()), &[]);
+}
