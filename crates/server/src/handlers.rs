@@ -1,23 +1,15 @@
 //! One function per operation: decode, call the crate that does the work, make the answer.
 
+mod traces;
+
 use std::sync::Arc;
 
-use futures_util::stream;
-use ingest::{AcceptError, Limits, Refusal};
-use protocol::shapes::{
-    BatchGetTracesRequest, GetTraceSummariesRequest, PutTelemetryRecordsRequest,
-    PutTelemetryRecordsResponse, PutTraceSegmentsRequest, PutTraceSegmentsResponse,
-    TelemetryRecord, UnprocessedTraceSegment,
-};
-use protocol::{ApiError, Operation, decode, json_head, json_response};
-use query::{BatchOptions, BatchPage, QueryError, SummariesOptions};
-use storage::{SledStore, StoreError, TraceStore};
-use tracing::{Span, error, warn};
+use protocol::{ApiError, Operation};
+use query::QueryError;
+use storage::StoreError;
 
 use crate::app::App;
-use crate::clock;
-use crate::config::values::Orphans;
-use crate::http::answer::{Answer, BrokenOff, Chunks};
+use crate::http::answer::Answer;
 use crate::http::body::Received;
 
 /// Answers a call of an operation.
@@ -28,10 +20,12 @@ pub(crate) async fn call(
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     match operation {
-        Operation::PutTraceSegments => put_trace_segments(app, body, request_id).await,
-        Operation::BatchGetTraces => batch_get_traces(app, body, request_id).await,
-        Operation::GetTraceSummaries => get_trace_summaries(app, body, request_id).await,
-        Operation::PutTelemetryRecords => put_telemetry_records(app, body, request_id).await,
+        Operation::PutTraceSegments => traces::put_trace_segments(app, body, request_id).await,
+        Operation::BatchGetTraces => traces::batch_get_traces(app, body, request_id).await,
+        Operation::GetTraceSummaries => traces::get_trace_summaries(app, body, request_id).await,
+        Operation::PutTelemetryRecords => {
+            traces::put_telemetry_records(app, body, request_id).await
+        }
         Operation::CancelTraceRetrieval
         | Operation::CreateGroup
         | Operation::CreateSamplingRule
@@ -69,162 +63,15 @@ pub(crate) async fn call(
     }
 }
 
-async fn put_trace_segments(
-    app: &App,
-    body: &Received,
-    request_id: &str,
-) -> Result<Answer, ApiError> {
-    let request: PutTraceSegmentsRequest<'_> = decode(&body.bytes)?;
-    let limits = Limits {
-        n_documents_max: app.config.limits.documents_per_call,
-        document_bytes_max: in_memory(app.config.limits.document_bytes.0),
-    };
-    let documents = request.trace_segment_documents;
-    let verdicts = ingest::accept(&*app.store, app.tenant, documents, &limits, clock::now())
+/// Runs a call that blocks for a moment (settings are read from memory and written to disk) on a thread for such.
+async fn blocking<T: Send + 'static>(
+    app: &Arc<App>,
+    call: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || call(&app))
         .await
-        .map_err(accept_error)?;
-    app.metrics.documents_accepted(verdicts.n_accepted);
-    tell_of_refusals(app, &verdicts.refused);
-    let unprocessed_trace_segments = verdicts.refused.into_iter().map(unprocessed).collect();
-    Ok(json_response(
-        &PutTraceSegmentsResponse {
-            unprocessed_trace_segments,
-        },
-        request_id,
-    )
-    .into())
-}
-
-/// Counts refused documents and logs the first: senders often drop the answer unread.
-fn tell_of_refusals(app: &App, refused: &[Refusal]) {
-    let Some(first) = refused.first() else { return };
-    for refusal in refused {
-        app.metrics.document_refused(refusal.code);
-    }
-    let n_refused = refused.len();
-    let segment_id = first.id.as_deref().unwrap_or_default();
-    warn!(
-        n_refused,
-        segment_id,
-        code = first.code,
-        cause = first.message,
-        "documents were refused"
-    );
-}
-
-fn unprocessed(refusal: Refusal) -> UnprocessedTraceSegment {
-    UnprocessedTraceSegment {
-        id: refusal.id,
-        error_code: refusal.code.to_owned(),
-        message: refusal.message,
-    }
-}
-
-async fn batch_get_traces(
-    app: &App,
-    body: &Received,
-    request_id: &str,
-) -> Result<Answer, ApiError> {
-    let request: BatchGetTracesRequest = decode(&body.bytes)?;
-    let options = BatchOptions {
-        n_trace_ids_max: app.config.limits.trace_ids_per_call,
-        page_bytes: in_memory(app.config.query.page_bytes.0),
-        orphans: match app.config.query.orphans {
-            Orphans::Visible => model::Orphans::Visible,
-            Orphans::Hidden => model::Orphans::Hidden,
-        },
-        trace_bytes_max: app.config.limits.trace_bytes.0,
-        token_key: app.token_key.clone(),
-    };
-    let store = Arc::clone(&app.store);
-    let page = query::batch_get(store, app.tenant, &request, options).map_err(query_error)?;
-    stream_page(page, request_id).await
-}
-
-/// Returns a page as it is made. A page of one piece has a length; and a store that fails at the
-/// first two pieces is still answered with an error instead of half a page.
-async fn stream_page(mut page: BatchPage<SledStore>, request_id: &str) -> Result<Answer, ApiError> {
-    let first = page.next().await.map_err(query_error)?.unwrap_or_default();
-    let head = json_head(request_id);
-    let Some(second) = page.next().await.map_err(query_error)? else {
-        return Ok(Answer::Whole(head.map(|_| first)));
-    };
-    let begun = [Ok(first), Ok(second)];
-    Ok(Answer::streamed(head, begun, chunks(page)))
-}
-
-/// Returns the pieces of a page that are not made yet, each made once the one before was sent.
-fn chunks(page: BatchPage<SledStore>) -> Chunks {
-    let unmade = Some((page, Span::current()));
-    Box::pin(stream::unfold(unmade, async |unmade| {
-        let (mut page, span) = unmade?;
-        match page.next().await {
-            Ok(Some(chunk)) => Some((Ok(chunk), Some((page, span)))),
-            Ok(None) => None,
-            Err(error) => {
-                span.in_scope(|| error!(%error, "a page of traces was broken off"));
-                Some((Err(BrokenOff(error.to_string())), None))
-            }
-        }
-    }))
-}
-
-async fn get_trace_summaries(
-    app: &App,
-    body: &Received,
-    request_id: &str,
-) -> Result<Answer, ApiError> {
-    let request: GetTraceSummariesRequest = decode(&body.bytes)?;
-    let options = SummariesOptions {
-        n_summaries_max: app.config.query.summaries_per_page,
-        n_scanned_max: app.config.query.traces_scanned_per_page,
-        slow_trace: app.config.query.slow_trace.0,
-        token_key: app.token_key.clone(),
-    };
-    let response = query::summaries(&*app.store, app.tenant, &request, &options)
-        .await
-        .map_err(query_error)?;
-    Ok(json_response(&response, request_id).into())
-}
-
-async fn put_telemetry_records(
-    app: &App,
-    body: &Received,
-    request_id: &str,
-) -> Result<Answer, ApiError> {
-    let request: PutTelemetryRecordsRequest = decode(&body.bytes)?;
-    let mut records = Vec::with_capacity(request.telemetry_records.len());
-    for record in &request.telemetry_records {
-        records.push(
-            serde_json::to_vec(record).map_err(|error| ApiError::internal(error.to_string()))?,
-        );
-    }
-    app.store
-        .put_telemetry(app.tenant, records, clock::now())
-        .await
-        .map_err(|error| store_error(&error))?;
-    for record in &request.telemetry_records {
-        count(app, record);
-    }
-    Ok(json_response(&PutTelemetryRecordsResponse {}, request_id).into())
-}
-
-fn count(app: &App, record: &TelemetryRecord) {
-    app.metrics
-        .telemetry("received", record.segments_received_count);
-    app.metrics.telemetry("sent", record.segments_sent_count);
-    app.metrics
-        .telemetry("spillover", record.segments_spillover_count);
-    app.metrics
-        .telemetry("rejected", record.segments_rejected_count);
-}
-
-/// Returns what a client is told of a call that was not taken.
-fn accept_error(error: AcceptError) -> ApiError {
-    match error {
-        AcceptError::TooManyDocuments { .. } => ApiError::invalid_request(error.to_string()),
-        AcceptError::Store(error) => store_error(&error),
-    }
+        .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))
 }
 
 /// Returns what a client is told of a query without an answer.
@@ -287,14 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_asks_for_too_much_is_invalid() {
-        let error = accept_error(AcceptError::TooManyDocuments {
-            n_documents_max: 50,
-        });
-        assert_eq!(
-            (error.status().as_u16(), error.message()),
-            (400, "Exceeding maximum segment count: 50")
-        );
+    fn a_query_that_cannot_be_answered_is_invalid() {
         let error = query_error(QueryError::Invalid("no".into()));
         assert_eq!((error.status().as_u16(), error.message()), (400, "no"));
     }

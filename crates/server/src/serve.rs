@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use storage::{OpenError, SledStore, StoreError};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::{clock, http, limits};
 
@@ -39,12 +38,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
-    /// The store does not open.
-    #[error("cannot open the store: {0}")]
-    Open(#[from] OpenError),
-    /// The store does not do what the server needs of it.
-    #[error("the store: {0}")]
-    Store(#[from] StoreError),
+    /// The stores do not open, or do not close well.
+    #[error(transparent)]
+    App(#[from] AppError),
     /// A thread of the store's failed.
     #[error("opening or closing the store was cut short: {0}")]
     Cut(#[from] tokio::task::JoinError),
@@ -63,16 +59,14 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
             _ => ServeError::Listen { address, source },
         })?;
     limits::raise_open_files();
-    let storage = config.storage();
-    let store =
-        tokio::task::spawn_blocking(move || SledStore::open(storage, clock::now())).await??;
-    let app = Arc::new(App::new(config, store.clone())?);
-    let maintenance = tokio::spawn(maintain(store.clone()));
+    let opening = tokio::task::spawn_blocking(move || App::open(config, clock::now()));
+    let app = Arc::new(opening.await??);
+    let maintenance = tokio::spawn(maintain(Arc::clone(&app)));
     info!(address = %local, data = %app.config.data.dir.display(), "serving");
     announce(local);
-    http::serve(listener, app, shutdown).await;
+    http::serve(listener, Arc::clone(&app), shutdown).await;
     maintenance.abort();
-    tokio::task::spawn_blocking(move || store.close()).await??;
+    tokio::task::spawn_blocking(move || app.close(clock::now())).await??;
     info!("stopped");
     Ok(())
 }
@@ -83,13 +77,19 @@ async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, local))
 }
 
-/// Reminds the store of the time, so that it seals and drops partitions.
-async fn maintain(store: SledStore) {
+/// Does what time asks for: sealing and dropping partitions, writing statistics.
+async fn maintain(app: Arc<App>) {
     let mut ticks = tokio::time::interval(MAINTENANCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        store.maintain(clock::now());
+        let now = clock::now();
+        app.store.maintain(now);
+        let flushing = Arc::clone(&app);
+        let flushed = tokio::task::spawn_blocking(move || flushing.sampling.flush(now)).await;
+        if let Ok(Err(error)) = flushed {
+            warn!(%error, "cannot write sampling statistics");
+        }
     }
 }
 

@@ -90,7 +90,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "console", "ingest", "model", "protocol", "query", "sampling", "storage",
+            "account", "console", "ingest", "model", "protocol", "query", "sampling", "storage",
         ],
     ),
     ("roentgen-tests", &[]),
