@@ -24,6 +24,31 @@ pub(crate) struct SummariesCursor {
     pub(crate) after: Position,
 }
 
+/// Where a page of `ListRetrievedTraces` ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RetrievalCursor {
+    /// Which of the retrieval's traces goes on.
+    pub(crate) trace_idx: u32,
+    /// How many of its documents were sent.
+    pub(crate) n_spans: u32,
+}
+
+impl RetrievalCursor {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.trace_idx.to_be_bytes().to_vec();
+        bytes.extend(self.n_spans.to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, InvalidToken> {
+        let (trace_idx, n_spans) = bytes.split_first_chunk::<4>().ok_or(InvalidToken)?;
+        Ok(Self {
+            trace_idx: u32::from_be_bytes(*trace_idx),
+            n_spans: u32::from_be_bytes(n_spans.try_into().map_err(|_| InvalidToken)?),
+        })
+    }
+}
+
 impl BatchCursor {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = self.as_of.to_be_bytes().to_vec();
@@ -92,6 +117,11 @@ mod tests {
             start: Timestamp::from_secs(5),
             trace_id: TraceId::from_bytes([3; 16]),
         };
+        let cursor = RetrievalCursor {
+            trace_idx: 4,
+            n_spans: 200,
+        };
+        assert_eq!(RetrievalCursor::parse(&cursor.to_bytes()), Ok(cursor));
         let cursor = SummariesCursor { as_of: 9, after };
         assert_eq!(SummariesCursor::parse(&cursor.to_bytes()), Ok(cursor));
     }
@@ -106,5 +136,6 @@ mod tests {
             );
         }
         assert_eq!(SummariesCursor::parse(&[0; 31]), Err(InvalidToken));
+        assert_eq!(RetrievalCursor::parse(&[0; 7]), Err(InvalidToken));
     }
 }

@@ -7,6 +7,7 @@
 
 mod batch;
 mod cursor;
+mod retrieval;
 mod root_cause;
 mod summaries;
 mod summary_shape;
@@ -17,6 +18,7 @@ use protocol::token::InvalidToken;
 use storage::StoreError;
 
 pub use batch::{BatchOptions, BatchPage, batch_get};
+pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
 pub use summaries::{SummariesOptions, summaries};
 
 /// Why a query has no answer.
@@ -25,6 +27,14 @@ pub enum QueryError {
     /// The request asks for what cannot be given; the text says what to change.
     #[error("{0}")]
     Invalid(String),
+    /// What the request names is not there.
+    #[error("{message}")]
+    NotFound {
+        /// What to do about it.
+        message: String,
+        /// What was named.
+        resource: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use account::{AccountError, FilterCheck, Settings};
 use model::{Account, Tenant, Timestamp};
 use protocol::token::TokenKey;
+use query::{QueryError, Retrievals};
 use sampling::{Sampling, SamplingError};
 use storage::{ControlStore, OpenError, SledControl, SledStore, StoreError};
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ pub(crate) struct App {
     pub(crate) tenant: Tenant,
     pub(crate) sampling: Sampling,
     pub(crate) settings: Settings,
+    pub(crate) retrievals: Retrievals,
     pub(crate) token_key: TokenKey,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
@@ -38,6 +40,9 @@ pub enum AppError {
     /// The sampling rules cannot be read.
     #[error("the sampling rules: {0}")]
     Sampling(#[from] SamplingError),
+    /// The retrievals cannot be read.
+    #[error("the retrievals: {0}")]
+    Retrievals(#[from] QueryError),
     /// The settings cannot be read.
     #[error("the settings: {0}")]
     Settings(#[from] AccountError),
@@ -57,6 +62,7 @@ impl App {
         let check: FilterCheck = Arc::new(|_| Ok(()));
         let settings = Settings::open(records(), tenant, account.clone(), check, now)?;
         let sampling = Sampling::open(records(), tenant, account, now)?;
+        let retrievals = Retrievals::open(records(), tenant, now)?;
         let token_key = TokenKey(store.token_key());
         let room = usize::try_from(config.http.bodies_in_flight.0).unwrap_or(usize::MAX);
         let bodies = BodyLimits {
@@ -71,6 +77,7 @@ impl App {
             tenant,
             sampling,
             settings,
+            retrievals,
             token_key,
             bodies,
             metrics: Metrics::new(),

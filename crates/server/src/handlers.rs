@@ -1,5 +1,6 @@
 //! One function per operation: decode, call the crate that does the work, make the answer.
 
+mod retrieval;
 mod traces;
 
 use std::sync::Arc;
@@ -26,8 +27,10 @@ pub(crate) async fn call(
         Operation::PutTelemetryRecords => {
             traces::put_telemetry_records(app, body, request_id).await
         }
-        Operation::CancelTraceRetrieval
-        | Operation::CreateGroup
+        Operation::StartTraceRetrieval => retrieval::start(app, body, request_id).await,
+        Operation::CancelTraceRetrieval => retrieval::cancel(app, body, request_id).await,
+        Operation::ListRetrievedTraces => retrieval::list(app, body, request_id).await,
+        Operation::CreateGroup
         | Operation::CreateSamplingRule
         | Operation::DeleteGroup
         | Operation::DeleteResourcePolicy
@@ -49,11 +52,9 @@ pub(crate) async fn call(
         | Operation::GetTraceGraph
         | Operation::GetTraceSegmentDestination
         | Operation::ListResourcePolicies
-        | Operation::ListRetrievedTraces
         | Operation::ListTagsForResource
         | Operation::PutEncryptionConfig
         | Operation::PutResourcePolicy
-        | Operation::StartTraceRetrieval
         | Operation::TagResource
         | Operation::UntagResource
         | Operation::UpdateGroup
@@ -78,6 +79,9 @@ async fn blocking<T: Send + 'static>(
 fn query_error(error: QueryError) -> ApiError {
     match error {
         QueryError::Invalid(message) => ApiError::invalid_request(message),
+        QueryError::NotFound { message, resource } => {
+            ApiError::resource_not_found(message, resource)
+        }
         QueryError::Store(error) => store_error(&error),
         QueryError::CutOff(detail) => ApiError::internal(detail),
     }
