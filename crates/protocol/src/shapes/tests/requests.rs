@@ -297,11 +297,23 @@ fn nulled(structure: &Structure, value: &Value) -> Vec<Broken> {
                 member: member.name,
             });
         }
-        if let MemberShape::Structure(name) = member.shape {
-            for inner in nulled(model().structure(name).unwrap(), value) {
-                let value = with_member(members, member.name, inner.value);
-                nulled_members.push(Broken { value, ..inner });
+        match &member.shape {
+            MemberShape::Structure(name) => {
+                for inner in nulled(model().structure(name).unwrap(), value) {
+                    let value = with_member(members, member.name, inner.value);
+                    nulled_members.push(Broken { value, ..inner });
+                }
             }
+            MemberShape::List { item, .. } => {
+                let MemberShape::Structure(name) = **item else {
+                    continue;
+                };
+                for inner in nulled(model().structure(name).unwrap(), &value[0]) {
+                    let value = with_member(members, member.name, json!([inner.value]));
+                    nulled_members.push(Broken { value, ..inner });
+                }
+            }
+            _ => {}
         }
     }
     nulled_members
