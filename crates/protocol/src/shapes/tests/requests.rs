@@ -35,10 +35,10 @@ const REQUIRED_HERE: [(Operation, &str); 12] = [
 ];
 
 fn length(bounds: Bounds, extreme: Extreme) -> usize {
-    let min = bounds.min.unwrap_or(1).max(1);
+    let min = bounds.min.unwrap_or(0);
     let length = match extreme {
         Extreme::Least => min,
-        Extreme::Greatest => bounds.max.unwrap_or(min + 1),
+        Extreme::Greatest => bounds.max.unwrap_or(min + 2),
     };
     usize::try_from(length).unwrap()
 }
@@ -86,10 +86,10 @@ fn whole(shape: &MemberShape, extreme: Extreme) -> Value {
             Extreme::Greatest => json!(1_795_304_142.804_226),
         },
         MemberShape::List { item, size } => {
-            Value::from(vec![whole(item, extreme); length(*size, extreme)])
+            Value::from(vec![whole(item, extreme); length(*size, extreme).max(1)])
         }
         MemberShape::Map { value, size, .. } => {
-            let keys = (0..length(*size, extreme)).map(|idx| format!("k{idx}"));
+            let keys = (0..length(*size, extreme).max(1)).map(|idx| format!("k{idx}"));
             Value::Object(keys.map(|key| (key, whole(value, extreme))).collect())
         }
         MemberShape::Structure(name) => whole_structure(model().structure(name).unwrap(), extreme),
@@ -104,6 +104,12 @@ fn whole_requests(operation: Operation) -> Vec<Value> {
         let mut request = whole_structure(input, extreme);
         if operation == Operation::UpdateTraceSegmentDestination {
             request["Destination"] = json!("CloudWatchLogs");
+        }
+        for place in ["/RuleName", "/RuleARN", "/SamplingRuleUpdate/RuleARN"] {
+            // The model lets them be empty, but no rule is called so.
+            if let Some(name) = request.pointer_mut(place) {
+                *name = json!("r");
+            }
         }
         if operation == Operation::CreateSamplingRule {
             requests.push(request);
@@ -282,41 +288,52 @@ fn wrong_types(shape: &MemberShape) -> Vec<Value> {
     }
 }
 
-/// Returns the object with each of its optional members, and of those inside it, set to null in turn.
-fn nulled(structure: &Structure, value: &Value) -> Vec<Broken> {
+/// Returns the object with each of its members, and of those inside it, replaced in turn by what
+/// `replacement` has for it.
+fn replaced(
+    structure: &Structure,
+    value: &Value,
+    replacement: fn(&Member) -> Option<Value>,
+) -> Vec<Broken> {
     let members = value.as_object().unwrap();
-    let mut nulled_members = Vec::new();
+    let mut found = Vec::new();
     for member in &structure.members {
         let Some(value) = members.get(member.name) else {
             continue;
         };
-        if !member.is_required {
-            let value = with_member(members, member.name, Value::Null);
-            nulled_members.push(Broken {
+        if let Some(value) = replacement(member) {
+            let value = with_member(members, member.name, value);
+            found.push(Broken {
                 value,
                 member: member.name,
             });
         }
+        let mut inside = Vec::new();
         match &member.shape {
             MemberShape::Structure(name) => {
-                for inner in nulled(model().structure(name).unwrap(), value) {
-                    let value = with_member(members, member.name, inner.value);
-                    nulled_members.push(Broken { value, ..inner });
-                }
+                inside.extend(replaced(
+                    model().structure(name).unwrap(),
+                    value,
+                    replacement,
+                ));
             }
             MemberShape::List { item, .. } => {
                 let MemberShape::Structure(name) = **item else {
                     continue;
                 };
-                for inner in nulled(model().structure(name).unwrap(), &value[0]) {
-                    let value = with_member(members, member.name, json!([inner.value]));
-                    nulled_members.push(Broken { value, ..inner });
+                for inner in replaced(model().structure(name).unwrap(), &value[0], replacement) {
+                    let value = json!([inner.value]);
+                    inside.push(Broken { value, ..inner });
                 }
             }
             _ => {}
         }
+        for inner in inside {
+            let value = with_member(members, member.name, inner.value);
+            found.push(Broken { value, ..inner });
+        }
     }
-    nulled_members
+    found
 }
 
 fn refusal_of(operation: Operation, request: &Value) -> Option<String> {
@@ -377,7 +394,8 @@ fn null_is_absent() {
     for operation in Operation::ALL {
         let input = &model().operation(operation).input;
         for request in whole_requests(operation) {
-            for Broken { value, member } in nulled(input, &request) {
+            let null = |member: &Member| (!member.is_required).then_some(Value::Null);
+            for Broken { value, member } in replaced(input, &request, null) {
                 let is_required = match operation {
                     Operation::CreateSamplingRule => member == "RuleName",
                     Operation::PutEncryptionConfig => value["Type"] == "KMS",
@@ -394,6 +412,35 @@ fn null_is_absent() {
             }
         }
     }
+}
+
+#[test]
+fn empty_lists_and_maps_are_taken() {
+    let mut n_emptied = 0;
+    for operation in Operation::ALL {
+        let input = &model().operation(operation).input;
+        for request in whole_requests(operation) {
+            let empty = |member: &Member| match member.shape {
+                MemberShape::List { .. } => Some(json!([])),
+                MemberShape::Map { .. } => Some(json!({})),
+                _ => None,
+            };
+            for Broken { value, member } in replaced(input, &request, empty) {
+                assert_eq!(
+                    validate_request(operation, &value),
+                    [],
+                    "{operation:?} {member}"
+                );
+                assert_eq!(
+                    refusal_of(operation, &value),
+                    None,
+                    "{operation:?} {member}"
+                );
+                n_emptied += 1;
+            }
+        }
+    }
+    assert!(n_emptied > 20, "{n_emptied}");
 }
 
 #[test]
