@@ -117,21 +117,13 @@ pub(crate) const LIST_ITEMS_MAX: usize = 10_000;
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
-    use crate::shapes::{
-        BatchGetTracesRequest, GetTraceSummariesRequest, PutTelemetryRecordsRequest,
-        PutTraceSegmentsRequest,
-    };
+    use crate::Operation;
+    use crate::shapes::tests::refusal;
 
     /// Decodes a body as every request; each refusal must be a short message for the client.
     fn decode_as_everything(body: &[u8]) {
-        let refusals = [
-            decode::<PutTraceSegmentsRequest<'_>>(body).err(),
-            decode::<BatchGetTracesRequest>(body).err(),
-            decode::<GetTraceSummariesRequest>(body).err(),
-            decode::<PutTelemetryRecordsRequest>(body).err(),
-        ];
-        for error in refusals.into_iter().flatten() {
+        let refuse = |operation| refusal(operation, body);
+        for error in Operation::ALL.into_iter().filter_map(refuse) {
             assert_eq!(error.status(), 400);
             assert!(error.message().chars().count() < 2500, "{error}");
         }
@@ -145,7 +137,7 @@ mod tests {
 
         #[test]
         fn any_values_of_known_members_are_answered(
-            member in "TraceIds|TraceSegmentDocuments|StartTime|EndTime|SamplingStrategy|TelemetryRecords|NextToken",
+            member in "TraceIds|TraceSegmentDocuments|StartTime|EndTime|SamplingStrategy|TelemetryRecords|NextToken|Tags|TagKeys|Rule|SamplingRule|SamplingRuleUpdate|States|MaxResults|Period|InsightId|SamplingStatisticsDocuments",
             value in r#"-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,12})?|"[a-z]{0,50}"|null|\[("x",){0,3}1\]|\{\}|\{"Value":1e400\}"#,
         ) {
             decode_as_everything(format!(r#"{{"{member}": {value}}}"#).as_bytes());

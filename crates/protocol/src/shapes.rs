@@ -99,3 +99,6 @@ pub use wire::{WireSeconds, WireTime};
 /// The response of operations that only do something: an empty object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct EmptyResponse {}
+
+#[cfg(test)]
+pub(crate) mod tests;

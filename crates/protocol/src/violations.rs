@@ -253,3 +253,66 @@ fn length_constraint(length: usize, min: usize, max: usize) -> Option<String> {
 /// The largest value of what the API calls an integer.
 pub(crate) const INTEGER_MAX: u32 = i32::MAX.unsigned_abs();
 const VIOLATIONS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_named_by_their_whole_path() {
+        let mut violations = Violations::default();
+        let list = List(vec![Object("a"), Object("b")]);
+        violations.within("outer", |violations| {
+            violations.items("list", Some(list), 2, |item, violations| {
+                violations.add("inner", item, "c");
+                violations.add("", item, "c");
+                Some(())
+            });
+        });
+        violations.add("top", "x", "c");
+        let places: Vec<_> = violations
+            .found
+            .iter()
+            .filter_map(|text| text.split('\'').nth(3))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "outer.list.1.member.inner",
+                "outer.list.1.member",
+                "outer.list.2.member.inner",
+                "outer.list.2.member",
+                "top"
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_first_ten_are_told() {
+        let mut violations = Violations::default();
+        let texts: Vec<String> = vec![String::new(); 1000];
+        violations.texts("t", &texts, 1, 5);
+        let message = violations.into_error().message().to_owned();
+        assert!(message.starts_with("10 validation errors detected: Value '' at 't.1.member'"));
+        assert!(message.ends_with("'t.10.member' failed to satisfy constraint: Member must have length greater than or equal to 1"));
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let mut violations = Violations::default();
+        violations.length("m", &"x".repeat(1_000_000), 0, 10);
+        assert!(violations.into_error().message().chars().count() < 250);
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_noted_once() {
+        let mut violations = Violations::default();
+        assert_eq!(violations.integer("a", Some(-1), 0, 5), Some(0));
+        assert_eq!(violations.required_integer("b", Some(6), 0, 5), Some(5));
+        assert_eq!(violations.double("c", Some(0.5), 0.0, 0.25), Some(0.25));
+        assert_eq!(violations.found.len(), 3);
+        assert_eq!(violations.integer("d", None, 0, 5), None);
+        assert_eq!(violations.integer("e", Some(5), 0, 5), Some(5));
+        assert_eq!(violations.found.len(), 3);
+    }
+}

@@ -102,3 +102,40 @@ impl Shape<'_> for PutEncryptionConfigRequest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    fn check(body: &str, expected: Result<PutEncryptionConfigRequest, &str>) {
+        let found = decode::<PutEncryptionConfigRequest>(body.as_bytes());
+        let found = found.map_err(|error| error.message().to_owned());
+        assert_eq!(found, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn a_key_goes_with_kms_only() {
+        let kms = PutEncryptionConfigRequest::Kms {
+            key_id: "alias/k".into(),
+        };
+        check(r#"{"Type": "KMS", "KeyId": "alias/k"}"#, Ok(kms));
+        check(r#"{"Type": "NONE"}"#, Ok(PutEncryptionConfigRequest::None));
+        check(
+            r#"{"Type": "NONE", "KeyId": "alias/k"}"#,
+            Ok(PutEncryptionConfigRequest::None),
+        );
+        check(
+            r#"{"Type": "KMS"}"#,
+            Err(
+                "1 validation error detected: Value null at 'keyId' failed to satisfy constraint: Member must not be null with type KMS",
+            ),
+        );
+        check(
+            r#"{"Type": "AES"}"#,
+            Err(
+                "1 validation error detected: Value 'AES' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [NONE, KMS]",
+            ),
+        );
+    }
+}

@@ -192,3 +192,51 @@ impl Shape<'_> for GetGroupsRequest {
         Some(Self { next_token })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+    use crate::shapes::Selector;
+
+    #[test]
+    fn what_a_client_leaves_out_is_not_what_it_empties() {
+        let update = |body: &str| decode::<UpdateGroupRequest>(body.as_bytes()).unwrap();
+        let expected = UpdateGroupRequest {
+            group: Selector::Name("g".into()),
+            filter_expression: None,
+            insights_configuration: None,
+        };
+        assert_eq!(
+            update(r#"{"GroupName": "g", "FilterExpression": null}"#),
+            expected
+        );
+        let emptied = update(
+            r#"{"GroupName": "g", "FilterExpression": "", "InsightsConfiguration": {"InsightsEnabled": false}}"#,
+        );
+        assert_eq!(emptied.filter_expression.as_deref(), Some(""));
+        let configuration = InsightsConfiguration {
+            insights_enabled: Some(false),
+            notifications_enabled: None,
+        };
+        assert_eq!(emptied.insights_configuration, Some(configuration));
+    }
+
+    #[test]
+    fn a_new_group_comes_with_its_tags() {
+        let body = br#"{"GroupName": "g", "FilterExpression": "fault", "Tags": [{"Key": "k", "Value": "v"}]}"#;
+        let request: CreateGroupRequest = decode(body).unwrap();
+        assert_eq!(
+            (&*request.group_name, request.filter_expression.as_deref()),
+            ("g", Some("fault"))
+        );
+        assert_eq!(request.tags.len(), 1);
+    }
+
+    #[test]
+    fn a_null_token_asks_for_the_first_page() {
+        let request: GetGroupsRequest = decode(br#"{"NextToken": null}"#).unwrap();
+        assert_eq!(request.next_token, None);
+        assert!(decode::<GetGroupsRequest>(br#"{"NextToken": ""}"#).is_err());
+    }
+}

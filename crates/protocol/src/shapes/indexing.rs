@@ -245,3 +245,102 @@ impl Shape<'_> for UpdateTraceSegmentDestinationRequest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    fn check_rule(rule: &str, expected: Result<f64, &str>) {
+        let body = format!(r#"{{"Name": "Default", "Rule": {rule}}}"#);
+        let found = decode::<UpdateIndexingRuleRequest>(body.as_bytes());
+        let found = found.map(|request| {
+            let IndexingRuleValueUpdate::Probabilistic {
+                desired_sampling_percentage,
+            } = request.rule;
+            desired_sampling_percentage
+        });
+        let found = found.map_err(|error| error.message().to_owned());
+        assert_eq!(
+            found,
+            expected.map_err(|text| format!("1 validation error detected: {text}"))
+        );
+    }
+
+    #[test]
+    fn a_rule_is_a_percentage_under_its_one_member() {
+        check_rule(
+            r#"{"Probabilistic": {"DesiredSamplingPercentage": 5}}"#,
+            Ok(5.0),
+        );
+        check_rule(
+            r#"{"Probabilistic": {"DesiredSamplingPercentage": 0.5}, "Other": null}"#,
+            Ok(0.5),
+        );
+        let union = "Value null at 'rule' failed to satisfy constraint: Member must have exactly one member set: [probabilistic]";
+        check_rule("{}", Err(union));
+        check_rule(r#"{"Other": {}}"#, Err(union));
+        check_rule(
+            r#"{"Probabilistic": {}}"#,
+            Err(
+                "Value null at 'rule.probabilistic.desiredSamplingPercentage' failed to satisfy constraint: Member must not be null",
+            ),
+        );
+        check_rule(
+            r#"{"Probabilistic": {"DesiredSamplingPercentage": 101}}"#,
+            Err(
+                "Value '101' at 'rule.probabilistic.desiredSamplingPercentage' failed to satisfy constraint: Member must have value less than or equal to 100",
+            ),
+        );
+        check_rule(
+            r#"{"Probabilistic": {"DesiredSamplingPercentage": -1}}"#,
+            Err(
+                "Value '-1' at 'rule.probabilistic.desiredSamplingPercentage' failed to satisfy constraint: Member must have value greater than or equal to 0",
+            ),
+        );
+    }
+
+    fn check_destination(body: &str, expected: Result<(Option<Destination>, Option<&str>), &str>) {
+        let found = decode::<UpdateTraceSegmentDestinationRequest>(body.as_bytes());
+        let found = found.map_err(|error| error.message().to_owned());
+        let expected = expected.map(
+            |(destination, key_id)| UpdateTraceSegmentDestinationRequest {
+                destination,
+                spans_log_group_kms_key_id: key_id.map(str::to_owned),
+            },
+        );
+        assert_eq!(
+            found,
+            expected.map_err(|text| format!("1 validation error detected: {text}"))
+        );
+    }
+
+    #[test]
+    fn a_log_group_s_key_goes_with_log_groups_only() {
+        check_destination("", Ok((None, None)));
+        check_destination(
+            r#"{"Destination": "XRay"}"#,
+            Ok((Some(Destination::XRay), None)),
+        );
+        check_destination(
+            r#"{"Destination": "CloudWatchLogs", "CloudWatchLogsConfiguration": {"SpansLogGroupKmsKeyId": "k"}}"#,
+            Ok((Some(Destination::CloudWatchLogs), Some("k"))),
+        );
+        check_destination(
+            r#"{"Destination": "CloudWatchLogs", "CloudWatchLogsConfiguration": {}}"#,
+            Ok((Some(Destination::CloudWatchLogs), None)),
+        );
+        check_destination(
+            r#"{"Destination": "XRay", "CloudWatchLogsConfiguration": {}}"#,
+            Err(
+                "Value 'XRay' at 'destination' failed to satisfy constraint: Member must be CloudWatchLogs with cloudWatchLogsConfiguration",
+            ),
+        );
+        check_destination(
+            r#"{"CloudWatchLogsConfiguration": {}}"#,
+            Err(
+                "Value null at 'destination' failed to satisfy constraint: Member must be CloudWatchLogs with cloudWatchLogsConfiguration",
+            ),
+        );
+    }
+}

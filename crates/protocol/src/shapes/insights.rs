@@ -354,3 +354,28 @@ fn insight_id(id: Option<String>, violations: &mut Violations) -> Option<String>
     violations.pattern("insightId", &id, Pattern::InsightId);
     Some(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    #[test]
+    fn the_one_state_is_taken_out_of_its_list() {
+        let state = |states: &str| {
+            let body = format!(
+                r#"{{"GroupName": "g", "StartTime": 1, "EndTime": 2, "States": {states}}}"#
+            );
+            decode::<GetInsightSummariesRequest>(body.as_bytes()).map(|request| request.state)
+        };
+        assert_eq!(state("null"), Ok(None));
+        assert_eq!(state("[]"), Ok(None));
+        assert_eq!(state(r#"["ACTIVE"]"#), Ok(Some(InsightState::Active)));
+        assert_eq!(state(r#"["CLOSED"]"#), Ok(Some(InsightState::Closed)));
+        let error = state(r#"["OPEN", "ACTIVE"]"#).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "2 validation errors detected: Value '2 items' at 'states' failed to satisfy constraint: Member must have length less than or equal to 1; Value 'OPEN' at 'states.1.member' failed to satisfy constraint: Member must satisfy enum value set: [ACTIVE, CLOSED]"
+        );
+    }
+}

@@ -136,3 +136,31 @@ fn policy_name(name: Option<String>, violations: &mut Violations) -> Option<Stri
     violations.pattern("policyName", &name, Pattern::PolicyName);
     Some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    #[test]
+    fn a_policy_is_taken_as_the_text_it_is() {
+        let body = br#"{"PolicyName": "p", "PolicyDocument": "no JSON", "PolicyRevisionId": "0"}"#;
+        let request: PutResourcePolicyRequest = decode(body).unwrap();
+        let expected = PutResourcePolicyRequest {
+            policy_name: "p".into(),
+            policy_document: "no JSON".into(),
+            policy_revision_id: Some("0".into()),
+            bypass_policy_lockout_check: false,
+        };
+        assert_eq!(request, expected);
+    }
+
+    #[test]
+    fn a_name_off_the_pattern_is_refused_with_it() {
+        let error = decode::<DeleteResourcePolicyRequest>(br#"{"PolicyName": "a/b"}"#).unwrap_err();
+        assert_eq!(
+            error.message(),
+            r"1 validation error detected: Value 'a/b' at 'policyName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+"
+        );
+    }
+}

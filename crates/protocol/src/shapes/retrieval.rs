@@ -245,3 +245,40 @@ impl Shape<'_> for GetRetrievedTracesGraphRequest {
 fn retrieval_token(token: Option<String>, violations: &mut Violations) -> Option<String> {
     violations.required_text("retrievalToken", token, 0, 1020)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    #[test]
+    fn ids_are_counted_and_measured() {
+        let body = format!(
+            r#"{{"StartTime": 2, "EndTime": 1, "TraceIds": [{}""]}}"#,
+            r#""1-a","#.repeat(100)
+        );
+        let error = decode::<StartTraceRetrievalRequest>(body.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "3 validation errors detected: Value '1.0' at 'endTime' failed to satisfy constraint: Member must not be before startTime; Value '101 items' at 'traceIds' failed to satisfy constraint: Member must have length less than or equal to 100; Value '' at 'traceIds.101.member' failed to satisfy constraint: Member must have length greater than or equal to 1"
+        );
+    }
+
+    #[test]
+    fn a_format_is_asked_for_or_not() {
+        let format = |body: &str| {
+            decode::<ListRetrievedTracesRequest>(body.as_bytes())
+                .map(|request| request.trace_format)
+        };
+        assert_eq!(format(r#"{"RetrievalToken": ""}"#), Ok(None));
+        assert_eq!(
+            format(r#"{"RetrievalToken": "t", "TraceFormat": "XRAY"}"#),
+            Ok(Some(TraceFormat::XRay))
+        );
+        assert_eq!(
+            format(r#"{"RetrievalToken": "t", "TraceFormat": "OTEL"}"#),
+            Ok(Some(TraceFormat::Otel))
+        );
+        assert!(format(r#"{"RetrievalToken": "t", "TraceFormat": "otel"}"#).is_err());
+    }
+}

@@ -415,3 +415,104 @@ fn rate_boost(
         cooldown_window_minutes: cooldown?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+    use crate::shapes::Selector;
+
+    #[test]
+    fn a_new_rule_is_read_as_the_guide_writes_it() {
+        let body = br#"{"SamplingRule": {"RuleName": "base-scorekeep", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5, "ServiceName": "Scorekeep", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1, "Attributes": {"tier": "gold"}}}"#;
+        let request: CreateSamplingRuleRequest = decode(body).unwrap();
+        let expected = NewSamplingRule {
+            rule_name: "base-scorekeep".into(),
+            resource_arn: "*".into(),
+            priority: 9000,
+            fixed_rate: 0.1,
+            reservoir_size: 5,
+            service_name: "Scorekeep".into(),
+            service_type: "*".into(),
+            host: "*".into(),
+            http_method: "*".into(),
+            url_path: "*".into(),
+            version: 1,
+            attributes: BTreeMap::from([("tier".into(), "gold".into())]),
+            sampling_rate_boost: None,
+        };
+        assert_eq!(request.sampling_rule, expected);
+        assert_eq!(request.tags, []);
+    }
+
+    fn check_update(members: &str, expected: &str) {
+        let body = format!(r#"{{"SamplingRuleUpdate": {{"RuleName": "r", {members}}}}}"#);
+        let error = decode::<UpdateSamplingRuleRequest>(body.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.message(),
+            format!("1 validation error detected: {expected}")
+        );
+    }
+
+    #[test]
+    fn the_numbers_of_a_change_have_the_bounds_of_a_new_rule() {
+        check_update(
+            r#""Priority": 0"#,
+            "Value '0' at 'samplingRuleUpdate.priority' failed to satisfy constraint: Member must have value greater than or equal to 1",
+        );
+        check_update(
+            r#""Priority": 10000"#,
+            "Value '10000' at 'samplingRuleUpdate.priority' failed to satisfy constraint: Member must have value less than or equal to 9999",
+        );
+        check_update(
+            r#""FixedRate": 1.5"#,
+            "Value '1.5' at 'samplingRuleUpdate.fixedRate' failed to satisfy constraint: Member must have value less than or equal to 1",
+        );
+        check_update(
+            r#""FixedRate": -0.5"#,
+            "Value '-0.5' at 'samplingRuleUpdate.fixedRate' failed to satisfy constraint: Member must have value greater than or equal to 0",
+        );
+        check_update(
+            r#""ReservoirSize": -1"#,
+            "Value '-1' at 'samplingRuleUpdate.reservoirSize' failed to satisfy constraint: Member must have value greater than or equal to 0",
+        );
+        check_update(
+            r#""Attributes": {"": "v"}"#,
+            "Value '' at 'samplingRuleUpdate.attributes.key' failed to satisfy constraint: Member must have length greater than or equal to 1",
+        );
+        check_update(
+            r#""SamplingRateBoost": {"MaxRate": 2, "CooldownWindowMinutes": 1}"#,
+            "Value '2' at 'samplingRuleUpdate.samplingRateBoost.maxRate' failed to satisfy constraint: Member must have value less than or equal to 1",
+        );
+    }
+
+    #[test]
+    fn a_change_holds_what_is_to_change() {
+        let body = br#"{"SamplingRuleUpdate": {"RuleARN": "arn:r", "FixedRate": 1, "Attributes": {}, "Host": null}}"#;
+        let request: UpdateSamplingRuleRequest = decode(body).unwrap();
+        let update = request.sampling_rule_update;
+        assert_eq!(update.rule, Selector::Arn("arn:r".into()));
+        assert_eq!((update.fixed_rate, update.priority), (Some(1.0), None));
+        assert_eq!(
+            (update.attributes, update.host),
+            (Some(BTreeMap::new()), None)
+        );
+    }
+
+    #[test]
+    fn a_change_names_its_rule_once() {
+        let refused =
+            |body: &str| decode::<UpdateSamplingRuleRequest>(body.as_bytes()).unwrap_err();
+        let both = refused(r#"{"SamplingRuleUpdate": {"RuleName": "r", "RuleARN": "arn:r"}}"#);
+        assert!(
+            both.message().contains("'samplingRuleUpdate.ruleARN'"),
+            "{both}"
+        );
+        let none = refused(r#"{"SamplingRuleUpdate": {"FixedRate": 1}}"#);
+        assert!(
+            none.message()
+                .contains("Value null at 'samplingRuleUpdate.ruleName'"),
+            "{none}"
+        );
+    }
+}

@@ -261,3 +261,63 @@ fn boost_statistics(
 }
 
 const DOCUMENTS_MAX: usize = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    fn check(document: &str, expected: (u64, u32, u32, u32)) {
+        let body = format!(
+            r#"{{"SamplingStatisticsDocuments": [{{"RuleName": "r", "ClientID": "ABCDEF1234567890ABCDEF10", {document}}}], "SamplingBoostStatisticsDocuments": []}}"#
+        );
+        let request: GetSamplingTargetsRequest = decode(body.as_bytes()).unwrap();
+        let found = &request.sampling_statistics_documents[0];
+        let counts = (
+            found.timestamp.as_nanos(),
+            found.request_count,
+            found.sampled_count,
+            found.borrow_count,
+        );
+        assert_eq!(counts, expected);
+    }
+
+    #[test]
+    fn every_sampler_s_report_is_read() {
+        let at = 1_795_304_142_000_000_000;
+        check(
+            r#""Timestamp": 1795304142, "RequestCount": 3, "SampledCount": 2, "BorrowCount": 1"#,
+            (at, 3, 2, 1),
+        );
+        check(
+            r#""Timestamp": 1795304142.5, "RequestCount": 3, "SampledCount": 2"#,
+            (at + 500_000_000, 3, 2, 0),
+        );
+        check(
+            r#""Timestamp": 1795304142, "RequestCount": 3, "SampleCount": 2, "BorrowCount": 0"#,
+            (at, 3, 2, 0),
+        );
+        check(
+            r#""Timestamp": 1795304142, "RequestCount": 3, "SampleCount": 1, "SampledCount": 2"#,
+            (at, 3, 2, 0),
+        );
+    }
+
+    #[test]
+    fn a_report_without_documents_is_fine_and_one_without_the_list_is_not() {
+        let request: GetSamplingTargetsRequest =
+            decode(br#"{"SamplingStatisticsDocuments": []}"#).unwrap();
+        assert_eq!(request.sampling_statistics_documents, []);
+        assert!(decode::<GetSamplingTargetsRequest>(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_broken_document_is_named_by_its_place() {
+        let body = br#"{"SamplingStatisticsDocuments": [{"RuleName": "r", "ClientID": "short", "Timestamp": 1, "RequestCount": -1}]}"#;
+        let error = decode::<GetSamplingTargetsRequest>(body).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "3 validation errors detected: Value 'short' at 'samplingStatisticsDocuments.1.member.clientID' failed to satisfy constraint: Member must have length greater than or equal to 24; Value '-1' at 'samplingStatisticsDocuments.1.member.requestCount' failed to satisfy constraint: Member must have value greater than or equal to 0; Value null at 'samplingStatisticsDocuments.1.member.sampledCount' failed to satisfy constraint: Member must not be null"
+        );
+    }
+}

@@ -289,4 +289,4 @@ fn sampling_strategy(wire: &SamplingStrategyWire, violations: &mut Violations) -
 
 #[cfg(test)]
 #[path = "summaries_tests.rs"]
-mod tests;
+pub(crate) mod tests;

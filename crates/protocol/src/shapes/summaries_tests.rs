@@ -83,7 +83,7 @@ fn service_id() -> ServiceId {
     ServiceId {
         name: "api".into(),
         names: vec!["api".into()],
-        account_id: None,
+        account_id: Some("000000000000".into()),
         service_type: Some("AWS::Lambda".into()),
     }
 }
@@ -93,7 +93,7 @@ fn root_cause<E>(entity: E) -> RootCause<E> {
         name: "api".into(),
         names: vec!["api".into()],
         service_type: "AWS::Lambda".into(),
-        account_id: None,
+        account_id: Some("000000000000".into()),
         entity_path: vec![entity],
         inferred: false,
     };
@@ -103,7 +103,7 @@ fn root_cause<E>(entity: E) -> RootCause<E> {
     }
 }
 
-fn bare_summary() -> TraceSummary {
+pub(crate) fn bare_summary() -> TraceSummary {
     TraceSummary {
         id: "1-64f0c0de-000000000000000000000001".into(),
         start_time: WireTime(Timestamp::from_nanos(1_693_499_614_120_000_000)),
@@ -129,12 +129,12 @@ fn bare_summary() -> TraceSummary {
     }
 }
 
-fn full_summary() -> TraceSummary {
+pub(crate) fn full_summary() -> TraceSummary {
     let entity = FaultRootCauseEntity {
         name: "api".into(),
         exceptions: vec![RootCauseException {
             name: "Boom".into(),
-            message: None,
+            message: Some("boom".into()),
         }],
         remote: false,
     };
@@ -155,7 +155,9 @@ fn full_summary() -> TraceSummary {
         http: Http {
             http_url: Some("http://h/".into()),
             http_status: Some(200),
-            ..Http::default()
+            http_method: Some("GET".into()),
+            user_agent: Some("curl".into()),
+            client_ip: Some("192.0.2.1".into()),
         },
         annotations: BTreeMap::from([(
             "tier".into(),
@@ -197,5 +199,5 @@ fn a_bare_summary_has_every_list_and_an_http_object() {
 
 #[test]
 fn a_full_summary_has_the_model_s_member_names() {
-    insta::assert_snapshot!(serde_json::to_string(&full_summary()).unwrap(), @r#"{"Id":"1-64f0c0de-000000000000000000000001","StartTime":1693499614.12,"Duration":0.412,"ResponseTime":0.412,"HasFault":true,"HasError":false,"HasThrottle":false,"IsPartial":false,"Http":{"HttpURL":"http://h/","HttpStatus":200},"Annotations":{"tier":[{"AnnotationValue":{"StringValue":"gold"},"ServiceIds":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda"}]},{"AnnotationValue":{"NumberValue":1.5},"ServiceIds":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda"}]},{"AnnotationValue":{"BooleanValue":true},"ServiceIds":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda"}]}]},"Users":[{"UserName":"u","ServiceIds":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda"}]}],"ServiceIds":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda"}],"ResourceARNs":[{"ARN":"arn:a"}],"InstanceIds":[{"Id":"i-1"}],"AvailabilityZones":[{"Name":"a"}],"EntryPoint":{"Name":"api","Names":["api"],"Type":"AWS::Lambda"},"FaultRootCauses":[{"Services":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda","EntityPath":[{"Name":"api","Exceptions":[{"Name":"Boom"}],"Remote":false}],"Inferred":false}],"ClientImpacting":true}],"ErrorRootCauses":[{"Services":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda","EntityPath":[{"Name":"api","Exceptions":[{"Name":"Boom"}],"Remote":false}],"Inferred":false}],"ClientImpacting":true}],"ResponseTimeRootCauses":[{"Services":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda","EntityPath":[{"Name":"api","Coverage":1.0,"Remote":false}],"Inferred":false}],"ClientImpacting":true}],"Revision":1,"MatchedEventTime":1693499614.0}"#);
+    insta::assert_snapshot!(serde_json::to_string(&full_summary()).unwrap(), @r#"{"Id":"1-64f0c0de-000000000000000000000001","StartTime":1693499614.12,"Duration":0.412,"ResponseTime":0.412,"HasFault":true,"HasError":false,"HasThrottle":false,"IsPartial":false,"Http":{"HttpURL":"http://h/","HttpStatus":200,"HttpMethod":"GET","UserAgent":"curl","ClientIp":"192.0.2.1"},"Annotations":{"tier":[{"AnnotationValue":{"StringValue":"gold"},"ServiceIds":[{"Name":"api","Names":["api"],"AccountId":"000000000000","Type":"AWS::Lambda"}]},{"AnnotationValue":{"NumberValue":1.5},"ServiceIds":[{"Name":"api","Names":["api"],"AccountId":"000000000000","Type":"AWS::Lambda"}]},{"AnnotationValue":{"BooleanValue":true},"ServiceIds":[{"Name":"api","Names":["api"],"AccountId":"000000000000","Type":"AWS::Lambda"}]}]},"Users":[{"UserName":"u","ServiceIds":[{"Name":"api","Names":["api"],"AccountId":"000000000000","Type":"AWS::Lambda"}]}],"ServiceIds":[{"Name":"api","Names":["api"],"AccountId":"000000000000","Type":"AWS::Lambda"}],"ResourceARNs":[{"ARN":"arn:a"}],"InstanceIds":[{"Id":"i-1"}],"AvailabilityZones":[{"Name":"a"}],"EntryPoint":{"Name":"api","Names":["api"],"AccountId":"000000000000","Type":"AWS::Lambda"},"FaultRootCauses":[{"Services":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda","AccountId":"000000000000","EntityPath":[{"Name":"api","Exceptions":[{"Name":"Boom","Message":"boom"}],"Remote":false}],"Inferred":false}],"ClientImpacting":true}],"ErrorRootCauses":[{"Services":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda","AccountId":"000000000000","EntityPath":[{"Name":"api","Exceptions":[{"Name":"Boom","Message":"boom"}],"Remote":false}],"Inferred":false}],"ClientImpacting":true}],"ResponseTimeRootCauses":[{"Services":[{"Name":"api","Names":["api"],"Type":"AWS::Lambda","AccountId":"000000000000","EntityPath":[{"Name":"api","Coverage":1.0,"Remote":false}],"Inferred":false}],"ClientImpacting":true}],"Revision":1,"MatchedEventTime":1693499614.0}"#);
 }

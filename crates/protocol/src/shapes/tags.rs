@@ -146,3 +146,40 @@ fn resource_arn(arn: Option<String>, violations: &mut Violations) -> Option<Stri
 }
 
 const TAGS_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    #[test]
+    fn tags_are_taken_in_order_repeated_or_not() {
+        let body = br#"{"ResourceARN": "arn:a", "Tags": [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": ""}]}"#;
+        let request: TagResourceRequest = decode(body).unwrap();
+        let pairs: Vec<_> = request
+            .tags
+            .iter()
+            .map(|tag| (&*tag.key, &*tag.value))
+            .collect();
+        assert_eq!(pairs, [("k", "1"), ("k", "")]);
+    }
+
+    #[test]
+    fn a_broken_tag_is_named_by_its_place() {
+        let body = br#"{"ResourceARN": "", "Tags": [{"Key": "k", "Value": "v"}, {"Key": "", "Value": null}]}"#;
+        let error = decode::<TagResourceRequest>(body).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "3 validation errors detected: Value '' at 'resourceARN' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'tags.2.member.key' failed to satisfy constraint: Member must have length greater than or equal to 1; Value null at 'tags.2.member.value' failed to satisfy constraint: Member must not be null"
+        );
+        let keys = format!(
+            r#"{{"ResourceARN": "a", "TagKeys": [{}"", "x"]}}"#,
+            r#""k","#.repeat(200)
+        );
+        let error = decode::<UntagResourceRequest>(keys.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "2 validation errors detected: Value '202 items' at 'tagKeys' failed to satisfy constraint: Member must have length less than or equal to 200; Value '' at 'tagKeys.201.member' failed to satisfy constraint: Member must have length greater than or equal to 1"
+        );
+    }
+}

@@ -107,3 +107,45 @@ impl Shape<'_> for GetTimeSeriesServiceStatisticsRequest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+    use crate::shapes::Selector;
+
+    #[test]
+    fn what_grafana_sends_is_read() {
+        let body = br#"{"StartTime": 1795300000, "EndTime": 1795303600, "GroupName": "Default", "Period": 60, "ForecastStatistics": false, "EntitySelectorExpression": "service(\"a\")"}"#;
+        let request: GetTimeSeriesServiceStatisticsRequest = decode(body).unwrap();
+        let expected = GetTimeSeriesServiceStatisticsRequest {
+            start_time: Timestamp::from_secs(1_795_300_000),
+            end_time: Timestamp::from_secs(1_795_303_600),
+            group: Some(Selector::Name("Default".into())),
+            entity_selector_expression: Some("service(\"a\")".into()),
+            period: Some(60),
+            forecast_statistics: false,
+            next_token: None,
+        };
+        assert_eq!(request, expected);
+    }
+
+    fn check_refused(members: &str, member: &str) {
+        let body = format!(r#"{{"StartTime": 1, "EndTime": 2, {members}}}"#);
+        let error = decode::<GetTimeSeriesServiceStatisticsRequest>(body.as_bytes()).unwrap_err();
+        assert!(
+            error.message().contains(&format!(" at '{member}' ")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_period_takes_time_and_a_selector_says_something() {
+        check_refused(r#""Period": 0"#, "period");
+        check_refused(r#""Period": -60"#, "period");
+        check_refused(
+            r#""EntitySelectorExpression": """#,
+            "entitySelectorExpression",
+        );
+    }
+}
