@@ -257,11 +257,13 @@ fn clients_are_told_rate_and_quota_of_each_rule() {
         let first = sampling.targets(&[report("b", 1, at(secs))], &[], at(secs));
         let quota = first.unwrap().documents[0].reservoir_quota;
         assert_eq!(quota, if secs == 14 { 11 } else { 6 });
-        let both = [report("b", 2, at(secs)), report("b", 1, at(secs))];
-        let targets = sampling.targets(&both, &[], at(secs)).unwrap();
-        assert_eq!(targets.documents.len(), 1);
-        let quota = targets.documents[0].reservoir_quota;
-        assert_eq!(quota, if secs == 14 { 0 } else { 5 });
+        for order in [[2, 1], [1, 2]] {
+            let both = order.map(|client| report("b", client, at(secs)));
+            let targets = sampling.targets(&both, &[], at(secs)).unwrap();
+            assert_eq!(targets.documents.len(), 1);
+            let quota = targets.documents[0].reservoir_quota;
+            assert_eq!(quota, if secs == 14 && order[0] == 2 { 0 } else { 5 });
+        }
     }
 }
 
