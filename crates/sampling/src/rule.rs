@@ -531,11 +531,12 @@ mod tests {
     }
 
     fn check_update(rule: &Rule, update: RuleUpdate, expected: Result<Rule, &str>) {
-        let outcome = rule.updated(update.clone());
+        let text = format!("{update:?}");
+        let outcome = rule.updated(update);
         assert_eq!(
             outcome.map_err(|error| error.to_string()),
             expected.map_err(str::to_owned),
-            "{update:?}"
+            "{text}"
         );
     }
 

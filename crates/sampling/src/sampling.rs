@@ -71,8 +71,6 @@ impl Sampling {
                 }
             }
         }
-        // A boost may have outlived its rule if deleting was cut off.
-        boosts.retain(|name, _| rules.get(name).is_some());
         let records = store.load(tenant, ControlKind::SamplingStatistics)?;
         let windows: Result<Vec<_>, _> = records.iter().map(stored::to_window).collect();
         let mut windows = Windows::restore(windows?, now);
@@ -168,20 +166,17 @@ impl Sampling {
         let at = self.next_modification(now);
         self.put(ControlKind::SamplingState, &stored::of_modified(at))?;
         self.memory().modified_at = at;
-        self.store
-            .remove(self.tenant, ControlKind::SamplingRule, name)?;
-        let had_boost = {
-            let mut memory = self.memory();
-            Arc::make_mut(&mut memory.rules).remove(name);
-            memory.clients.remove(name);
-            memory.windows.retain_rules(|other| other != name);
-            memory.boosts.remove(name).is_some()
-        };
-        if had_boost {
+        // The boost before the rule: it must not be there for a later rule of the name.
+        if self.memory().boosts.contains_key(name) {
             let key = stored::boost_key(name);
-            self.store
-                .remove(self.tenant, ControlKind::SamplingState, &key)?;
+            self.remove(ControlKind::SamplingState, &key)?;
         }
+        self.remove(ControlKind::SamplingRule, name)?;
+        let mut memory = self.memory();
+        Arc::make_mut(&mut memory.rules).remove(name);
+        memory.clients.remove(name);
+        memory.windows.retain_rules(|other| other != name);
+        memory.boosts.remove(name);
         Ok(kept.record(&self.account))
     }
 
@@ -346,6 +341,10 @@ impl Sampling {
 
     fn put(&self, kind: ControlKind, record: &ControlRecord) -> Result<(), StoreError> {
         self.store.put(self.tenant, kind, record)
+    }
+
+    fn remove(&self, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        self.store.remove(self.tenant, kind, key)
     }
 
     fn with_tags(

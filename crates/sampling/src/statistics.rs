@@ -199,3 +199,62 @@ const KEPT: Duration = Duration::from_mins(30);
 /// More than the windows from the oldest one kept to the farthest ahead, so that no two share a place.
 const RING: u64 = 300;
 const _: () = assert!(RING * WINDOW_SECS > KEPT.as_secs() + SKEW_MAX.as_secs() + 2 * WINDOW_SECS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(1_795_000_000 + secs)
+    }
+
+    fn counts() -> Counts {
+        Counts {
+            requests: 1,
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn windows_are_forgotten_once_no_clock_can_ask_for_them() {
+        let mut windows = Windows::default();
+        for secs in (0..100_000).step_by(5) {
+            windows.add("a", at(secs), counts());
+            windows.forget(at(secs));
+        }
+        assert_eq!(windows.by_number.len(), 181);
+        // The clock was set back by an hour: those windows would come again and count twice.
+        windows.forget(at(100_000 - 3_600));
+        assert!(windows.by_number.is_empty());
+    }
+
+    #[test]
+    fn no_two_windows_that_are_kept_share_a_place() {
+        let mut windows = Windows::default();
+        let now = at(1_000_000);
+        for secs in 0..1_000_000 / 10 {
+            windows.add("a", at(secs * 20), counts());
+        }
+        windows.forget(now);
+        let dirty = windows.take_dirty();
+        let keys: std::collections::BTreeSet<_> = dirty.iter().map(DirtyWindow::key).collect();
+        assert_eq!(keys.len(), dirty.len());
+        assert!(dirty.len() > 130, "{}", dirty.len());
+        assert!(windows.take_dirty().is_empty());
+    }
+
+    #[test]
+    fn sums_stop_where_numbers_end() {
+        let mut windows = Windows::default();
+        let most = Counts {
+            requests: u64::MAX,
+            borrowed: u64::MAX,
+            sampled: u64::MAX,
+        };
+        windows.add("a", at(0), most);
+        windows.add("a", at(9), most);
+        let page = windows.page(None, 9, at(9));
+        assert_eq!(page.summaries.len(), 1);
+        assert_eq!(page.summaries[0].request_count, u64::MAX);
+    }
+}

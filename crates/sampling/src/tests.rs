@@ -217,8 +217,7 @@ fn clients_are_told_rate_and_quota_of_each_rule() {
     let sampling = open();
     let rule = NewRule {
         fixed_rate: 0.25,
-        reservoir_size: 10,
-        ..new_rule("a")
+        ..rule_of_size("a", 10)
     };
     sampling.create(rule, [], at(1)).unwrap();
     let first = [report("a", 1, at(2)), report(DEFAULT_RULE, 1, at(2))];
@@ -253,10 +252,19 @@ fn clients_are_told_rate_and_quota_of_each_rule() {
     assert_eq!(quota(1, 12), 5);
     assert_eq!(quota(2, 13), 5);
     // Two clients in one call share one answer, which is right for both.
-    let both = [report("a", 1, at(14)), report("a", 2, at(14))];
-    let targets = sampling.targets(&both, &[], at(14)).unwrap();
-    assert_eq!(targets.documents.len(), 1);
-    assert_eq!(targets.documents[0].reservoir_quota, 5);
+    sampling.create(rule_of_size("b", 11), [], at(14)).unwrap();
+    for secs in [14, 24, 34] {
+        let first = sampling.targets(&[report("b", 1, at(secs))], &[], at(secs));
+        let quota = first.unwrap().documents[0].reservoir_quota;
+        assert_eq!(quota, if secs == 14 { 11 } else { 6 });
+        for order in [[2, 1], [1, 2]] {
+            let both = order.map(|client| report("b", client, at(secs)));
+            let targets = sampling.targets(&both, &[], at(secs)).unwrap();
+            assert_eq!(targets.documents.len(), 1);
+            let quota = targets.documents[0].reservoir_quota;
+            assert_eq!(quota, if secs == 14 && order[0] == 2 { 0 } else { 5 });
+        }
+    }
 }
 
 #[test]

@@ -43,12 +43,12 @@ fn a_cooldown_goes_on_after_a_restart() {
     sampling
         .delete(&RuleSelector::by_name("a"), at(700))
         .unwrap();
-    let sampling = open_on(store, at(700));
     let rule = NewRule {
         boost: Some(boost),
         ..new_rule("a")
     };
     sampling.create(rule, [], at(700)).unwrap();
+    let sampling = open_on(store, at(700));
     assert!(boosted(&sampling, 700));
 }
 
@@ -292,8 +292,7 @@ proptest! {
         calls in prop::collection::vec((0..6_u32, 0..20_u64), 1..60),
     ) {
         let sampling = open();
-        let rule = NewRule { reservoir_size: size.into(), ..new_rule("a") };
-        sampling.create(rule, [], at(0)).unwrap();
+        sampling.create(rule_of_size("a", size.into()), [], at(0)).unwrap();
         let mut secs = 0;
         let mut told: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
         for (client, pause) in calls {

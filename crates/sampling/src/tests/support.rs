@@ -32,6 +32,13 @@ pub(super) fn new_rule(name: &str) -> NewRule {
     NewRule::matching_all(RuleSelector::by_name(name))
 }
 
+pub(super) fn rule_of_size(name: &str, reservoir_size: i64) -> NewRule {
+    NewRule {
+        reservoir_size,
+        ..new_rule(name)
+    }
+}
+
 pub(super) fn report(rule_name: &str, client: u32, at: Timestamp) -> StatisticsReport {
     StatisticsReport {
         rule_name: rule_name.to_owned(),

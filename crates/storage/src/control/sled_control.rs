@@ -241,3 +241,55 @@ fn open_error(dir: PathBuf, error: &EngineError) -> OpenError {
 }
 
 const KEY_BYTES_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENANT: Tenant = Tenant(0);
+    const KIND: ControlKind = ControlKind::Group;
+
+    fn record(n_bytes: usize) -> ControlRecord {
+        let mut random = 1_u64;
+        let mut next = || {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            random.to_be_bytes()[0]
+        };
+        ControlRecord {
+            key: "a".to_owned(),
+            value: (0..n_bytes).map(|_| next()).collect(),
+        }
+    }
+
+    fn last_chunk(store: &SledControl) -> Option<Vec<u8>> {
+        let home = store.home.read().unwrap();
+        home.with(|opened| opened.engine().last_key(Tree::Chunks))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_removed_record_takes_its_chunks_along() {
+        let data = tempfile::tempdir().unwrap();
+        let store = SledControl::open(data.path()).unwrap();
+        store.put(TENANT, KIND, &record(20_000)).unwrap();
+        assert!(last_chunk(&store).is_some());
+        store.remove(TENANT, KIND, "a").unwrap();
+        assert_eq!(last_chunk(&store), None);
+        store.put(TENANT, KIND, &record(20_000)).unwrap();
+        store.put(TENANT, KIND, &record(20)).unwrap();
+        assert_eq!(last_chunk(&store), None);
+    }
+
+    #[test]
+    fn a_record_that_spoils_meanwhile_is_not_left_out() {
+        let data = tempfile::tempdir().unwrap();
+        let store = SledControl::open(data.path()).unwrap();
+        store.put(TENANT, KIND, &record(20)).unwrap();
+        let key = keys::control(TENANT, KIND, "a");
+        store
+            .write(|opened| opened.engine().insert(Tree::Control, &key, b"spoilt"))
+            .unwrap();
+        let read = store.load(TENANT, KIND);
+        assert!(matches!(read, Err(StoreError::Read { .. })), "{read:?}");
+    }
+}

@@ -351,6 +351,8 @@ fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool) {
     let faults = Arc::clone(&engine.faults);
     let store = SledControl::open_with(Arc::new(engine), data.path()).unwrap();
     put(&store, "a", "1");
+    let marker = data.path().join("control/marker");
+    fs::write(&marker, "these files are the ones that failed").unwrap();
     fault(&faults).store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let refused = store.put(TENANT, KIND, &record("b", "2"));
@@ -361,8 +363,10 @@ fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool) {
     }
     let a = record("a", "1");
     assert!(store.load(TENANT, KIND).unwrap().contains(&a));
+    assert!(marker.exists());
     fault(&faults).store(false, Ordering::SeqCst);
     put(&store, "c", "3");
+    assert!(!marker.exists());
     store.remove(TENANT, KIND, "b").unwrap();
     check(&store, &[("a", "1"), ("c", "3")]);
     drop(store);
