@@ -7,6 +7,7 @@
 
 mod batch;
 mod cursor;
+mod filter;
 mod root_cause;
 mod summaries;
 mod summary_shape;
@@ -17,6 +18,9 @@ use protocol::token::InvalidToken;
 use storage::StoreError;
 
 pub use batch::{BatchOptions, BatchPage, batch_get};
+pub use filter::{
+    DocumentsRead, Explanation, Filter, FilterError, GroupRef, Narrowing, NodeSelector, Selector,
+};
 pub use summaries::{SummariesOptions, summaries};
 
 /// Why a query has no answer.
