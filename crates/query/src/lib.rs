@@ -7,6 +7,7 @@
 
 mod batch;
 mod cursor;
+mod filter;
 mod retrieval;
 mod root_cause;
 mod summaries;
@@ -18,6 +19,9 @@ use protocol::token::InvalidToken;
 use storage::StoreError;
 
 pub use batch::{BatchOptions, BatchPage, batch_get};
+pub use filter::{
+    DocumentsRead, Explanation, Filter, FilterError, GroupRef, Narrowing, NodeSelector, Selector,
+};
 pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
 pub use summaries::{SummariesOptions, summaries};
 

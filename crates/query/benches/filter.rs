@@ -1,0 +1,4 @@
+//! What judging a summary costs.
+fn main() {
+    divan::main();
+}
