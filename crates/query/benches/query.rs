@@ -108,6 +108,7 @@ fn a_page_of_summaries(bencher: Bencher<'_, '_>) {
         next_token: None,
     };
     let options = SummariesOptions {
+        groups: Arc::new(|_| None),
         n_summaries_max: 200,
         n_scanned_max: 100_000,
         slow_trace: Duration::from_secs(5),

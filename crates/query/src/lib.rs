@@ -8,6 +8,7 @@
 mod batch;
 mod cursor;
 mod filter;
+mod groups;
 mod retrieval;
 mod root_cause;
 mod summaries;
@@ -22,8 +23,9 @@ pub use batch::{BatchOptions, BatchPage, batch_get};
 pub use filter::{
     DocumentsRead, Explanation, Filter, FilterError, GroupRef, Narrowing, NodeSelector, Selector,
 };
+pub use groups::{Classifier, FilterAt, GroupHistory};
 pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
-pub use summaries::{SummariesOptions, summaries};
+pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,12 @@ pub enum QueryError {
     /// The work was cut off because the process ends.
     #[error("the query was cut off: {0}")]
     CutOff(String),
+}
+
+impl From<FilterError> for QueryError {
+    fn from(error: FilterError) -> Self {
+        Self::Invalid(error.to_string())
+    }
 }
 
 impl From<InvalidToken> for QueryError {

@@ -4,31 +4,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use model::{Summary, SummaryFlags, Tenant, TraceId};
+use model::{Document, Summary, SummaryFlags, Tenant, TraceId, ZoneFacts};
 use protocol::shapes::{
     GetTraceSummariesRequest, GetTraceSummariesResponse, TimeRangeType, TraceSummary, WireTime,
 };
 use protocol::token::{self, Kind, TokenKey};
-use storage::{Scan, ScanPage, TraceStore, Window, WindowBy};
+use storage::{Judgement, Scan, ScanPage, TraceFilter, TraceStore, Window, WindowBy};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::QueryError;
 use crate::cursor::SummariesCursor;
 use crate::root_cause::RootCauses;
 use crate::summary_shape::shape;
+use crate::{Filter, GroupRef, QueryError};
 
 /// How pages are made.
 #[derive(Clone)]
 pub struct SummariesOptions {
     /// Summaries on a page.
     pub n_summaries_max: usize,
-    /// Traces looked at for a page; a page that reaches this may be short or empty.
+    /// What looking at traces for a page may cost, see [`Scan::n_scanned_max`]; a page that reaches this may be
+    /// short or empty.
     pub n_scanned_max: u64,
     /// Traces whose root took at least this long get response time root causes.
     pub slow_trace: Duration,
+    /// The filter expressions of groups, to which filters may refer.
+    pub groups: FilterOfGroup,
     /// Key of page tokens.
     pub token_key: TokenKey,
 }
+
+/// Returns the filter expression of a group, nothing if there is no such group.
+pub type FilterOfGroup = Arc<dyn Fn(GroupRef<'_>) -> Option<String> + Send + Sync>;
 
 /// Returns one page of the traces of a window.
 ///
@@ -36,8 +42,8 @@ pub struct SummariesOptions {
 /// first. The sampling strategy may change between pages of a chain; everything else may not.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] for a window that ends before it starts, for a filter expression, and for a
-/// token that is not of this request.
+/// [`QueryError::Invalid`] for a window that ends before it starts, for a filter expression that is not
+/// understood, and for a token that is not of this request.
 pub async fn summaries<S: TraceStore>(
     store: &S,
     tenant: Tenant,
@@ -45,6 +51,7 @@ pub async fn summaries<S: TraceStore>(
     options: &SummariesOptions,
 ) -> Result<GetTraceSummariesResponse, QueryError> {
     check(request)?;
+    let filter = filter(request, options)?;
     let fingerprint = fingerprint(tenant, request);
     let cursor = match &request.next_token {
         Some(text) => Some(SummariesCursor::parse(&token::open(
@@ -56,7 +63,7 @@ pub async fn summaries<S: TraceStore>(
         None => None,
     };
     let page = store
-        .summaries(tenant, scan(request, options, cursor))
+        .summaries(tenant, scan(request, options, filter, cursor))
         .await?;
     let next_token = page.next.map(|after| {
         let cursor = SummariesCursor {
@@ -107,18 +114,54 @@ fn check(request: &GetTraceSummariesRequest) -> Result<(), QueryError> {
         let text = "StartTime is after EndTime: the window must not end before it starts";
         return Err(QueryError::Invalid(text.to_owned()));
     }
-    let filter = request.filter_expression.as_deref().unwrap_or_default();
-    if !filter.trim().is_empty() {
-        let text =
-            "FilterExpression is not built yet: leave it out to get all traces of the window";
-        return Err(QueryError::Invalid(text.to_owned()));
-    }
     Ok(())
+}
+
+/// Returns the filter of a request; a blank one is none.
+fn filter(
+    request: &GetTraceSummariesRequest,
+    options: &SummariesOptions,
+) -> Result<Option<Filter>, QueryError> {
+    let text = request.filter_expression.as_deref().unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let filter = Filter::parse(text, &*options.groups)?;
+    Ok(Some(filter.with_slow_trace(options.slow_trace)))
+}
+
+/// Which traces of the window are returned.
+struct Kept {
+    /// The share of traces, if not all.
+    rate: Option<f64>,
+    filter: Option<Filter>,
+}
+
+impl TraceFilter for Kept {
+    fn may_match(&self, zone: &ZoneFacts) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.may_match(zone))
+    }
+
+    fn judge(&self, summary: &Summary) -> Judgement {
+        let is_left_out = |rate| !is_sampled(summary.trace_id, rate);
+        if self.rate.is_some_and(is_left_out) {
+            return Judgement::Skip;
+        }
+        let filter = self.filter.as_ref();
+        filter.map_or(Judgement::Keep, |filter| filter.judge(summary))
+    }
+
+    fn judge_documents(&self, summary: &Summary, documents: &[Document]) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.judge_documents(summary, documents))
+    }
 }
 
 fn scan(
     request: &GetTraceSummariesRequest,
     options: &SummariesOptions,
+    filter: Option<Filter>,
     cursor: Option<SummariesCursor>,
 ) -> Scan {
     let by = match request.time_range_type {
@@ -137,9 +180,7 @@ fn scan(
         as_of: cursor.map(|cursor| cursor.as_of),
         n_kept_max: options.n_summaries_max,
         n_scanned_max: options.n_scanned_max,
-        filter: Arc::new(move |summary: &Summary| {
-            rate.is_none_or(|rate| is_sampled(summary.trace_id, rate))
-        }),
+        filter: Arc::new(Kept { rate, filter }),
     }
 }
 

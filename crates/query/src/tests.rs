@@ -206,6 +206,7 @@ fn list(
     };
     change(&mut request);
     let options = SummariesOptions {
+        groups: Arc::new(|_| None),
         n_summaries_max: 2,
         n_scanned_max: 1_000,
         slow_trace: Duration::from_millis(500),

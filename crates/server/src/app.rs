@@ -1,13 +1,13 @@
 //! What every request needs: the stores, whose data it is, the limits and the figures.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use account::{AccountError, FilterCheck, Settings};
+use account::{AccountError, FilterCheck, Group, GroupsSnapshot, Settings};
 use model::{Account, Tenant, Timestamp};
 use protocol::token::TokenKey;
-use query::{QueryError, Retrievals};
+use query::{Classifier, Filter, GroupHistory, GroupRef, QueryError, Retrievals};
 use sampling::{Sampling, SamplingError};
-use storage::{ControlStore, OpenError, SledControl, SledStore, StoreError};
+use storage::{ALL_TRACES, Classify, ControlStore, OpenError, SledControl, SledStore, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
@@ -22,10 +22,44 @@ pub(crate) struct App {
     pub(crate) sampling: Sampling,
     pub(crate) settings: Settings,
     pub(crate) retrievals: Retrievals,
+    classifier: Arc<Classifier>,
+    /// The groups as filters that are being checked may refer to them.
+    known_groups: KnownGroups,
     pub(crate) token_key: TokenKey,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
     control: Arc<SledControl>,
+}
+
+/// The groups there are, once they are read.
+type KnownGroups = Arc<RwLock<Option<Arc<GroupsSnapshot>>>>;
+
+/// Returns what checks the filter expression of a group.
+fn filter_check(known: KnownGroups) -> FilterCheck {
+    Arc::new(move |text| {
+        let groups = known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let filter_of = |group: GroupRef<'_>| groups.as_ref()?.filter_of(name_or_arn(group));
+        Filter::parse(text, &filter_of)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    })
+}
+
+/// Returns the text a filter refers to a group by.
+pub(crate) const fn name_or_arn(group: GroupRef<'_>) -> &str {
+    match group {
+        GroupRef::Name(text) | GroupRef::Arn(text) => text,
+    }
+}
+
+fn history(group: &Group) -> GroupHistory {
+    let versions = group.versions.iter();
+    GroupHistory {
+        number: group.uid,
+        versions: versions
+            .map(|version| (version.since, version.filter.clone()))
+            .collect(),
+    }
 }
 
 /// Why the parts cannot be put together.
@@ -59,7 +93,8 @@ impl App {
         };
         let tenant = store.tenant(&account.id, &account.region)?;
         let records = || Arc::clone(&control) as Arc<dyn ControlStore>;
-        let check: FilterCheck = Arc::new(|_| Ok(()));
+        let known_groups = KnownGroups::default();
+        let check = filter_check(Arc::clone(&known_groups));
         let settings = Settings::open(records(), tenant, account.clone(), check, now)?;
         let sampling = Sampling::open(records(), tenant, account, now)?;
         let retrievals = Retrievals::open(records(), tenant, now)?;
@@ -71,18 +106,45 @@ impl App {
             wait: config.storage.queue_wait.0,
             room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
         };
-        Ok(Self {
+        let classifier = Arc::new(Classifier::default());
+        store.classify_by(Arc::clone(&classifier) as Arc<dyn Classify>);
+        let app = Self {
             config,
             store: Arc::new(store),
             tenant,
             sampling,
             settings,
             retrievals,
+            classifier,
+            known_groups,
             token_key,
             bodies,
             metrics: Metrics::new(),
             control,
-        })
+        };
+        app.classify();
+        Ok(app)
+    }
+
+    /// Lets traces be classified by the groups as they are now; call it whenever one changed.
+    pub(crate) fn classify(&self) {
+        let groups = self.settings.groups.snapshot();
+        *self
+            .known_groups
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&groups));
+        let own = groups.iter().filter(|group| group.uid != ALL_TRACES);
+        let histories: Vec<GroupHistory> = own.map(|group| history(group)).collect();
+        let filter_at = |group: GroupRef<'_>, at: Timestamp| {
+            let group = match group {
+                GroupRef::Name(name) => groups.by_name(name),
+                GroupRef::Arn(arn) => groups.by_arn(arn),
+            };
+            group?.filter_at(at).map(str::to_owned)
+        };
+        let slow_trace = self.config.query.slow_trace.0;
+        self.classifier
+            .set(self.tenant, &histories, &filter_at, slow_trace);
     }
 
     /// Makes everything durable and closes the stores. Blocks.

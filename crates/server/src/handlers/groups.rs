@@ -30,7 +30,9 @@ pub(super) async fn create(
     };
     let group = blocking(app, |app| {
         let groups = &app.settings.groups;
-        groups.create(new, clock::now()).map_err(account_error)
+        let made = groups.create(new, clock::now()).map_err(account_error)?;
+        app.classify();
+        Ok(made)
     })
     .await?;
     Ok(json_response(&response(&group), request_id).into())
@@ -48,9 +50,11 @@ pub(super) async fn update(
     };
     let group = blocking(app, move |app| {
         let groups = &app.settings.groups;
-        groups
-            .update(selector(&request.group), change, clock::now())
-            .map_err(account_error)
+        let selected = selector(&request.group);
+        let changed = groups.update(selected, change, clock::now());
+        let changed = changed.map_err(account_error)?;
+        app.classify();
+        Ok(changed)
     })
     .await?;
     Ok(json_response(&response(&group), request_id).into())
@@ -64,9 +68,10 @@ pub(super) async fn delete(
     let request: DeleteGroupRequest = decode(&body.bytes)?;
     blocking(app, move |app| {
         let groups = &app.settings.groups;
-        groups
-            .delete(selector(&request.group))
-            .map_err(account_error)
+        let deleted = groups.delete(selector(&request.group));
+        deleted.map_err(account_error)?;
+        app.classify();
+        Ok(())
     })
     .await?;
     Ok(json_response(&EmptyResponse {}, request_id).into())

@@ -10,12 +10,12 @@ use protocol::shapes::{
     TelemetryRecord, UnprocessedTraceSegment,
 };
 use protocol::{ApiError, decode, json_head, json_response};
-use query::{BatchOptions, BatchPage, SummariesOptions};
+use query::{BatchOptions, BatchPage, GroupRef, SummariesOptions};
 use storage::{SledStore, TraceStore};
 use tracing::{Span, error, warn};
 
 use super::{in_memory, query_error, store_error};
-use crate::app::App;
+use crate::app::{App, name_or_arn};
 use crate::clock;
 use crate::config::values::Orphans;
 use crate::http::answer::{Answer, BrokenOff, Chunks};
@@ -127,7 +127,9 @@ pub(super) async fn get_trace_summaries(
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     let request: GetTraceSummariesRequest = decode(&body.bytes)?;
+    let groups = app.settings.groups.snapshot();
     let options = SummariesOptions {
+        groups: Arc::new(move |group: GroupRef<'_>| groups.filter_of(name_or_arn(group))),
         n_summaries_max: app.config.query.summaries_per_page,
         n_scanned_max: app.config.query.traces_scanned_per_page,
         slow_trace: app.config.query.slow_trace.0,
