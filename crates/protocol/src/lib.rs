@@ -1,9 +1,15 @@
 //! The X-Ray API on the wire: restJson1 routes, shapes, errors and page tokens.
 //!
 //! The secret this crate hides is what requests and responses look like as bytes. It knows routes
-//! ([`Operation`]), request and response shapes ([`shapes`]), how a refusal is written
-//! ([`error_response`]) and how a page token is sealed ([`token`]). It must never know sockets, a
+//! ([`Operation`]), request and response shapes of all 38 operations ([`shapes`]), the service model they
+//! are held against ([`model`]), how a refusal is written ([`error_response`]), which protocol an answer is
+//! dressed in ([`Dialect`]) and how a page token is sealed ([`token`]). It must never know sockets, a
 //! clock, the store or what a trace means. Every wire error of the API is built here and nowhere else.
+//!
+//! What holds of every request that was decoded: each constraint of the service model was checked, all
+//! broken ones were told at once; null members were absent, unknown ones passed over, and an empty body
+//! was an empty object. What holds of every response: lists are there even if empty, members that are
+//! not known are left out, numbers are finite and integers no larger than clients read.
 //!
 //! ```
 //! use protocol::{Operation, decode, shapes::BatchGetTracesRequest};

@@ -234,7 +234,7 @@ fn wrong_values(shape: &MemberShape, value: &Value) -> Vec<Value> {
     let one_more = |max: u32| usize::try_from(max + 1).unwrap();
     match shape {
         MemberShape::Text { length, pattern } => {
-            let long = length.max.map(|max| text(one_more(max), None));
+            let long = length.max.map(|max| text(one_more(max), *pattern));
             let short = length.min.filter(|min| *min > 0);
             let short = short.map(|min| text(usize::try_from(min - 1).unwrap(), None));
             let other = pattern.map(|_| json!("not of it"));
