@@ -7,22 +7,28 @@
 //! the others have reported once more and come down to their shares: what live clients hold never
 //! adds up to more than the reservoir, and is all of it after each of them has reported twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Timestamp;
 
-/// The clients of one rule.
+/// The clients of one rule that are alive.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    by_id: BTreeMap<String, Client>,
+    /// Place of each in the order of arrival.
+    by_id: HashMap<Arc<str>, u64>,
+    in_order: BTreeMap<u64, Client>,
+    /// When each was seen last, and its place.
+    by_seen: BTreeSet<(Timestamp, u64)>,
+    /// What all of them hold.
+    held: u64,
     n_joined: u64,
 }
 
 #[derive(Debug)]
 struct Client {
-    /// Its place in the order of arrival.
-    joined: u64,
+    id: Arc<str>,
     seen_at: Timestamp,
     quota: u32,
 }
@@ -30,41 +36,69 @@ struct Client {
 impl Clients {
     /// Notes that a client reported and returns how many requests a second it may trace.
     ///
-    /// A client too many gets nothing and is not noted. Takes time linear in the number of clients.
+    /// A client too many gets nothing and is not noted. Takes time linear in the reservoir or in the
+    /// number of clients, whichever is less.
     pub(crate) fn report(&mut self, client_id: &str, reservoir: u32, now: Timestamp) -> u32 {
-        self.by_id
-            .retain(|_, client| now.since(client.seen_at) <= ALIVE);
+        self.forget(now);
         let joined = match self.by_id.get(client_id) {
-            Some(known) => known.joined,
+            Some(joined) => *joined,
             None if self.by_id.len() >= CLIENTS_MAX => return 0,
-            None => self.n_joined,
+            None => self.join(client_id, now),
         };
-        let others = || self.by_id.iter().filter(|(id, _)| *id != client_id);
-        let held: u64 = others().map(|(_, client)| u64::from(client.quota)).sum();
-        let n_before = others()
-            .filter(|(_, client)| client.joined < joined)
-            .count();
-        let free = u64::from(reservoir).saturating_sub(held);
-        let share = share(reservoir, others().count() + 1, n_before);
-        let quota = share.min(u32::try_from(free).unwrap_or(u32::MAX));
-        if joined == self.n_joined {
-            self.n_joined += 1;
-        }
-        let client = Client {
-            joined,
-            seen_at: now,
-            quota,
+        let share = self.share(joined, reservoir);
+        let Some(client) = self.in_order.get_mut(&joined) else {
+            return 0;
         };
-        self.by_id.insert(client_id.to_owned(), client);
-        quota
+        let held_by_others = self.held.saturating_sub(u64::from(client.quota));
+        let free = u64::from(reservoir).saturating_sub(held_by_others);
+        client.quota = share.min(u32::try_from(free).unwrap_or(u32::MAX));
+        self.held = held_by_others + u64::from(client.quota);
+        self.by_seen.remove(&(client.seen_at, joined));
+        self.by_seen.insert((now, joined));
+        client.seen_at = now;
+        client.quota
     }
-}
 
-/// Returns the part of a reservoir that falls to the client before which `n_before` others came.
-fn share(reservoir: u32, n_clients: usize, n_before: usize) -> u32 {
-    let n_clients = u32::try_from(n_clients).unwrap_or(u32::MAX).max(1);
-    let n_before = u32::try_from(n_before).unwrap_or(u32::MAX);
-    reservoir / n_clients + u32::from(n_before < reservoir % n_clients)
+    /// Takes back what clients hold that are not alive any more.
+    fn forget(&mut self, now: Timestamp) {
+        while let Some((seen_at, joined)) = self.by_seen.first().copied() {
+            if now.since(seen_at) <= ALIVE {
+                break;
+            }
+            self.by_seen.remove(&(seen_at, joined));
+            if let Some(client) = self.in_order.remove(&joined) {
+                self.held = self.held.saturating_sub(u64::from(client.quota));
+                self.by_id.remove(&client.id);
+            }
+        }
+    }
+
+    /// Notes a new client, which holds nothing yet, and returns its place.
+    fn join(&mut self, client_id: &str, now: Timestamp) -> u64 {
+        let joined = self.n_joined;
+        self.n_joined += 1;
+        let id: Arc<str> = client_id.into();
+        self.by_id.insert(Arc::clone(&id), joined);
+        self.by_seen.insert((now, joined));
+        let client = Client {
+            id,
+            seen_at: now,
+            quota: 0,
+        };
+        self.in_order.insert(joined, client);
+        joined
+    }
+
+    /// Returns the part of a reservoir that falls to the client at a place.
+    fn share(&self, joined: u64, reservoir: u32) -> u32 {
+        let n_clients = u32::try_from(self.in_order.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let n_with_one_more = usize::try_from(reservoir % n_clients).unwrap_or(usize::MAX);
+        let first_without = self.in_order.keys().nth(n_with_one_more);
+        let has_one_more = first_without.is_some_and(|first| joined < *first);
+        reservoir / n_clients + u32::from(has_one_more)
+    }
 }
 
 /// How often clients shall report.
@@ -141,23 +175,27 @@ mod tests {
             let mut clients = Clients::default();
             let mut now = 0;
             let held = |clients: &Clients, now| -> u32 {
-                let live = clients.by_id.values().filter(|client| at(now).since(client.seen_at) <= ALIVE);
+                let live = clients.in_order.values().filter(|client| at(now).since(client.seen_at) <= ALIVE);
                 live.map(|client| client.quota).sum()
             };
             for (client, pause) in reports {
                 now += pause;
                 let quota = clients.report(&client.to_string(), reservoir, at(now));
-                prop_assert_eq!(clients.by_id[&client.to_string()].quota, quota);
+                let place = clients.by_id[client.to_string().as_str()];
+                prop_assert_eq!(clients.in_order[&place].quota, quota);
+                prop_assert_eq!(clients.held, u64::from(held(&clients, now)));
+                let lengths = [clients.by_id.len(), clients.in_order.len(), clients.by_seen.len()];
+                prop_assert_eq!(lengths, [lengths[0]; 3]);
                 prop_assert!(held(&clients, now) <= reservoir);
             }
             for _ in 0..2 {
-                let ids: Vec<String> = clients.by_id.keys().cloned().collect();
+                let ids: Vec<Arc<str>> = clients.by_id.keys().cloned().collect();
                 for id in ids {
                     clients.report(&id, reservoir, at(now));
                 }
             }
             prop_assert_eq!(held(&clients, now), reservoir);
-            let quotas = clients.by_id.values().map(|client| client.quota);
+            let quotas = clients.in_order.values().map(|client| client.quota);
             let (least, most) = (quotas.clone().min().unwrap(), quotas.max().unwrap());
             prop_assert!(most - least <= 1, "{} and {}", least, most);
         }
