@@ -1,0 +1,259 @@
+//! A run of checks against one server: sending, judging, noting what came out.
+
+use std::time::{Duration, Instant};
+
+use protocol::Operation;
+use protocol::model::{MemberShape, model};
+use serde_json::Value;
+
+use super::ask::Ask;
+use super::report::{Outcome, Report};
+use super::want::{Codes, Want, check_error, check_error_details, result_of};
+use crate::cli::Stop;
+use crate::cli::client::{Connection, Reply};
+
+/// What is asked of a server and what came out so far.
+pub(super) struct Exam {
+    connection: Connection,
+    only: Vec<Operation>,
+    report: Report,
+    /// How long may still be waited for what a server does later; all waits share it.
+    patience: Duration,
+    has_answered: bool,
+}
+
+impl Exam {
+    /// Returns an exam in which nothing was asked yet; with nothing in `only` everything counts.
+    pub(super) fn new(connection: Connection, only: Vec<Operation>, patience: Duration) -> Self {
+        Self {
+            connection,
+            only,
+            report: Report::default(),
+            patience,
+            has_answered: false,
+        }
+    }
+
+    /// Tells whether checks of one of these operations count.
+    pub(super) fn covers(&self, operations: &[Operation]) -> bool {
+        self.only.is_empty()
+            || operations
+                .iter()
+                .any(|operation| self.only.contains(operation))
+    }
+
+    /// Returns what came out.
+    pub(super) fn into_report(self) -> Report {
+        self.report
+    }
+
+    /// Checks that a call has a result and that the result is what is wanted; returns it, and null if there is
+    /// none. Lists that go on on further pages are whole.
+    pub(super) async fn passes(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        body: impl Into<Ask>,
+        wants: &[Want],
+    ) -> Result<Value, Stop> {
+        let (result, failure) = self.judge(operation, &body.into(), wants).await?;
+        self.note(operation, name, failure.map_or(Ok(()), Err));
+        Ok(result)
+    }
+
+    /// Checks the same of a call that may be right only after a while.
+    pub(super) async fn settles(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        body: &Value,
+        wants: &[Want],
+    ) -> Result<Value, Stop> {
+        self.settles_if(operation, name, body, |result| {
+            wants
+                .iter()
+                .find_map(|want| want.unmet(result))
+                .map_or(Ok(()), Err)
+        })
+        .await
+    }
+
+    /// Checks that after a while a call has a result this function finds nothing wrong with.
+    pub(super) async fn settles_if(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        body: &Value,
+        judge: impl Fn(&Value) -> Result<(), String>,
+    ) -> Result<Value, Stop> {
+        let ask = Ask::from(body);
+        let begun = Instant::now();
+        loop {
+            let (result, failure) = self.judge(operation, &ask, &[]).await?;
+            let failure = failure.or_else(|| judge(&result).err());
+            if failure.is_none() || begun.elapsed() >= self.patience {
+                self.patience = self.patience.saturating_sub(begun.elapsed());
+                self.note(operation, name, failure.map_or(Ok(()), Err));
+                return Ok(result);
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Checks that a call is refused with one of these codes.
+    pub(super) async fn refuses(
+        &mut self,
+        operation: Operation,
+        name: &str,
+        body: impl Into<Ask>,
+        codes: Codes,
+    ) -> Result<(), Stop> {
+        let outcome = match self.send(operation, &body.into()).await? {
+            Ok(reply) => check_error(operation, &reply, codes),
+            Err(failure) => Err(failure),
+        };
+        self.note(operation, name, outcome);
+        Ok(())
+    }
+
+    /// Checks where a refusal has its type and its text.
+    pub(super) async fn refuses_well(
+        &mut self,
+        operation: Operation,
+        body: impl Into<Ask>,
+    ) -> Result<(), Stop> {
+        let outcome = match self.send(operation, &body.into()).await? {
+            Ok(reply) if reply.status.is_success() => Err("nothing was refused".to_owned()),
+            Ok(reply) => check_error_details(&reply),
+            Err(failure) => Err(failure),
+        };
+        self.note(
+            operation,
+            "an error has its type in the header and its text in Message",
+            outcome,
+        );
+        Ok(())
+    }
+
+    /// Calls without noting anything: to prepare and to clean up. Returns the result, null if there is none.
+    pub(super) async fn call(&mut self, operation: Operation, body: &Value) -> Result<Value, Stop> {
+        let (result, _) = self.ask(operation, body).await?;
+        Ok(result)
+    }
+
+    /// Calls without noting anything and returns the result, and what is wrong with it.
+    pub(super) async fn ask(
+        &mut self,
+        operation: Operation,
+        body: &Value,
+    ) -> Result<(Value, Option<String>), Stop> {
+        self.judge(operation, &Ask::from(body), &[]).await
+    }
+
+    /// Notes what came out of a check.
+    pub(super) fn note(&mut self, operation: Operation, name: &str, outcome: Result<(), String>) {
+        if self.covers(&[operation]) {
+            self.report.add(Outcome {
+                operation,
+                name: name.to_owned(),
+                failure: outcome.err(),
+            });
+        }
+    }
+
+    /// Sends a request; a server that fell silent on the way has failed the check, one that never said anything
+    /// is not there.
+    async fn send(
+        &mut self,
+        operation: Operation,
+        ask: &Ask,
+    ) -> Result<Result<Reply, String>, Stop> {
+        match ask.send(&self.connection, operation).await {
+            Ok(reply) => {
+                self.has_answered = true;
+                Ok(Ok(reply))
+            }
+            Err(stop) if self.has_answered => Ok(Err(stop.message)),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// Returns the result of a call, all pages joined, and what is wrong with it.
+    async fn judge(
+        &mut self,
+        operation: Operation,
+        ask: &Ask,
+        wants: &[Want],
+    ) -> Result<(Value, Option<String>), Stop> {
+        let result = match self.send(operation, ask).await? {
+            Ok(reply) => result_of(operation, &reply),
+            Err(failure) => Err(failure),
+        };
+        let result = match result {
+            Ok(first) => self.further_pages(operation, ask, first).await?,
+            Err(failure) => Err(failure),
+        };
+        Ok(match result {
+            Ok(result) => {
+                let failure = wants.iter().find_map(|want| want.unmet(&result));
+                (result, failure)
+            }
+            Err(failure) => (Value::Null, Some(failure)),
+        })
+    }
+
+    /// Joins the lists of all pages to those of the first.
+    async fn further_pages(
+        &mut self,
+        operation: Operation,
+        ask: &Ask,
+        mut joined: Value,
+    ) -> Result<Result<Value, String>, Stop> {
+        let mut token = token_of(&joined);
+        for _ in 0..PAGES_MAX {
+            let Some(current) = token else {
+                return Ok(Ok(joined));
+            };
+            let Some(next) = ask.with_token(&current) else {
+                return Ok(Err("a page whose request cannot be continued".to_owned()));
+            };
+            let page = match self.send(operation, &next).await? {
+                Ok(reply) => result_of(operation, &reply),
+                Err(failure) => Err(failure),
+            };
+            let page = match page {
+                Ok(page) => page,
+                Err(failure) => return Ok(Err(format!("on a further page: {failure}"))),
+            };
+            token = token_of(&page);
+            if token.as_ref() == Some(&current) {
+                return Ok(Err("the same NextToken twice".to_owned()));
+            }
+            join(operation, &mut joined, page);
+        }
+        Ok(Err(format!("more than {PAGES_MAX} pages")))
+    }
+}
+
+fn token_of(page: &Value) -> Option<String> {
+    let token = page.get("NextToken").and_then(Value::as_str);
+    token.filter(|token| !token.is_empty()).map(str::to_owned)
+}
+
+/// Appends the lists of a page.
+fn join(operation: Operation, joined: &mut Value, mut page: Value) {
+    for member in &model().operation(operation).output.members {
+        if !matches!(member.shape, MemberShape::List { .. }) {
+            continue;
+        }
+        let more = page.get_mut(member.name).map(Value::take);
+        let items = joined.get_mut(member.name).and_then(Value::as_array_mut);
+        if let (Some(items), Some(Value::Array(more))) = (items, more) {
+            items.extend(more);
+        }
+    }
+}
+
+/// Only paces the questions; nothing is assumed to have happened meanwhile.
+const PACE: Duration = Duration::from_millis(100);
+const PAGES_MAX: usize = 1000;
