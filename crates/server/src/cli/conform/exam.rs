@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::ask::Ask;
 use super::report::{Outcome, Report};
-use super::want::{Codes, Want, check_error, check_error_details, result_of};
+use super::want::{Codes, Want, check_error, check_error_details, read};
 use crate::cli::Stop;
 use crate::cli::client::{Connection, Reply};
 
@@ -178,60 +178,43 @@ impl Exam {
         }
     }
 
-    /// Returns the result of a call, all pages joined, and what is wrong with it.
+    /// Returns the result of a call, the lists of all its pages joined, and what is wrong with it. What is not of
+    /// the model is returned all the same, no result at all as null.
     async fn judge(
         &mut self,
         operation: Operation,
         ask: &Ask,
         wants: &[Want],
     ) -> Result<(Value, Option<String>), Stop> {
-        let result = match self.send(operation, ask).await? {
-            Ok(reply) => result_of(operation, &reply),
-            Err(failure) => Err(failure),
-        };
-        let result = match result {
-            Ok(first) => self.further_pages(operation, ask, first).await?,
-            Err(failure) => Err(failure),
-        };
-        Ok(match result {
-            Ok(result) => {
-                let failure = wants.iter().find_map(|want| want.unmet(&result));
-                (result, failure)
+        let (mut joined, mut failure) = self.page(operation, ask).await?;
+        let mut token = token_of(&joined);
+        let mut n_pages = 1;
+        while let Some(current) = token {
+            let Some(next) = ask.with_token(&current).filter(|_| n_pages < PAGES_MAX) else {
+                return Ok((joined, Some(format!("still a NextToken on page {n_pages}"))));
+            };
+            let (page, wrong) = self.page(operation, &next).await?;
+            failure = failure.or(wrong.map(|wrong| format!("on a further page: {wrong}")));
+            token = token_of(&page);
+            if token.as_ref() == Some(&current) {
+                return Ok((joined, Some("the same NextToken twice".to_owned())));
             }
-            Err(failure) => (Value::Null, Some(failure)),
-        })
+            join(operation, &mut joined, page);
+            n_pages += 1;
+        }
+        let failure = failure.or_else(|| wants.iter().find_map(|want| want.unmet(&joined)));
+        Ok((joined, failure))
     }
 
-    /// Joins the lists of all pages to those of the first.
-    async fn further_pages(
+    async fn page(
         &mut self,
         operation: Operation,
         ask: &Ask,
-        mut joined: Value,
-    ) -> Result<Result<Value, String>, Stop> {
-        let mut token = token_of(&joined);
-        for _ in 0..PAGES_MAX {
-            let Some(current) = token else {
-                return Ok(Ok(joined));
-            };
-            let Some(next) = ask.with_token(&current) else {
-                return Ok(Err("a page whose request cannot be continued".to_owned()));
-            };
-            let page = match self.send(operation, &next).await? {
-                Ok(reply) => result_of(operation, &reply),
-                Err(failure) => Err(failure),
-            };
-            let page = match page {
-                Ok(page) => page,
-                Err(failure) => return Ok(Err(format!("on a further page: {failure}"))),
-            };
-            token = token_of(&page);
-            if token.as_ref() == Some(&current) {
-                return Ok(Err("the same NextToken twice".to_owned()));
-            }
-            join(operation, &mut joined, page);
-        }
-        Ok(Err(format!("more than {PAGES_MAX} pages")))
+    ) -> Result<(Value, Option<String>), Stop> {
+        Ok(match self.send(operation, ask).await? {
+            Ok(reply) => read(operation, &reply),
+            Err(failure) => (Value::Null, Some(failure)),
+        })
     }
 }
 

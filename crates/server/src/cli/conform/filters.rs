@@ -136,7 +136,7 @@ const SELECTIONS: &[(&str, &str)] = &[
         "edge(id(name: \"FRONT\", type: \"AWS::EC2::Instance\"), id(name: \"TABLE\", type: \"AWS::DynamoDB::Table\"))",
         "a",
     ),
-    ("rootcause.fault.service { name = \"FRONT\" }", "b"),
+    ("fault AND rootcause.fault.service { name = \"FRONT\" }", "b"),
     (
         "rootcause.fault.exception { last and message = \"out of luck\" }",
         "b",
@@ -145,7 +145,7 @@ const SELECTIONS: &[(&str, &str)] = &[
     ("rootcause.fault.service { index > 5 }", ""),
     (
         "rootcause.json = #[{ \"Services\": [ { \"Name\": \"FRONT\", \"EntityPath\": [{ \"Name\": \"FRONT\" }] } ] }]",
-        "b",
+        "bc",
     ),
     ("group.name = \"GROUP\"", "abcde"),
     ("group.name = \"GROUP\" AND user = \"conform-user\"", "a"),
