@@ -265,3 +265,59 @@ fn the_destination_is_changed_and_stays() -> Result<()> {
     assert_eq!(get(&server)?, told("XRay", "ACTIVE"));
     Ok(())
 }
+
+/// The answers of the AWS CLI's reference (`put-encryption-config`, `create-sampling-rule`), to the letter but for times.
+#[test]
+fn answers_are_those_of_the_documentation() -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[account]\nid = \"123456789012\"\nregion = \"us-west-2\"\n")?;
+    let server = home.start_with(&config)?;
+    let request = json!({ "Type": "KMS", "KeyId": KEY });
+    let answer = server.post("/PutEncryptionConfig", &request)?.success()?;
+    let expected = json!({
+        "EncryptionConfig": {
+            "KeyId": "arn:aws:kms:us-west-2:123456789012:key/c234g4e8-39e9-4gb0-84e2-b0ea215cbba5",
+            "Status": "UPDATING",
+            "Type": "KMS",
+        }
+    });
+    assert_eq!(answer, expected);
+    let rule = json!({
+        "RuleName": "base-scorekeep", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5,
+        "ServiceName": "Scorekeep", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1,
+    });
+    let request = json!({ "SamplingRule": rule });
+    let mut answer = server.post("/CreateSamplingRule", &request)?.success()?;
+    for member in ["CreatedAt", "ModifiedAt"] {
+        let time = answer["SamplingRuleRecord"][member].take();
+        assert!(time.as_f64() > Some(1_530_574_410.0), "{member} {time}");
+    }
+    let expected = json!({
+        "SamplingRuleRecord": {
+            "SamplingRule": {
+                "RuleName": "base-scorekeep",
+                "RuleARN": "arn:aws:xray:us-west-2:123456789012:sampling-rule/base-scorekeep",
+                "ResourceARN": "*",
+                "Priority": 9000,
+                "FixedRate": 0.1,
+                "ReservoirSize": 5,
+                "ServiceName": "Scorekeep",
+                "ServiceType": "*",
+                "Host": "*",
+                "HTTPMethod": "*",
+                "URLPath": "*",
+                "Version": 1,
+                "Attributes": {},
+            },
+            "CreatedAt": null,
+            "ModifiedAt": null,
+        }
+    });
+    assert_eq!(answer, expected);
+    let request = json!({ "GroupName": "AdminGroup", "FilterExpression": "service(\"mydomain.com\") {fault OR error}" });
+    let answer = server.post("/CreateGroup", &request)?.success()?;
+    let arn = answer["Group"]["GroupARN"].as_str().context("GroupARN")?;
+    let prefix = "arn:aws:xray:us-west-2:123456789012:group/AdminGroup/";
+    assert!(arn.starts_with(prefix), "{arn}");
+    Ok(())
+}
