@@ -29,6 +29,8 @@ mod retention;
 #[cfg(test)]
 mod sampling;
 #[cfg(test)]
+mod sampling_targets;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod summaries;
