@@ -25,30 +25,18 @@ pub(super) fn judge_atom(atom: &Atom, summary: &Summary, slow_ns: u64) -> Option
             Some(summary.services.iter().any(is_meant))
         }
         Atom::Service(node, Some(block)) => {
-            let requests = summary.requests.iter().filter_map(|request| {
-                let service = meant(&summary.services, request.service, |service| {
-                    node.matches_service(service)
-                })?;
-                Some(RequestView {
-                    service,
-                    flags: request.flags,
-                    state: request.state,
-                    response_ns: request.response_ns,
-                    status: request.status,
-                    detail: None,
-                })
-            });
-            some(
-                requests.map(|request| request.judge(block)),
-                is_whole(summary),
-            )
+            let is_meant = |service: &Service| node.matches_service(service);
+            let judged = requests(summary, node).map(|request| request.judge(block));
+            some(judged, is_whole(summary, &is_meant))
         }
         Atom::Edge(from, to, block) => {
-            let calls = edges(summary, from, to);
-            match block {
-                Some(block) => some(calls.map(|call| call.judge(block)), is_whole(summary)),
-                None => some(calls.map(|_| Some(true)), is_whole(summary)),
-            }
+            let judge_call = |call: RequestView<'_>| match block {
+                Some(block) => call.judge(block),
+                None => Some(true),
+            };
+            let is_whole = is_whole(summary, &|service| from.matches_end(service))
+                || is_whole(summary, &|service| to.matches_end(service));
+            some(edges(summary, from, to).map(judge_call), is_whole)
         }
         Atom::Group(_, None) => Some(true),
         Atom::Group(_, Some(filter)) => judge(filter, summary, slow_ns),
@@ -78,9 +66,10 @@ pub(super) fn is_slow(summary: &Summary, slow_ns: u64) -> bool {
     summary.response_ns.is_some_and(|ns| ns >= slow_ns)
 }
 
-/// Tells whether a summary has all requests and calls.
-fn is_whole(summary: &Summary) -> bool {
-    !summary.flags.contains(SummaryFlags::FACTS_CUT)
+/// Tells whether a summary has all requests and calls of the services meant. It lists the services of
+/// all of them, so that there are none of services it does not list.
+fn is_whole(summary: &Summary, is_meant: &dyn Fn(&Service) -> bool) -> bool {
+    !summary.flags.contains(SummaryFlags::FACTS_CUT) || !summary.services.iter().any(is_meant)
 }
 
 /// Returns whether some item passes. If not all items are at hand, none that passes tells nothing.
@@ -94,6 +83,24 @@ fn some(items: impl Iterator<Item = Option<bool>>, is_whole: bool) -> Option<boo
         }
     }
     is_known.then_some(false)
+}
+
+/// Returns the requests of a summary that were served by services that are meant.
+fn requests<'a>(
+    summary: &'a Summary,
+    node: &'a NodeSelector,
+) -> impl Iterator<Item = RequestView<'a>> {
+    summary.requests.iter().filter_map(|request| {
+        let is_meant = |service: &Service| node.matches_service(service);
+        Some(RequestView {
+            service: meant(&summary.services, request.service, is_meant)?,
+            flags: request.flags,
+            state: request.state,
+            response_ns: request.response_ns,
+            status: request.status,
+            detail: None,
+        })
+    })
 }
 
 /// Returns the calls of a summary between services that are meant.
@@ -195,7 +202,7 @@ fn root_is_ok(summary: &Summary) -> Option<bool> {
     let is_root = |request: &&model::RequestFacts| request.state.contains(RequestState::ROOT);
     match summary.requests.iter().find(is_root) {
         Some(root) => Some(!root.flags.contains(Flags::THROTTLE)),
-        None => is_whole(summary).then_some(true),
+        None => (!summary.flags.contains(SummaryFlags::FACTS_CUT)).then_some(true),
     }
 }
 
