@@ -218,7 +218,7 @@ fn annotation_test(key: &str, test: &Test, annotations: &[IndexedAnnotation]) ->
             (AnnotationValue::Boolean(value), Test::Is | Test::Boolean(_)) => test.flag(*value),
             (AnnotationValue::Number(_) | AnnotationValue::String(_), Test::Is) => true,
             (AnnotationValue::Number(number), _) => test.number(Some(*number)),
-            (AnnotationValue::String(text), _) => test.text(Some(text)),
+            (AnnotationValue::String(string), _) => test.text(Some(string)),
             (AnnotationValue::Boolean(_), Test::Number(..) | Test::Text(..)) => false,
         })
 }
