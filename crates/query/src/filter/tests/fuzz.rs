@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::super::{Filter, FilterError, Selector};
+use super::super::{Filter, FilterError, GroupRef, Selector};
 use super::corpus::Corpus;
 use super::no_groups;
 
@@ -161,8 +161,8 @@ fn texts_made_to_take_long_do_not() {
 
 #[test]
 fn groups_that_multiply_are_refused() {
-    let filter_of = |reference: super::super::GroupRef<'_>| match reference {
-        super::super::GroupRef::Name(level) => {
+    let filter_of = |reference: GroupRef<'_>| match reference {
+        GroupRef::Name(level) => {
             let level: u32 = level.parse().ok()?;
             let next = format!("group.name = \"{}\" ", level + 1);
             Some(if level < 6 {
@@ -171,10 +171,29 @@ fn groups_that_multiply_are_refused() {
                 "ok".to_owned()
             })
         }
-        super::super::GroupRef::Arn(_) => None,
+        GroupRef::Arn(_) => None,
     };
     let error = Filter::parse("group.name = \"0\"", &filter_of).unwrap_err();
     assert!(error.message.contains("more than 5000 parts"), "{error}");
+}
+
+#[test]
+fn groups_nest_no_deeper_than_expressions() {
+    let filter_of = |reference: GroupRef<'_>| match reference {
+        GroupRef::Name(level) => {
+            let level: usize = level.parse().ok()?;
+            let inner = match level {
+                0 => "ok".to_owned(),
+                level => format!("group.name = \"{}\"", level - 1),
+            };
+            Some(format!("{}{inner}{}", "(".repeat(20), ")".repeat(20)))
+        }
+        GroupRef::Arn(_) => None,
+    };
+    assert!(Filter::parse("group.name = \"2\" AND group.name = \"2\"", &filter_of).is_ok());
+    let error = Filter::parse("ok group.name = \"3\"", &filter_of).unwrap_err();
+    assert_eq!(error.column, 17);
+    assert!(error.message.contains("64 levels deep"), "{error}");
 }
 
 #[test]
