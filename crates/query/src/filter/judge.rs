@@ -26,17 +26,13 @@ pub(super) fn judge_atom(atom: &Atom, summary: &Summary, slow_ns: u64) -> Option
         }
         Atom::Service(node, Some(block)) => {
             let is_meant = |service: &Service| node.matches_service(service);
-            let judged = requests(summary, node).map(|request| request.judge(block));
-            some(judged, is_whole(summary, &is_meant))
+            let requests = judge_requests(summary, node, block);
+            some(requests, is_whole(summary, &is_meant))
         }
         Atom::Edge(from, to, block) => {
-            let judge_call = |call: RequestView<'_>| match block {
-                Some(block) => call.judge(block),
-                None => Some(true),
-            };
             let is_whole = is_whole(summary, &|service| from.matches_end(service))
                 || is_whole(summary, &|service| to.matches_end(service));
-            some(edges(summary, from, to).map(judge_call), is_whole)
+            some(judge_calls(summary, (from, to), block.as_ref()), is_whole)
         }
         Atom::Group(_, None) => Some(true),
         Atom::Group(_, Some(filter)) => judge(filter, summary, slow_ns),
@@ -85,45 +81,53 @@ fn some(items: impl Iterator<Item = Option<bool>>, is_whole: bool) -> Option<boo
     is_known.then_some(false)
 }
 
-/// Returns the requests of a summary that were served by services that are meant.
-fn requests<'a>(
+/// Returns what a block says of requests, as far as they were served by services that are meant. Names
+/// are compared last: they are scattered in memory, and most requests fail the block.
+fn judge_requests<'a>(
     summary: &'a Summary,
     node: &'a NodeSelector,
-) -> impl Iterator<Item = RequestView<'a>> {
+    block: &'a Expr<Simple>,
+) -> impl Iterator<Item = Option<bool>> {
     summary.requests.iter().filter_map(|request| {
-        let is_meant = |service: &Service| node.matches_service(service);
-        Some(RequestView {
-            service: meant(&summary.services, request.service, is_meant)?,
+        let service = summary.services.get(usize::from(request.service))?;
+        let view = RequestView {
+            service,
             flags: request.flags,
             state: request.state,
             response_ns: request.response_ns,
             status: request.status,
             detail: None,
-        })
+        };
+        let value = view.judge(block);
+        let counts = value != Some(false) && node.matches_service(service);
+        counts.then_some(value)
     })
 }
 
-/// Returns the calls of a summary between services that are meant.
-fn edges<'a>(
+/// Returns what a block says of calls, as far as they are between services that are meant.
+fn judge_calls<'a>(
     summary: &'a Summary,
-    from: &'a NodeSelector,
-    to: &'a NodeSelector,
-) -> impl Iterator<Item = RequestView<'a>> {
-    summary.edges.iter().filter_map(|edge| {
-        meant(&summary.services, edge.from, |service| {
-            from.matches_end(service)
-        })?;
-        let service = meant(&summary.services, edge.to, |service| {
-            to.matches_end(service)
-        })?;
-        Some(RequestView {
+    (from, to): (&'a NodeSelector, &'a NodeSelector),
+    block: Option<&'a Expr<Simple>>,
+) -> impl Iterator<Item = Option<bool>> {
+    summary.edges.iter().filter_map(move |edge| {
+        let service = summary.services.get(usize::from(edge.to))?;
+        let view = RequestView {
             service,
             flags: edge.flags,
             state: edge.state,
             response_ns: edge.response_ns,
             status: edge.status,
             detail: None,
-        })
+        };
+        let value = block.map_or(Some(true), |block| view.judge(block));
+        let counts = value != Some(false)
+            && to.matches_end(service)
+            && meant(&summary.services, edge.from, |caller| {
+                from.matches_end(caller)
+            })
+            .is_some();
+        counts.then_some(value)
     })
 }
 
