@@ -7,17 +7,23 @@
 
 mod batch;
 mod cursor;
+mod graph;
 mod root_cause;
 mod summaries;
 mod summary_shape;
 #[cfg(test)]
 mod tests;
+mod time_series;
 
 use protocol::token::InvalidToken;
 use storage::StoreError;
 
 pub use batch::{BatchOptions, BatchPage, batch_get};
+pub use graph::{
+    GraphOptions, GroupScope, TracesGraph, graph_of_traces, service_graph, trace_graph,
+};
 pub use summaries::{SummariesOptions, summaries};
+pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
