@@ -15,7 +15,7 @@ mod nodes;
 mod numbers;
 mod shape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod traces;
 
 use model::{Cells, Tenant, Timestamp};
