@@ -10,11 +10,13 @@ mod cursor;
 mod filter;
 mod groups;
 mod retrieval;
+mod graph;
 mod root_cause;
 mod summaries;
 mod summary_shape;
 #[cfg(test)]
 mod tests;
+mod time_series;
 
 use protocol::token::InvalidToken;
 use storage::StoreError;
@@ -26,6 +28,11 @@ pub use filter::{
 pub use groups::{Classifier, FilterAt, GroupHistory};
 pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
 pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
+pub use graph::{
+    GraphOptions, GroupScope, TracesGraph, graph_of_traces, service_graph, trace_graph,
+};
+pub use summaries::{SummariesOptions, summaries};
+pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
