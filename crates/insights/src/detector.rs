@@ -329,15 +329,18 @@ impl GroupState {
         changes
     }
 
-    /// Closes insights that had no anomalous minute for a while when a minute was over.
+    /// Closes insights that had no anomalous minute for a while when a minute was over, in the order of
+    /// time: the same whether each minute is looked at or several at once.
     fn close_quiet(&mut self, minute: u32) -> Vec<Change> {
         let quiet_from = |one: &Incident| one.last.saturating_add(QUIET_MINUTES);
         let over = self.open.extract_if(.., |one| minute >= quiet_from(one));
+        let mut over: Vec<Incident> = over.collect();
+        over.sort_by_key(|one| one.last);
         let close = |one: Incident| {
             let at = minute_start(quiet_from(&one).saturating_add(1));
             closed(one, Ending::Recovered, at)
         };
-        over.map(close).collect()
+        over.into_iter().map(close).collect()
     }
 
     /// Closes insights that went on for so long that their faults are what is to be expected.
