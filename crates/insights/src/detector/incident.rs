@@ -72,7 +72,7 @@ impl Incident {
     pub(crate) fn go_on(&mut self, minute: u32, recent: &VecDeque<Minute>, topology: &Topology) {
         self.last = minute;
         let uncounted = self.counted_to..=minute;
-        for counted in recent.iter().filter(|one| uncounted.contains(&one.minute)) {
+        for counted in recent.iter().filter(|one| uncounted.contains(&one.number)) {
             add(&mut self.services, &counted.services);
             add(&mut self.entries, &counted.entries);
         }

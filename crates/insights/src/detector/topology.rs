@@ -149,9 +149,9 @@ mod tests {
     }
 
     /// Makes a topology of calls written `a>b`.
-    fn topology(calls: &str) -> Topology {
+    fn topology(written: &str) -> Topology {
         let mut cells = Cells::default();
-        for call in calls.split_whitespace() {
+        for call in written.split_whitespace() {
             let (from, to) = call.split_once('>').unwrap();
             let key = EdgeKey {
                 from: service(from),

@@ -10,7 +10,8 @@ use storage::memory::MemoryStore;
 use storage::{Classify, ControlKind, ControlRecord, ControlStore, StoreError, TraceStore};
 
 use super::support::*;
-use crate::insight::{Change, ChangeKind, Impact, InsightState};
+use crate::insight::ChangeKind::{self, Closed, Opened, Updated};
+use crate::insight::{Change, Impact, InsightState};
 use crate::{InsightError, Insights};
 
 /// A store in memory that can be told to refuse writes.
@@ -229,7 +230,7 @@ fn insights_of_groups_that_are_no_longer_watched_are_closed() {
             .summary
             .ends_with("is closed: the group is no longer watched.")
     );
-    assert_eq!(control.keys(), [closed.id.clone()]);
+    assert_eq!(control.keys(), vec![closed.id.clone()]);
     assert_eq!(*open(&control, 17).insight(&closed.id).unwrap(), *closed);
 
     // Watched again: the same minutes give the same insight.
@@ -272,7 +273,6 @@ fn every_group_has_its_own_insights() {
         .iter()
         .map(|change| (change.insight.group.number, change.kind))
         .collect();
-    use ChangeKind::{Closed, Opened, Updated};
     assert_eq!(
         found,
         [

@@ -44,11 +44,11 @@ fn minutes() -> impl Strategy<Value = Vec<Cells>> {
     })
 }
 
-fn of_calls(calls: &[(i64, i64)]) -> Cells {
+fn of_calls(counts: &[(i64, i64)]) -> Cells {
     let mut cells = Cells::default();
-    for (ends, counts) in CALLS.iter().zip(calls) {
-        if counts.0 > 0 {
-            add_call(&mut cells, *ends, *counts);
+    for (ends, (total, faults)) in CALLS.iter().zip(counts) {
+        if *total > 0 {
+            add_call(&mut cells, *ends, (*total, *faults));
         }
     }
     cells
@@ -63,6 +63,8 @@ fn whole(minutes: &[Cells]) -> Run {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn a_state_that_was_written_and_read_goes_on(minutes in minutes()) {
         let expected = whole(&minutes);
