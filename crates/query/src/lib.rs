@@ -8,9 +8,9 @@
 mod batch;
 mod cursor;
 mod filter;
+mod graph;
 mod groups;
 mod retrieval;
-mod graph;
 mod root_cause;
 mod summaries;
 mod summary_shape;
@@ -25,13 +25,12 @@ pub use batch::{BatchOptions, BatchPage, batch_get};
 pub use filter::{
     DocumentsRead, Explanation, Filter, FilterError, GroupRef, Narrowing, NodeSelector, Selector,
 };
-pub use groups::{Classifier, FilterAt, GroupHistory};
-pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
-pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
 pub use graph::{
     GraphOptions, GroupScope, TracesGraph, graph_of_traces, service_graph, trace_graph,
 };
-pub use summaries::{SummariesOptions, summaries};
+pub use groups::{Classifier, FilterAt, GroupHistory};
+pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
+pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
 pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
 
 /// Why a query has no answer.

@@ -231,9 +231,8 @@ fn period_minutes(request: &Request) -> Result<u32, QueryError> {
 }
 
 fn check_forecast(request: &Request, selector: Option<&EntitySelector>) -> Result<(), QueryError> {
-    let has_id = selector.is_some_and(|selector| {
-        selector.has_id && matches!(selector.entity, Entity::Services(_))
-    });
+    let has_id = selector
+        .is_some_and(|selector| selector.has_id && matches!(selector.entity, Entity::Services(_)));
     if request.forecast_statistics && !has_id {
         let text = "ForecastStatistics needs an EntitySelectorExpression that names services by id: id(...) or service(id(...))";
         return Err(QueryError::Invalid(text.to_owned()));

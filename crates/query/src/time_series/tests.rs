@@ -31,7 +31,8 @@ fn named(name: &'static str) -> EntitySelector {
 }
 
 fn calls(from: &'static str, to: &'static str) -> EntitySelector {
-    let is_meant = move |caller: &Service, called: &Service| caller.name == from && called.name == to;
+    let is_meant =
+        move |caller: &Service, called: &Service| caller.name == from && called.name == to;
     EntitySelector {
         entity: Entity::Edges(Box::new(is_meant)),
         has_id: true,
@@ -131,10 +132,16 @@ proptest! {
 #[test]
 fn periods_begin_at_multiples_of_their_length() {
     let store = MemoryStore::default();
-    put(&store, &[served(1, "shop", 310, false), served(2, "shop", 890, false)]);
+    put(
+        &store,
+        &[served(1, "shop", 310, false), served(2, "shop", 890, false)],
+    );
     let starts = |from: u64, to: u64| -> Vec<Value> {
         let (entries, _) = whole(&store, &request(from, to, 300), || Some(named("shop")), 10);
-        entries.into_iter().map(|entry| entry["Timestamp"].clone()).collect()
+        entries
+            .into_iter()
+            .map(|entry| entry["Timestamp"].clone())
+            .collect()
     };
     assert_eq!(starts(300, 900), [300.0, 600.0]);
     assert_eq!(starts(599, 601), [300.0, 600.0]);
@@ -161,9 +168,17 @@ fn the_period_is_a_minute_unless_said() {
         let expected = format!("Period is {period} seconds and must be a multiple of 60");
         assert_eq!(refused.to_string(), expected);
     }
-    let (entries, _) = whole(&store, &request(0, 180, 4_294_967_280), || Some(named("shop")), 10);
+    let (entries, _) = whole(
+        &store,
+        &request(0, 180, 4_294_967_280),
+        || Some(named("shop")),
+        10,
+    );
     assert_eq!(entries.len(), 1);
-    assert!(matches!(ask(&store, &request(2, 1, 60), None, 10), Err(QueryError::Invalid(_))));
+    assert!(matches!(
+        ask(&store, &request(2, 1, 60), None, 10),
+        Err(QueryError::Invalid(_))
+    ));
 }
 
 #[test]
@@ -178,19 +193,26 @@ fn periods_without_requests_are_zeros_for_a_selector_and_left_out_without() {
         "TotalCount": 0,
         "TotalResponseTime": 0.0,
     });
-    let empty = json!({"Timestamp": 0.0, "ServiceSummaryStatistics": nothing, "ResponseTimeHistogram": []});
+    let empty =
+        json!({"Timestamp": 0.0, "ServiceSummaryStatistics": nothing, "ResponseTimeHistogram": []});
     assert_eq!(entries[0], empty);
     assert_eq!(entries.len(), 3);
     let (entries, _) = whole(&store, &request(0, 180, 60), || None, 10);
     assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0]["EdgeSummaryStatistics"]["FaultStatistics"]["TotalCount"], 1);
+    assert_eq!(
+        entries[0]["EdgeSummaryStatistics"]["FaultStatistics"]["TotalCount"],
+        1
+    );
     assert!(entries[0].get("ServiceSummaryStatistics").is_none());
 }
 
 #[test]
 fn pages_hold_so_many_periods() {
     let store = MemoryStore::default();
-    put(&store, &[served(1, "shop", 70, true), served(2, "shop", 660, false)]);
+    put(
+        &store,
+        &[served(1, "shop", 70, true), served(2, "shop", 660, false)],
+    );
     let hour = request(0, 720, 60);
     let all = whole(&store, &hour, || Some(named("shop")), 12);
     assert_eq!(all.1, [12]);
@@ -218,7 +240,12 @@ fn pages_hold_so_many_periods() {
 }
 
 /// Returns the forecast of each minute, high and low.
-fn forecasts(store: &MemoryStore, from: u64, to: u64, n_periods_max: u32) -> Vec<Option<(u64, u64)>> {
+fn forecasts(
+    store: &MemoryStore,
+    from: u64,
+    to: u64,
+    n_periods_max: u32,
+) -> Vec<Option<(u64, u64)>> {
     let mut request = request(from * 60, to * 60, 60);
     request.forecast_statistics = true;
     let (entries, _) = whole(store, &request, || Some(named("shop")), n_periods_max);
@@ -236,7 +263,12 @@ fn a_forecast_is_the_band_of_the_hour_before() {
     let mut texts = Vec::new();
     for minute in 100..200_u64 {
         for number in 0..minute % 7 {
-            texts.push(served(minute * 10 + number, "shop", minute * 60 + number, true));
+            texts.push(served(
+                minute * 10 + number,
+                "shop",
+                minute * 60 + number,
+                true,
+            ));
         }
         texts.push(served(minute * 10 + 9, "shop", minute * 60, false));
     }
@@ -249,9 +281,16 @@ fn a_forecast_is_the_band_of_the_hour_before() {
         let expected = band(&history).map(|band| (band.high, band.low));
         assert_eq!(*forecast, expected, "{minute}");
     }
-    assert!(found[14].is_none() && found[15].is_some(), "ten minutes after the first request");
+    assert!(
+        found[14].is_none() && found[15].is_some(),
+        "ten minutes after the first request"
+    );
     assert_eq!(forecasts(&store, 95, 200, 7), found, "pages do not matter");
-    assert_eq!(forecasts(&store, 150, 200, 7), found[55..], "the window does not matter");
+    assert_eq!(
+        forecasts(&store, 150, 200, 7),
+        found[55..],
+        "the window does not matter"
+    );
     // An hour after its last request nothing is known of it.
     assert_eq!(forecasts(&store, 259, 261, 7), [Some((1, 0)), None]);
 }

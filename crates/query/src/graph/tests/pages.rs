@@ -74,7 +74,11 @@ fn a_graph_on_one_page_is_numbered_from_zero() {
     let store = MemoryStore::default();
     put(&store, &chain(1, 0..10));
     let graph = window(&store, 1, 2);
-    let numbers: Vec<u32> = graph.services.iter().map(|node| node.reference_id).collect();
+    let numbers: Vec<u32> = graph
+        .services
+        .iter()
+        .map(|node| node.reference_id)
+        .collect();
     assert_eq!(numbers, (0..12).collect::<Vec<_>>());
 }
 

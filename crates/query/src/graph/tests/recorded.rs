@@ -29,7 +29,9 @@ fn drawn(services: &[Service]) -> Vec<String> {
     };
     let calls = |service: &Service| {
         let calls = service.edges.iter().map(|edge| {
-            let to = services.iter().find(|to| to.reference_id == edge.reference_id);
+            let to = services
+                .iter()
+                .find(|to| to.reference_id == edge.reference_id);
             let statistics = edge.summary_statistics.unwrap();
             format!(
                 "{} {}x {}",
@@ -41,13 +43,22 @@ fn drawn(services: &[Service]) -> Vec<String> {
         calls.collect::<Vec<_>>().join(", ")
     };
     let line = |service: &Service| {
-        let own = service.summary_statistics.map_or("-".to_owned(), |statistics| {
-            format!("{}x {}", statistics.total_count, statistics.total_response_time)
-        });
+        let own = service
+            .summary_statistics
+            .map_or("-".to_owned(), |statistics| {
+                format!(
+                    "{}x {}",
+                    statistics.total_count, statistics.total_response_time
+                )
+            });
         let root = if service.root { " root" } else { "" };
         let state = json!(service.state);
         let state = state.as_str().unwrap();
-        format!("{}{root} {state} {own} -> [{}]", named(service), calls(service))
+        format!(
+            "{}{root} {state} {own} -> [{}]",
+            named(service),
+            calls(service)
+        )
     };
     services.iter().map(line).collect()
 }
@@ -147,7 +158,12 @@ fn every_node_or_one_of_its_calls_has_figures() {
         ]
     );
     // Transactions per minute are divided by this.
-    assert!(graph.services.iter().all(|node| node.start_time < node.end_time));
+    assert!(
+        graph
+            .services
+            .iter()
+            .all(|node| node.start_time < node.end_time)
+    );
 }
 
 #[test]
@@ -155,19 +171,41 @@ fn a_window_holds_the_minutes_that_begin_in_it_and_the_one_it_begins_in() {
     let store = MemoryStore::default();
     let at = |start: u64| format!(r#""start_time":{start},"end_time":{start}"#);
     for minute in 0..4 {
-        put(&store, &[document(minute, 1, &format!("m{minute}"), &at(60 * minute + 30))]);
+        put(
+            &store,
+            &[document(
+                minute,
+                1,
+                &format!("m{minute}"),
+                &at(60 * minute + 30),
+            )],
+        );
     }
     let names = |from: u64, to: u64| -> Vec<String> {
-        let graph = block_on(service_graph(&store, TENANT, &request(from, to), ALL, &options()));
+        let graph = block_on(service_graph(
+            &store,
+            TENANT,
+            &request(from, to),
+            ALL,
+            &options(),
+        ));
         let services = graph.unwrap().services;
-        let nodes = services.into_iter().filter(|service| service.service_type.is_none());
+        let nodes = services
+            .into_iter()
+            .filter(|service| service.service_type.is_none());
         nodes.filter_map(|service| service.name).collect()
     };
     assert_eq!(names(60, 180), ["m1", "m2"]);
     assert_eq!(names(119, 181), ["m1", "m2", "m3"]);
     assert_eq!(names(100, 100), ["m1"]);
     assert_eq!(names(60, 60), [""; 0]);
-    let refused = block_on(service_graph(&store, TENANT, &request(61, 60), ALL, &options()));
+    let refused = block_on(service_graph(
+        &store,
+        TENANT,
+        &request(61, 60),
+        ALL,
+        &options(),
+    ));
     assert!(matches!(refused, Err(QueryError::Invalid(_))));
 }
 
@@ -177,7 +215,9 @@ fn a_message_from_another_trace_is_a_link() {
     let sends = r#""start_time":10,"end_time":20,"subsegments":[{"id":"00000000000000c1","name":"SQS","namespace":"aws","start_time":11,"end_time":12.5}]"#;
     let link = |id: u64, trace: u64| {
         let trace = traffic::trace_id(trace);
-        format!(r#""start_time":15,"end_time":16,"links":[{{"trace_id":"{trace}","id":"{id:016x}"}}]"#)
+        format!(
+            r#""start_time":15,"end_time":16,"links":[{{"trace_id":"{trace}","id":"{id:016x}"}}]"#
+        )
     };
     put(
         &store,
@@ -190,14 +230,29 @@ fn a_message_from_another_trace_is_a_link() {
     let ids: Vec<String> = (2..4).map(traffic::trace_id).collect();
     // The sender's trace is not among those asked for.
     let services = of_traces(&store, &ids).unwrap();
-    let queue = services.as_array().unwrap().iter().find(|node| node["Name"] == "SQS").unwrap();
+    let queue = services
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|node| node["Name"] == "SQS")
+        .unwrap();
     assert_eq!(queue["Edges"][0]["EdgeType"], "link");
     assert_eq!(
         queue["Edges"][0]["ReceivedEventAgeHistogram"],
         json!([{"Value": 2.5, "Count": 1}])
     );
-    let trace_ids = ids.iter().map(|id| model::TraceId::parse(id).unwrap()).collect();
-    let graph = block_on(graph_of_traces(&store, TENANT, &trace_ids, None, &options())).unwrap();
+    let trace_ids = ids
+        .iter()
+        .map(|id| model::TraceId::parse(id).unwrap())
+        .collect();
+    let graph = block_on(graph_of_traces(
+        &store,
+        TENANT,
+        &trace_ids,
+        None,
+        &options(),
+    ))
+    .unwrap();
     let links = |name: &str| {
         let node = graph.services.iter().find(|node| {
             node.service.name.as_deref() == Some(name)
@@ -215,7 +270,10 @@ fn a_message_from_another_trace_is_a_link() {
         json!([{"ReferenceType": "child", "SourceTraceId": sender, "DestinationTraceIds": [worker]}])
     );
     // What is linked to need not be there.
-    assert_eq!(links("lost")[0]["DestinationTraceIds"], json!([traffic::trace_id(9)]));
+    assert_eq!(
+        links("lost")[0]["DestinationTraceIds"],
+        json!([traffic::trace_id(9)])
+    );
     let mut unfollowed = options();
     unfollowed.n_linked_traces_max = 0;
     let request = GetTraceGraphRequest {
@@ -223,7 +281,12 @@ fn a_message_from_another_trace_is_a_link() {
         next_token: None,
     };
     let graph = block_on(trace_graph(&store, TENANT, &request, &unfollowed)).unwrap();
-    assert!(graph.services.iter().all(|node| node.name.as_deref() != Some("SQS")));
+    assert!(
+        graph
+            .services
+            .iter()
+            .all(|node| node.name.as_deref() != Some("SQS"))
+    );
 }
 
 #[test]

@@ -29,7 +29,10 @@ pub(crate) struct Event {
 
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Request { node: Key, is_inferred: bool },
+    Request {
+        node: Key,
+        is_inferred: bool,
+    },
     Edge {
         from: Key,
         to: Key,
@@ -43,7 +46,10 @@ impl Reference {
     /// Takes a document: a finished one is not replaced by one in progress.
     pub(crate) fn put(&mut self, text: &str) {
         let document: Value = serde_json::from_str(text).unwrap();
-        let trace = self.traces.entry(text_of(&document["trace_id"])).or_default();
+        let trace = self
+            .traces
+            .entry(text_of(&document["trace_id"]))
+            .or_default();
         let id = text_of(&document["id"]);
         let is_late = trace
             .get(&id)
@@ -116,21 +122,27 @@ impl<'d> Trace<'d> {
     }
 
     fn segments(&self) -> impl Iterator<Item = &'d Value> {
-        self.documents.iter().copied().filter(|document| is_segment(document))
+        self.documents
+            .iter()
+            .copied()
+            .filter(|document| is_segment(document))
     }
 
     fn root(&self) -> Option<&'d Value> {
         let segments: Vec<&Value> = self.segments().collect();
-        let without_parent = segments.iter().find(|segment| segment["parent_id"].is_null());
+        let without_parent = segments
+            .iter()
+            .find(|segment| segment["parent_id"].is_null());
         if let Some(root) = without_parent {
             return Some(root);
         }
         if segments.len() == 1 {
             return segments.first().copied();
         }
-        let entered = segments
-            .iter()
-            .find(|segment| self.document_with(&text_of(&segment["parent_id"])).is_none());
+        let entered = segments.iter().find(|segment| {
+            self.document_with(&text_of(&segment["parent_id"]))
+                .is_none()
+        });
         entered.or(segments.first()).copied()
     }
 
@@ -140,7 +152,9 @@ impl<'d> Trace<'d> {
         let contains = |document: &&&Value| parts(document).iter().any(|part| part["id"] == *id);
         let mut documents = self.documents.iter();
         let found = documents.find(is_it);
-        found.or_else(|| self.documents.iter().find(contains)).copied()
+        found
+            .or_else(|| self.documents.iter().find(contains))
+            .copied()
     }
 
     /// Returns the segment a document finally hangs on.
@@ -170,7 +184,13 @@ impl<'d> Trace<'d> {
                 let to = node.clone();
                 events.push(event(call(from, to, vec![node.clone()]), segment));
             }
-            events.push(event(What::Request { node, is_inferred: false }, segment));
+            events.push(event(
+                What::Request {
+                    node,
+                    is_inferred: false,
+                },
+                segment,
+            ));
         }
     }
 
@@ -182,7 +202,8 @@ impl<'d> Trace<'d> {
             };
             for part in parts(document) {
                 let is_document = part["id"] == document["id"];
-                let Some(called) = callee(part).filter(|_| !(is_document && is_segment(part))) else {
+                let Some(called) = callee(part).filter(|_| !(is_document && is_segment(part)))
+                else {
                     continue;
                 };
                 let id = text_of(&part["id"]);
@@ -193,11 +214,20 @@ impl<'d> Trace<'d> {
                 }
                 if answer.is_none() {
                     let node = called.clone();
-                    events.push(call_event(What::Request { node, is_inferred: true }, part));
+                    events.push(call_event(
+                        What::Request {
+                            node,
+                            is_inferred: true,
+                        },
+                        part,
+                    ));
                 }
                 let to = answer.map_or(called.clone(), node_of);
                 let goes_by_another_name = to.0 != called.0;
-                let sent = [from.clone()].into_iter().chain(answer.map(node_of)).collect();
+                let sent = [from.clone()]
+                    .into_iter()
+                    .chain(answer.map(node_of))
+                    .collect();
                 let mut event = call_event(call(from, to, sent), part);
                 if goes_by_another_name {
                     event.alias = Some((called.0, called.1.unwrap()));
@@ -210,7 +240,10 @@ impl<'d> Trace<'d> {
         for segment in self.segments() {
             let is_counted = counted.contains(&text_of(&segment["id"]));
             let parent = self.document_with(&text_of(&segment["parent_id"]));
-            if let (false, Some(parent)) = (is_counted, parent.and_then(|parent| self.segment_of(parent))) {
+            if let (false, Some(parent)) = (
+                is_counted,
+                parent.and_then(|parent| self.segment_of(parent)),
+            ) {
                 let (from, to) = (node_of(parent), node_of(segment));
                 let sent = vec![from.clone(), to.clone()];
                 events.push(event(call(from, to, sent), segment));
@@ -289,13 +322,30 @@ pub(crate) fn graph(events: &[Event], (from, to): (u64, u64)) -> Value {
     let mut inferred: BTreeMap<Key, Figures> = BTreeMap::new();
     let mut edges: BTreeMap<(Key, Key, bool), Figures> = BTreeMap::new();
     let mut active: BTreeSet<Key> = BTreeSet::new();
-    for event in events.iter().filter(|event| (from..to).contains(&(event.start / 60_000))) {
+    for event in events
+        .iter()
+        .filter(|event| (from..to).contains(&(event.start / 60_000)))
+    {
         match &event.what {
-            What::Request { node, is_inferred: true } => inferred.entry(node.clone()).or_default().add(event),
-            What::Request { node, is_inferred: false } => sent.entry(node.clone()).or_default().add(event),
-            What::Edge { from, to, is_link, sent } => {
+            What::Request {
+                node,
+                is_inferred: true,
+            } => inferred.entry(node.clone()).or_default().add(event),
+            What::Request {
+                node,
+                is_inferred: false,
+            } => sent.entry(node.clone()).or_default().add(event),
+            What::Edge {
+                from,
+                to,
+                is_link,
+                sent,
+            } => {
                 active.extend(sent.clone());
-                edges.entry((from.clone(), to.clone(), *is_link)).or_default().add(event);
+                edges
+                    .entry((from.clone(), to.clone(), *is_link))
+                    .or_default()
+                    .add(event);
             }
         }
     }
@@ -317,9 +367,14 @@ pub(crate) fn graph(events: &[Event], (from, to): (u64, u64)) -> Value {
         let own = sent.get(name).or(inferred.get(name));
         let span = own.and_then(|own| own.span).unwrap_or_else(|| {
             let spans = || touching.iter().filter_map(|figures| figures.span);
-            (spans().map(|span| span.0).min().unwrap(), spans().map(|span| span.1).max().unwrap())
+            (
+                spans().map(|span| span.0).min().unwrap(),
+                spans().map(|span| span.1).max().unwrap(),
+            )
         });
-        let is_root = edges.keys().any(|(from, to, is_link)| is_client(from) && to == name && !is_link);
+        let is_root = edges
+            .keys()
+            .any(|(from, to, is_link)| is_client(from) && to == name && !is_link);
         let nothing = Figures::default();
         let figures = own.unwrap_or(&nothing);
         let histogram = entries(&figures.histogram);
@@ -363,7 +418,11 @@ pub(crate) fn series(
                 .filter(|event| (minute..minute + period).contains(&(event.start / 60_000)))
                 .filter(|event| is_meant(&event.what))
                 .for_each(|event| figures.add(event));
-            (minute * 60, figures.statistics(), entries(&figures.histogram))
+            (
+                minute * 60,
+                figures.statistics(),
+                entries(&figures.histogram),
+            )
         })
         .collect()
 }
@@ -376,7 +435,11 @@ pub(crate) fn by_name(services: &Value) -> Value {
         .iter()
         .map(|service| {
             let optional = |member: &str| service[member].as_str().map(str::to_owned);
-            let key = (text_of(&service["Name"]), optional("Type"), optional("AccountId"));
+            let key = (
+                text_of(&service["Name"]),
+                optional("Type"),
+                optional("AccountId"),
+            );
             (service["ReferenceId"].as_u64().unwrap(), node_name(&key))
         })
         .collect();
@@ -390,8 +453,15 @@ pub(crate) fn by_name(services: &Value) -> Value {
             let mut edge = edge.clone();
             let to = edge.as_object_mut().unwrap().remove("ReferenceId").unwrap();
             let is_link = edge.get("EdgeType").is_some();
-            let name = format!("{}{}", names[&to.as_u64().unwrap()], if is_link { " link" } else { "" });
-            assert!(edges.insert(name, edge).is_none(), "one edge of a kind between two nodes");
+            let name = format!(
+                "{}{}",
+                names[&to.as_u64().unwrap()],
+                if is_link { " link" } else { "" }
+            );
+            assert!(
+                edges.insert(name, edge).is_none(),
+                "one edge of a kind between two nodes"
+            );
         }
         node["Edges"] = Value::Object(edges);
         nodes.insert(names[&number.as_u64().unwrap()].clone(), node);
@@ -401,7 +471,8 @@ pub(crate) fn by_name(services: &Value) -> Value {
 
 fn edge(figures: &Figures, is_link: bool) -> Value {
     let (start, end) = whole(figures.span.unwrap());
-    let alias = |(name, kind): &(String, String)| json!({"Name": name, "Names": [name], "Type": kind});
+    let alias =
+        |(name, kind): &(String, String)| json!({"Name": name, "Names": [name], "Type": kind});
     let mut edge = json!({
         "StartTime": start, "EndTime": end,
         "SummaryStatistics": figures.statistics(),
@@ -535,7 +606,11 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small times")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "tests use small times"
+)]
 fn ms(value: &Value) -> u64 {
     (value.as_f64().unwrap() * 1_000.0).round() as u64
 }

@@ -112,7 +112,14 @@ fn seal(store: &SledStore) {
 
 /// Compares node by node, so that a failure is readable.
 fn assert_equal(found: &Value, expected: &Value) {
-    let names = |graph: &Value| graph.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let names = |graph: &Value| {
+        graph
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(names(found), names(expected));
     for name in names(found) {
         assert_eq!(found[&name], expected[&name], "{name}");
