@@ -13,6 +13,8 @@ mod disk_full;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod power;
@@ -24,6 +26,12 @@ mod recorded;
 mod restart;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod sampling;
+#[cfg(test)]
+mod sampling_targets;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod summaries;
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod account;
 mod block;
 mod callee;
 mod document;
+pub mod forecast;
 pub mod graph;
 mod head;
 mod id;
@@ -58,6 +59,7 @@ mod zone;
 
 pub use account::Account;
 pub use document::{Document, Version, wins};
+pub use forecast::Band;
 pub use graph::{Cells, EdgeCell, EdgeKey, EdgeKind, Statistics, TraceGraph};
 pub use head::{AnnotationValue, Call, DocumentKind, Flags, Head, HttpFacts, Link};
 pub use id::{InvalidId, SegmentId, Tenant, TraceId};

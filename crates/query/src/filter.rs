@@ -33,6 +33,7 @@
 //! | `rootcause.json` | a cause of any kind has one of the forms; `rootcause.fault.json` asks for one kind |
 //! | `groupname` | is `group.name` |
 //! | a group without filter | takes all traces |
+
 mod ast;
 mod causes;
 mod documents;

@@ -8,6 +8,7 @@
 mod batch;
 mod cursor;
 mod filter;
+mod graph;
 mod groups;
 mod retrieval;
 mod root_cause;
@@ -15,6 +16,7 @@ mod summaries;
 mod summary_shape;
 #[cfg(test)]
 mod tests;
+mod time_series;
 
 use protocol::token::InvalidToken;
 use storage::StoreError;
@@ -23,9 +25,13 @@ pub use batch::{BatchOptions, BatchPage, batch_get};
 pub use filter::{
     DocumentsRead, Explanation, Filter, FilterError, GroupRef, Narrowing, NodeSelector, Selector,
 };
+pub use graph::{
+    GraphOptions, GroupScope, TracesGraph, graph_of_traces, service_graph, trace_graph,
+};
 pub use groups::{Classifier, FilterAt, GroupHistory};
 pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
 pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
+pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -93,7 +93,11 @@ fn bad_json(text: &str, error: &serde_json::Error) -> BadJson {
         .take(lines_before)
         .map(str::len)
         .sum();
-    let mut offset = (line_start + error.column().saturating_sub(1)).min(text.len());
+    let mut offset = if error.is_eof() {
+        text.len()
+    } else {
+        (line_start + error.column().saturating_sub(1)).min(text.len())
+    };
     while !text.is_char_boundary(offset) {
         offset -= 1;
     }

@@ -25,30 +25,14 @@ pub(super) fn judge_atom(atom: &Atom, summary: &Summary, slow_ns: u64) -> Option
             Some(summary.services.iter().any(is_meant))
         }
         Atom::Service(node, Some(block)) => {
-            let requests = summary.requests.iter().filter_map(|request| {
-                let service = meant(&summary.services, request.service, |service| {
-                    node.matches_service(service)
-                })?;
-                Some(RequestView {
-                    service,
-                    flags: request.flags,
-                    state: request.state,
-                    response_ns: request.response_ns,
-                    status: request.status,
-                    detail: None,
-                })
-            });
-            some(
-                requests.map(|request| request.judge(block)),
-                is_whole(summary),
-            )
+            let is_meant = |service: &Service| node.matches_service(service);
+            let requests = judge_requests(summary, node, block);
+            some(requests, is_whole(summary, &is_meant))
         }
         Atom::Edge(from, to, block) => {
-            let calls = edges(summary, from, to);
-            match block {
-                Some(block) => some(calls.map(|call| call.judge(block)), is_whole(summary)),
-                None => some(calls.map(|_| Some(true)), is_whole(summary)),
-            }
+            let is_whole = is_whole(summary, &|service| from.matches_end(service))
+                || is_whole(summary, &|service| to.matches_end(service));
+            some(judge_calls(summary, (from, to), block.as_ref()), is_whole)
         }
         Atom::Group(_, None) => Some(true),
         Atom::Group(_, Some(filter)) => judge(filter, summary, slow_ns),
@@ -78,9 +62,10 @@ pub(super) fn is_slow(summary: &Summary, slow_ns: u64) -> bool {
     summary.response_ns.is_some_and(|ns| ns >= slow_ns)
 }
 
-/// Tells whether a summary has all requests and calls.
-fn is_whole(summary: &Summary) -> bool {
-    !summary.flags.contains(SummaryFlags::FACTS_CUT)
+/// Tells whether a summary has all requests and calls of the services meant. It lists the services of
+/// all of them, so that there are none of services it does not list.
+fn is_whole(summary: &Summary, is_meant: &dyn Fn(&Service) -> bool) -> bool {
+    !summary.flags.contains(SummaryFlags::FACTS_CUT) || !summary.services.iter().any(is_meant)
 }
 
 /// Returns whether some item passes. If not all items are at hand, none that passes tells nothing.
@@ -96,27 +81,53 @@ fn some(items: impl Iterator<Item = Option<bool>>, is_whole: bool) -> Option<boo
     is_known.then_some(false)
 }
 
-/// Returns the calls of a summary between services that are meant.
-fn edges<'a>(
+/// Returns what a block says of requests, as far as they were served by services that are meant. Names
+/// are compared last: they are scattered in memory, and most requests fail the block.
+fn judge_requests<'a>(
     summary: &'a Summary,
-    from: &'a NodeSelector,
-    to: &'a NodeSelector,
-) -> impl Iterator<Item = RequestView<'a>> {
-    summary.edges.iter().filter_map(|edge| {
-        meant(&summary.services, edge.from, |service| {
-            from.matches_end(service)
-        })?;
-        let service = meant(&summary.services, edge.to, |service| {
-            to.matches_end(service)
-        })?;
-        Some(RequestView {
+    node: &'a NodeSelector,
+    block: &'a Expr<Simple>,
+) -> impl Iterator<Item = Option<bool>> {
+    summary.requests.iter().filter_map(|request| {
+        let service = summary.services.get(usize::from(request.service))?;
+        let view = RequestView {
+            service,
+            flags: request.flags,
+            state: request.state,
+            response_ns: request.response_ns,
+            status: request.status,
+            detail: None,
+        };
+        let value = view.judge(block);
+        let counts = value != Some(false) && node.matches_service(service);
+        counts.then_some(value)
+    })
+}
+
+/// Returns what a block says of calls, as far as they are between services that are meant.
+fn judge_calls<'a>(
+    summary: &'a Summary,
+    (from, to): (&'a NodeSelector, &'a NodeSelector),
+    block: Option<&'a Expr<Simple>>,
+) -> impl Iterator<Item = Option<bool>> {
+    summary.edges.iter().filter_map(move |edge| {
+        let service = summary.services.get(usize::from(edge.to))?;
+        let view = RequestView {
             service,
             flags: edge.flags,
             state: edge.state,
             response_ns: edge.response_ns,
             status: edge.status,
             detail: None,
-        })
+        };
+        let value = block.map_or(Some(true), |block| view.judge(block));
+        let counts = value != Some(false)
+            && to.matches_end(service)
+            && meant(&summary.services, edge.from, |caller| {
+                from.matches_end(caller)
+            })
+            .is_some();
+        counts.then_some(value)
     })
 }
 
@@ -195,7 +206,7 @@ fn root_is_ok(summary: &Summary) -> Option<bool> {
     let is_root = |request: &&model::RequestFacts| request.state.contains(RequestState::ROOT);
     match summary.requests.iter().find(is_root) {
         Some(root) => Some(!root.flags.contains(Flags::THROTTLE)),
-        None => is_whole(summary).then_some(true),
+        None => (!summary.flags.contains(SummaryFlags::FACTS_CUT)).then_some(true),
     }
 }
 
@@ -211,7 +222,7 @@ fn annotation_test(key: &str, test: &Test, annotations: &[IndexedAnnotation]) ->
             (AnnotationValue::Boolean(value), Test::Is | Test::Boolean(_)) => test.flag(*value),
             (AnnotationValue::Number(_) | AnnotationValue::String(_), Test::Is) => true,
             (AnnotationValue::Number(number), _) => test.number(Some(*number)),
-            (AnnotationValue::String(text), _) => test.text(Some(text)),
+            (AnnotationValue::String(string), _) => test.text(Some(string)),
             (AnnotationValue::Boolean(_), Test::Number(..) | Test::Text(..)) => false,
         })
 }

@@ -70,6 +70,14 @@ impl Keyword {
             .map(|entry| entry.keyword)
     }
 
+    /// Returns all keywords that may stand in a place.
+    #[cfg(test)]
+    pub(super) fn all_in(place: Place) -> Vec<Self> {
+        let entries = ENTRIES.iter();
+        let may_stand = entries.filter(|entry| entry.places.contains(&place));
+        may_stand.map(|entry| entry.keyword).collect()
+    }
+
     /// Returns how it is written.
     pub(super) fn text(self) -> &'static str {
         self.entry().map_or("", |entry| entry.text)

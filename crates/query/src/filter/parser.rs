@@ -42,6 +42,7 @@ struct Parser<'t, 'g, 'f> {
     lexeme: Lexeme<'t>,
     /// Where the last atom begins: shown if the expression ends too early.
     clause_start: usize,
+    /// How deep the token at hand is nested, the filters of groups around it included.
     depth: usize,
     place: Place,
     groups: &'g mut Groups<'f>,
@@ -53,7 +54,7 @@ impl<'t, 'g, 'f> Parser<'t, 'g, 'f> {
             text,
             lexeme: next(text, 0),
             clause_start: 0,
-            depth: 0,
+            depth: groups.depth,
             place: Place::Trace,
             groups,
         }

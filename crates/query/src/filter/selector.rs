@@ -95,7 +95,7 @@ impl Selector {
     pub fn matches_edge(&self, from: &Service, to: &Service) -> bool {
         match self {
             Self::Service(_) => false,
-            Self::Edge(caller, called) => caller.matches_end(from) && called.matches_end(to),
+            Self::Edge(source, target) => source.matches_end(from) && target.matches_end(to),
         }
     }
 

@@ -87,8 +87,9 @@ fn of_atom(atom: &Atom, zone: &ZoneFacts, slow_ns: u64) -> Possible {
             no: false,
         },
         Atom::Group(_, Some(filter)) => possible(filter, &|atom| of_atom(atom, zone, slow_ns)),
-        Atom::Cause(kind, ..) => Possible::yes_if(may_have_cause(zone, *kind, slow_ns)),
-        Atom::CausePath(Some(kind), _) => Possible::yes_if(may_have_cause(zone, *kind, slow_ns)),
+        Atom::Cause(kind, ..) | Atom::CausePath(Some(kind), _) => {
+            Possible::yes_if(may_have_cause(zone, *kind, slow_ns))
+        }
         Atom::CausePath(None, _) => {
             let kinds = [CauseKind::Fault, CauseKind::Error, CauseKind::ResponseTime];
             let may_have = |kind| may_have_cause(zone, kind, slow_ns);
@@ -141,7 +142,7 @@ fn may_have_annotation(zone: &ZoneFacts, key: &str, test: &Test) -> bool {
     let value = match test {
         Test::Boolean(value) => AnnotationValue::Boolean(*value),
         Test::Number(Comparison::Equal, number) => AnnotationValue::Number(*number),
-        Test::Text(Likeness::Equal, text) => AnnotationValue::String(text.clone()),
+        Test::Text(Likeness::Equal, string) => AnnotationValue::String(string.clone()),
         Test::Is | Test::Number(..) | Test::Text(..) => return zone.may_have_annotation(key),
     };
     zone.may_have_value(key, &value)

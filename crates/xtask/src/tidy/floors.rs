@@ -84,6 +84,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("protocol", &["model"]),
     ("account", &["model", "storage"]),
     ("ingest", &["model", "protocol", "storage"]),
+    ("insights", &["model", "storage"]),
     ("query", &["model", "protocol", "storage"]),
     ("sampling", &["model", "protocol", "storage"]),
     ("console", &[]),

@@ -40,7 +40,7 @@ impl Details {
             requests: HashMap::new(),
             edges: HashMap::new(),
         };
-        let trace = Heads::of(&sorted, &index_of);
+        let trace = Family::of(&sorted, &index_of);
         details.add_calls(&trace, &parts(documents));
         details.add_segments(&trace);
         details
@@ -68,9 +68,9 @@ impl Details {
         take(self.edges.get_mut(&(edge.from, figures)))
     }
 
-    fn add_calls(&mut self, trace: &Heads<'_>, parts: &HashMap<SegmentId, Detail>) {
+    fn add_calls(&mut self, trace: &Family<'_>, parts: &HashMap<SegmentId, Detail>) {
         let mut calls: Vec<(&Call, Option<u16>)> = trace
-            .heads
+            .members
             .iter()
             .flat_map(|head| head.calls.iter().map(|call| (call, trace.owner(head))))
             .collect();
@@ -96,8 +96,8 @@ impl Details {
         }
     }
 
-    fn add_segments(&mut self, trace: &Heads<'_>) {
-        let segments = trace.heads.iter();
+    fn add_segments(&mut self, trace: &Family<'_>) {
+        let segments = trace.members.iter();
         for head in segments.filter(|head| head.kind == DocumentKind::Segment) {
             let Some(service) = trace.own(head) else {
                 continue;
@@ -106,7 +106,7 @@ impl Details {
             let status = head.http.as_ref().and_then(|http| http.status);
             let figures = figures(service, head.start, head.end, head.flags, status);
             let caller = head.parent_id.and_then(|parent_id| {
-                let parent = trace.heads.get(*trace.head_of.get(&parent_id)?)?;
+                let parent = trace.members.get(*trace.head_of.get(&parent_id)?)?;
                 trace.owner(parent)
             });
             let client = trace.index_of.get(&(&head.name, Some("client"), None));
@@ -119,8 +119,8 @@ impl Details {
 }
 
 /// The heads of a trace and how they hang together.
-struct Heads<'h> {
-    heads: &'h [&'h Head],
+struct Family<'h> {
+    members: &'h [&'h Head],
     /// Documents count before nested subsegments.
     head_of: HashMap<SegmentId, usize>,
     /// The earliest segment by the parent it names.
@@ -128,15 +128,15 @@ struct Heads<'h> {
     index_of: &'h HashMap<Identity<'h>, u16>,
 }
 
-impl<'h> Heads<'h> {
-    fn of(heads: &'h [&'h Head], index_of: &'h HashMap<Identity<'h>, u16>) -> Self {
-        let mut head_of: HashMap<_, _> = heads
+impl<'h> Family<'h> {
+    fn of(members: &'h [&'h Head], index_of: &'h HashMap<Identity<'h>, u16>) -> Self {
+        let mut head_of: HashMap<_, _> = members
             .iter()
             .enumerate()
             .map(|(idx, head)| (head.segment_id, idx))
             .collect();
         let mut answers = HashMap::new();
-        for (idx, head) in heads.iter().enumerate() {
+        for (idx, head) in members.iter().enumerate() {
             for nested_id in &head.nested_ids {
                 head_of.entry(*nested_id).or_insert(idx);
             }
@@ -147,7 +147,7 @@ impl<'h> Heads<'h> {
             }
         }
         Self {
-            heads,
+            members,
             head_of,
             answers,
             index_of,
@@ -173,17 +173,17 @@ impl<'h> Heads<'h> {
     }
 
     fn answer(&self, call_id: SegmentId) -> Option<&'h Head> {
-        self.heads.get(*self.answers.get(&call_id)?).copied()
+        self.members.get(*self.answers.get(&call_id)?).copied()
     }
 
     /// Returns the service of the segment a document finally hangs on. Ways up that are circles end.
     fn owner(&self, head: &Head) -> Option<u16> {
         let mut head = head;
-        for _ in 0..=self.heads.len() {
+        for _ in 0..=self.members.len() {
             if head.kind == DocumentKind::Segment {
                 return self.own(head);
             }
-            head = self.heads.get(*self.head_of.get(&head.parent_id?)?)?;
+            head = self.members.get(*self.head_of.get(&head.parent_id?)?)?;
         }
         None
     }

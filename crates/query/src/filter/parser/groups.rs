@@ -10,6 +10,8 @@ pub(in crate::filter) struct Groups<'f> {
     filter_of: &'f dyn Fn(GroupRef<'_>) -> Option<String>,
     /// The groups whose filters are being read, each within the one before.
     open: Vec<GroupKey>,
+    /// How deep the filter being read is nested in others.
+    pub(super) depth: usize,
     n_atoms: usize,
 }
 
@@ -18,6 +20,7 @@ impl<'f> Groups<'f> {
         Self {
             filter_of,
             open: Vec::new(),
+            depth: 0,
             n_atoms: 0,
         }
     }
@@ -74,9 +77,11 @@ impl Parser<'_, '_, '_> {
         if text.trim().is_empty() {
             return Ok(None);
         }
+        let depth = std::mem::replace(&mut self.groups.depth, self.depth);
         self.groups.open.push(key.clone());
         let filter = parse(&text, self.groups);
         self.groups.open.pop();
+        self.groups.depth = depth;
         match filter {
             Ok(filter) => Ok(Some(Box::new(filter))),
             Err(error) => {

@@ -1,0 +1,431 @@
+//! Insights over a store of traces and a store of records, both in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::{Document, Summary, Tenant};
+use storage::control::memory::MemoryControl;
+use storage::memory::MemoryStore;
+use storage::{Classify, ControlKind, ControlRecord, ControlStore, StoreError, TraceStore};
+
+use super::support::*;
+use crate::insight::ChangeKind::{self, Closed, Opened, Updated};
+use crate::insight::{Change, Impact, InsightState};
+use crate::{InsightError, Insights};
+
+/// A store in memory that can be told to refuse writes.
+#[derive(Default)]
+struct Control {
+    memory: MemoryControl,
+    refuses: AtomicBool,
+}
+
+impl Control {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(StoreError::Closed);
+        }
+        Ok(())
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let records = self.load(TENANT, ControlKind::Insight).unwrap();
+        records.into_iter().map(|record| record.key).collect()
+    }
+}
+
+impl ControlStore for Control {
+    fn load(&self, tenant: Tenant, kind: ControlKind) -> Result<Vec<ControlRecord>, StoreError> {
+        self.memory.load(tenant, kind)
+    }
+
+    fn put(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        self.memory.put(tenant, kind, record)
+    }
+
+    fn put_soon(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError> {
+        self.put(tenant, kind, record)
+    }
+
+    fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        self.check()?;
+        self.memory.remove(tenant, kind, key)
+    }
+}
+
+fn open(control: &Arc<Control>, minute: u32) -> Insights {
+    let control: Arc<dyn ControlStore> = control.clone();
+    Insights::open(control, TENANT, at(minute, 0)).unwrap()
+}
+
+/// Evaluates what is complete when a minute begins.
+fn advance(insights: &Insights, store: &MemoryStore, minute: u32) -> Vec<Change> {
+    ready(insights.advance(store, &[group(0)], at(minute, 0))).unwrap()
+}
+
+fn told(changes: &[Change]) -> Vec<String> {
+    let told = changes.iter().map(|change| {
+        let insight = &change.insight;
+        format!("{:?} {}", change.kind, insight.root_cause.name)
+    });
+    told.collect()
+}
+
+#[test]
+fn documents_make_an_insight_that_opens_changes_and_closes() {
+    let (store, control) = (MemoryStore::default(), Arc::new(Control::default()));
+    let insights = open(&control, 0);
+    let mut found = Vec::new();
+    for (minute, traffic) in incident() {
+        put(&store, &BTreeMap::from([(minute, traffic)]));
+        // The minute before is complete half a minute into the next one but one.
+        let changes = ready(insights.advance(&store, &[group(0)], at(minute + 1, 30)));
+        let told = told(&changes.unwrap());
+        found.extend(told.into_iter().map(|told| format!("{minute} {told}")));
+    }
+    assert_eq!(
+        found,
+        ["14 Opened db", "16 Updated db", "21 Closed db"],
+        "minutes 12 to 15 are anomalous, each is evaluated during the next"
+    );
+    let id = insights.kept().closed.keys().next().unwrap().clone();
+    let insight = insights.insight(&id).unwrap();
+    assert_eq!(insight.state(), InsightState::Closed);
+    assert_eq!((insight.start, insight.end), (at(12, 0), Some(at(16, 0))));
+    let sent = Impact {
+        faults: 12 + 13 + 14 + 15,
+        total: 80,
+    };
+    assert_eq!(insight.clients, sent);
+    assert_eq!(insight.root_cause_impact, sent);
+    assert_eq!(insight.root_cause_impact.ok(), 26);
+    let services: Vec<&str> = insight.services.iter().map(|one| &*one.name).collect();
+    assert_eq!(services, ["db", "web"]);
+    assert_eq!(insight.group, group(0));
+}
+
+#[test]
+fn minutes_are_evaluated_90_seconds_after_they_ended() {
+    let (store, control) = (MemoryStore::default(), Arc::new(Control::default()));
+    put(&store, &incident());
+    let insights = open(&control, 0);
+    let check = |minute: u32, secs: u64, expected: &[&str]| {
+        let changes = ready(insights.advance(&store, &[group(0)], at(minute, secs)));
+        assert_eq!(told(&changes.unwrap()), expected, "{minute} {secs}");
+    };
+    check(15, 29, &[]);
+    check(15, 30, &["Opened db"]);
+    check(15, 30, &[]);
+    // A clock that goes back.
+    check(3, 0, &[]);
+    check(22, 29, &["Updated db"]);
+    check(22, 30, &["Closed db"]);
+    check(400, 0, &[]);
+}
+
+#[test]
+fn late_documents_count_until_their_minute_is_evaluated() {
+    let check = |puts_at: u32, expected: usize| {
+        let (store, control) = (MemoryStore::default(), Arc::new(Control::default()));
+        let (mut early, mut late) = (incident(), incident());
+        early.retain(|minute, _| *minute != 13);
+        late.retain(|minute, _| *minute == 13);
+        put(&store, &early);
+        let insights = open(&control, 0);
+        let mut faults = 0;
+        for minute in 0..30 {
+            if minute == puts_at {
+                put(&store, &late);
+            }
+            for change in advance(&insights, &store, minute) {
+                faults = usize::try_from(change.insight.clients.faults).unwrap();
+            }
+        }
+        assert_eq!(faults, expected, "{puts_at}");
+    };
+    check(13, 54);
+    check(15, 54);
+    // Minute 13 is complete at 15:30 and was evaluated at 16:00.
+    check(16, 54);
+    check(17, 41);
+}
+
+#[test]
+fn a_restart_changes_nothing() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let all_at_once = {
+        let insights = open(&Arc::new(Control::default()), 0);
+        advance(&insights, &store, 40)
+    };
+    assert_eq!(told(&all_at_once), ["Opened db", "Updated db", "Closed db"]);
+    for restarted_at in 10..24 {
+        let control = Arc::new(Control::default());
+        let mut changes = advance(&open(&control, 0), &store, restarted_at);
+        let insights = open(&control, restarted_at);
+        changes.extend(advance(&insights, &store, 40));
+        assert_eq!(changes, all_at_once, "{restarted_at}");
+        assert_eq!(insights.n_passed_over(), 0);
+    }
+}
+
+#[test]
+fn what_was_lost_with_the_power_is_found_anew() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let before = advance(&open(&control, 0), &store, 40);
+    for key in control.keys() {
+        control.remove(TENANT, ControlKind::Insight, &key).unwrap();
+    }
+    assert_eq!(advance(&open(&control, 40), &store, 40), before);
+    // After more than six hours the beginning is out of reach, and with it what was expected.
+    let control = Arc::new(Control::default());
+    let changes = advance(&open(&control, 0), &store, 6 * 60 + 2 + 8);
+    assert_eq!(told(&changes), [""; 0]);
+}
+
+#[test]
+fn an_open_insight_survives_a_long_rest() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let opened = advance(&open(&control, 0), &store, 17);
+    let changes = advance(&open(&control, 5_000), &store, 5_000);
+    assert_eq!(told(&changes), ["Closed db"]);
+    let closed = &changes[0].insight;
+    assert_eq!(closed.id, opened[0].insight.id);
+    assert_eq!(closed.end, Some(at(15, 0)), "of what was evaluated");
+}
+
+#[test]
+fn insights_of_groups_that_are_no_longer_watched_are_closed() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    let opened = advance(&insights, &store, 16);
+    assert_eq!(told(&opened), ["Opened db"]);
+    assert_eq!(control.keys(), ["state/0000000000"]);
+
+    let changes = ready(insights.advance(&store, &[], at(16, 20))).unwrap();
+    assert_eq!(told(&changes), ["Closed db"]);
+    let closed = &changes[0].insight;
+    assert_eq!((closed.start, closed.end), (at(12, 0), Some(at(14, 0))));
+    assert_eq!(closed.updated, at(16, 20));
+    assert!(
+        closed
+            .summary
+            .ends_with("is closed: the group is no longer watched.")
+    );
+    assert_eq!(control.keys(), vec![closed.id.clone()]);
+    assert_eq!(*open(&control, 17).insight(&closed.id).unwrap(), *closed);
+
+    // Watched again: the same minutes give the same insight.
+    let again = advance(&insights, &store, 40);
+    assert_eq!(again.len(), 3);
+    assert_eq!(again[2].insight.id, closed.id);
+    assert_eq!(
+        control.keys(),
+        [closed.id.clone(), "state/0000000000".to_owned()]
+    );
+    let reopened = open(&control, 40);
+    assert_eq!(*reopened.insight(&closed.id).unwrap(), again[2].insight);
+}
+
+/// Group 5 has the traces of `web`, group 6 none.
+struct ByName;
+
+impl Classify for ByName {
+    fn groups(
+        &self,
+        _tenant: Tenant,
+        _first_stamp: u64,
+        summary: &Summary,
+        _documents: &mut dyn FnMut() -> Vec<Document>,
+    ) -> Vec<u32> {
+        let is_web = summary.services.iter().any(|one| one.name == "web");
+        is_web.then_some(5).into_iter().collect()
+    }
+}
+
+#[test]
+fn every_group_has_its_own_insights() {
+    let store = MemoryStore::default();
+    store.classify_by(Arc::new(ByName));
+    put(&store, &incident());
+    let insights = open(&Arc::new(Control::default()), 0);
+    let groups = [group(0), group(5), group(6)];
+    let changes = ready(insights.advance(&store, &groups, at(40, 0))).unwrap();
+    let found: Vec<(u32, ChangeKind)> = changes
+        .iter()
+        .map(|change| (change.insight.group.number, change.kind))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (0, Opened),
+            (0, Updated),
+            (0, Closed),
+            (5, Opened),
+            (5, Updated),
+            (5, Closed)
+        ]
+    );
+    assert_ne!(changes[0].insight.id, changes[3].insight.id);
+}
+
+#[test]
+fn insights_are_dropped_30_days_after_their_end() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    let changes = advance(&insights, &store, 40);
+    let id = changes[0].insight.id.clone();
+    let month = 30 * 24 * 60;
+    advance(&insights, &store, 16 + month);
+    assert!(insights.insight(&id).is_ok());
+    assert!(open(&control, 16 + month).insight(&id).is_ok());
+    assert!(open(&control, 17 + month).insight(&id).is_err());
+    assert!(control.keys().contains(&id));
+    advance(&insights, &store, 17 + month);
+    assert!(insights.insight(&id).is_err());
+    assert!(!control.keys().contains(&id));
+}
+
+#[test]
+fn what_could_not_be_written_is_written_and_told_later() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    control.refuses.store(true, Ordering::Relaxed);
+    let failed = ready(insights.advance(&store, &[group(0)], at(40, 0)));
+    assert!(matches!(
+        failed,
+        Err(InsightError::Store(StoreError::Closed))
+    ));
+    assert_eq!(control.keys(), [""; 0]);
+    control.refuses.store(false, Ordering::Relaxed);
+    let changes = advance(&insights, &store, 40);
+    assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
+    let id = changes[0].insight.id.clone();
+    assert_eq!(control.keys(), [id.clone(), "state/0000000000".to_owned()]);
+    assert!(open(&control, 40).insight(&id).is_ok());
+}
+
+#[test]
+fn records_that_cannot_be_used_are_passed_over() {
+    let check = |key: &str, value: &str| {
+        let control = Arc::new(Control::default());
+        let record = ControlRecord {
+            key: key.to_owned(),
+            value: value.as_bytes().to_vec(),
+        };
+        control.put(TENANT, ControlKind::Insight, &record).unwrap();
+        let insights = open(&control, 0);
+        assert_eq!(insights.n_passed_over(), 1, "{key} {value}");
+        let store = MemoryStore::default();
+        put(&store, &incident());
+        assert_eq!(advance(&insights, &store, 40).len(), 3);
+    };
+    check("state/0000000000", "");
+    check("state/0000000000", "{}");
+    check("state/0000000000", r#"{"v":2,"content":{}}"#);
+    check("state/0000000000", r#"{"v":1,"content":{}}"#);
+    check("1-2-3", r#"{"v":1,"content":{}}"#);
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_does_no_lasting_harm() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let insights = open(&Arc::new(Control::default()), 0);
+    advance(&insights, &store, 500_000);
+    let changes = advance(&insights, &store, 40);
+    assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
+}
+
+/// A store whose sums cannot be read for one group.
+struct Damaged(MemoryStore);
+
+impl TraceStore for Damaged {
+    async fn put(
+        &self,
+        tenant: Tenant,
+        batch: Vec<storage::NewDocument>,
+        now: model::Timestamp,
+    ) -> Result<Vec<storage::Outcome>, StoreError> {
+        self.0.put(tenant, batch, now).await
+    }
+
+    async fn documents(
+        &self,
+        tenant: Tenant,
+        trace_id: model::TraceId,
+    ) -> Result<storage::StoredTrace, StoreError> {
+        self.0.documents(tenant, trace_id).await
+    }
+
+    async fn summaries(
+        &self,
+        tenant: Tenant,
+        scan: storage::Scan,
+    ) -> Result<storage::ScanPage, StoreError> {
+        self.0.summaries(tenant, scan).await
+    }
+
+    async fn graph(
+        &self,
+        tenant: Tenant,
+        scan: storage::GraphScan,
+    ) -> Result<BTreeMap<u32, model::Cells>, StoreError> {
+        if scan.group == 4 {
+            return Err(StoreError::Closed);
+        }
+        self.0.graph(tenant, scan).await
+    }
+
+    fn newest_stamp(&self) -> u64 {
+        self.0.newest_stamp()
+    }
+
+    async fn put_telemetry(
+        &self,
+        tenant: Tenant,
+        records: Vec<Vec<u8>>,
+        now: model::Timestamp,
+    ) -> Result<(), StoreError> {
+        self.0.put_telemetry(tenant, records, now).await
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_read_does_not_keep_others_back() {
+    let store = Damaged(MemoryStore::default());
+    put(&store.0, &incident());
+    let insights = open(&Arc::new(Control::default()), 0);
+    let groups = [group(4), group(0)];
+    let failed = ready(insights.advance(&store, &groups, at(40, 0)));
+    assert!(matches!(
+        failed,
+        Err(InsightError::Store(StoreError::Closed))
+    ));
+    assert_eq!(insights.kept().closed.len(), 1);
+    // Once the group is gone, what happened meanwhile is told.
+    let changes = ready(insights.advance(&store, &groups[1..], at(40, 0))).unwrap();
+    assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
+}
