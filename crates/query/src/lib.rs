@@ -29,7 +29,7 @@ pub use graph::{
     GraphOptions, GroupScope, TracesGraph, graph_of_traces, service_graph, trace_graph,
 };
 pub use groups::{Classifier, FilterAt, GroupHistory};
-pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_traces};
+pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_graph, retrieved_traces};
 pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
 pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
 

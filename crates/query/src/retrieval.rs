@@ -9,21 +9,23 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{Tenant, Timestamp, TraceId};
 use protocol::shapes::{
-    ListRetrievedTracesRequest, ListRetrievedTracesResponse, RetrievalStatus, RetrievedTrace,
-    StartTraceRetrievalRequest, TraceFormat, WireSeconds,
+    GetRetrievedTracesGraphRequest, GetRetrievedTracesGraphResponse, ListRetrievedTracesRequest,
+    ListRetrievedTracesResponse, RetrievalStatus, RetrievedTrace, StartTraceRetrievalRequest,
+    TraceFormat, WireSeconds,
 };
 use protocol::token::{self, Kind, TokenKey};
 use serde::{Deserialize, Serialize};
 use storage::{ControlKind, ControlRecord, ControlStore, TraceStore};
 
-use crate::QueryError;
 use crate::cursor::RetrievalCursor;
+use crate::graph::Chain;
+use crate::{GraphOptions, QueryError, TracesGraph, graph_of_traces};
 use spans::spans_of;
 
 /// The retrievals of a tenant.
@@ -266,6 +268,48 @@ pub async fn retrieved_traces<S: TraceStore>(
         trace_format: format,
         traces: page.traces,
         next_token,
+    })
+}
+
+/// Returns a page of the graph of a retrieval's traces; none unless it is complete. The graph is of the
+/// traces that are in its window, whole.
+///
+/// # Errors
+/// As [`retrieved_traces`].
+pub async fn retrieved_graph<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    retrievals: &Retrievals,
+    request: &GetRetrievedTracesGraphRequest,
+    options: &GraphOptions,
+    now: Timestamp,
+) -> Result<GetRetrievedTracesGraphResponse, QueryError> {
+    let retrieval = retrievals.find(&request.retrieval_token, now)?;
+    let mut fingerprint = tenant.0.to_be_bytes().to_vec();
+    fingerprint.extend(request.retrieval_token.as_bytes());
+    let chain = Chain {
+        key: &options.token_key,
+        kind: Kind::GetRetrievedTracesGraph,
+        fingerprint,
+    };
+    let after = chain.open(request.next_token.as_deref())?;
+    let retrieval_status = retrieval.status(now);
+    let mut graph = TracesGraph::default();
+    if retrieval_status == RetrievalStatus::Complete {
+        let mut trace_ids = BTreeSet::new();
+        for trace_id in retrieval.trace_ids() {
+            let stored = store.documents(tenant, trace_id).await?;
+            let retrieved = spans_of(trace_id, &stored.documents, TraceFormat::XRay);
+            let is_covered =
+                retrieved.is_some_and(|found| retrieval.covers(found.start, found.end));
+            trace_ids.extend(is_covered.then_some(trace_id));
+        }
+        graph = graph_of_traces(store, tenant, &trace_ids, after, options).await?;
+    }
+    Ok(GetRetrievedTracesGraphResponse {
+        retrieval_status,
+        services: graph.services,
+        next_token: graph.next.map(|next| chain.seal(next)),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use account::{AccountError, FilterCheck, Group, GroupsSnapshot, Settings};
+use insights::{InsightError, Insights};
 use model::{Account, Tenant, Timestamp};
 use protocol::token::TokenKey;
 use query::{Classifier, Filter, GroupHistory, GroupRef, QueryError, Retrievals};
@@ -22,6 +23,7 @@ pub(crate) struct App {
     pub(crate) sampling: Sampling,
     pub(crate) settings: Settings,
     pub(crate) retrievals: Retrievals,
+    pub(crate) insights: Insights,
     classifier: Arc<Classifier>,
     /// The groups as filters that are being checked may refer to them.
     known_groups: KnownGroups,
@@ -74,6 +76,9 @@ pub enum AppError {
     /// The sampling rules cannot be read.
     #[error("the sampling rules: {0}")]
     Sampling(#[from] SamplingError),
+    /// The insights cannot be read.
+    #[error("the insights: {0}")]
+    Insights(#[from] InsightError),
     /// The retrievals cannot be read.
     #[error("the retrievals: {0}")]
     Retrievals(#[from] QueryError),
@@ -98,6 +103,7 @@ impl App {
         let settings = Settings::open(records(), tenant, account.clone(), check, now)?;
         let sampling = Sampling::open(records(), tenant, account, now)?;
         let retrievals = Retrievals::open(records(), tenant, now)?;
+        let insights = Insights::open(records(), tenant, now)?;
         let token_key = TokenKey(store.token_key());
         let room = usize::try_from(config.http.bodies_in_flight.0).unwrap_or(usize::MAX);
         let bodies = BodyLimits {
@@ -115,6 +121,7 @@ impl App {
             sampling,
             settings,
             retrievals,
+            insights,
             classifier,
             known_groups,
             token_key,

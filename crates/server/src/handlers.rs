@@ -1,6 +1,8 @@
 //! One function per operation: decode, call the crate that does the work, make the answer.
 
+mod graph;
 mod groups;
+pub(crate) mod insights;
 mod retrieval;
 mod sampling;
 mod settings;
@@ -16,6 +18,7 @@ use protocol::token::{self, InvalidToken, Kind, TokenKey};
 use protocol::{ApiError, Operation};
 use query::QueryError;
 use storage::StoreError;
+use tracing::Span;
 
 use crate::app::App;
 use crate::http::answer::Answer;
@@ -65,14 +68,16 @@ pub(crate) async fn call(
         Operation::ListTagsForResource => tags::list(app, body, request_id),
         Operation::TagResource => tags::tag(app, body, request_id).await,
         Operation::UntagResource => tags::untag(app, body, request_id).await,
-        Operation::GetInsight
-        | Operation::GetInsightEvents
-        | Operation::GetInsightImpactGraph
-        | Operation::GetInsightSummaries
-        | Operation::GetRetrievedTracesGraph
-        | Operation::GetServiceGraph
-        | Operation::GetTimeSeriesServiceStatistics
-        | Operation::GetTraceGraph => Err(ApiError::not_built(operation)),
+        Operation::GetServiceGraph => graph::service_graph(app, body, request_id).await,
+        Operation::GetTimeSeriesServiceStatistics => {
+            graph::time_series(app, body, request_id).await
+        }
+        Operation::GetTraceGraph => graph::trace_graph(app, body, request_id).await,
+        Operation::GetRetrievedTracesGraph => retrieval::graph(app, body, request_id).await,
+        Operation::GetInsight => insights::get(app, body, request_id),
+        Operation::GetInsightEvents => insights::events(app, body, request_id),
+        Operation::GetInsightImpactGraph => insights::impact_graph(app, body, request_id).await,
+        Operation::GetInsightSummaries => insights::summaries(app, body, request_id),
     }
 }
 
@@ -81,8 +86,8 @@ async fn blocking<T: Send + 'static>(
     app: &Arc<App>,
     call: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let app = Arc::clone(app);
-    tokio::task::spawn_blocking(move || call(&app))
+    let (app, span) = (Arc::clone(app), Span::current());
+    tokio::task::spawn_blocking(move || span.in_scope(|| call(&app)))
         .await
         .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))
 }

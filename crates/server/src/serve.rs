@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::app::{App, AppError};
 use crate::config::Config;
-use crate::{clock, http, limits};
+use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
@@ -62,10 +62,12 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     let opening = tokio::task::spawn_blocking(move || App::open(config, clock::now()));
     let app = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&app)));
+    let watching = tokio::spawn(watch(Arc::clone(&app)));
     info!(address = %local, data = %app.config.data.dir.display(), "serving");
     announce(local);
     http::serve(listener, Arc::clone(&app), shutdown).await;
     maintenance.abort();
+    watching.abort();
     tokio::task::spawn_blocking(move || app.close(clock::now())).await??;
     info!("stopped");
     Ok(())
@@ -90,6 +92,16 @@ async fn maintain(app: Arc<App>) {
         if let Ok(Err(error)) = flushed {
             warn!(%error, "cannot write sampling statistics");
         }
+    }
+}
+
+/// Looks for insights; beside maintenance, which must not wait for it.
+async fn watch(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(WATCH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        handlers::insights::advance(&app).await;
     }
 }
 
@@ -122,3 +134,4 @@ fn announce(http: SocketAddr) {
 }
 
 const MAINTENANCE: Duration = Duration::from_secs(2);
+const WATCH: Duration = Duration::from_secs(30);

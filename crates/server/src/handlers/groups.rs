@@ -109,7 +109,7 @@ fn page(
     })
 }
 
-fn selector(group: &GroupSelector) -> account::Selector<'_> {
+pub(super) fn selector(group: &GroupSelector) -> account::Selector<'_> {
     match group {
         GroupSelector::Name(name) => account::Selector::name(name),
         GroupSelector::Arn(arn) => account::Selector::arn(arn),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use protocol::shapes::{
-    CancelTraceRetrievalRequest, EmptyResponse, ListRetrievedTracesRequest,
-    StartTraceRetrievalRequest, StartTraceRetrievalResponse,
+    CancelTraceRetrievalRequest, EmptyResponse, GetRetrievedTracesGraphRequest,
+    ListRetrievedTracesRequest, StartTraceRetrievalRequest, StartTraceRetrievalResponse,
 };
 use protocol::{ApiError, decode, json_response};
 use query::RetrievalOptions;
 use uuid::Uuid;
 
-use super::{blocking, in_memory, query_error};
+use super::{blocking, graph, in_memory, query_error};
 use crate::app::App;
 use crate::clock;
 use crate::http::answer::Answer;
@@ -61,6 +61,25 @@ pub(super) async fn list(app: &App, body: &Received, request_id: &str) -> Result
         &app.retrievals,
         &request,
         &options,
+        clock::now(),
+    )
+    .await
+    .map_err(query_error)?;
+    Ok(json_response(&response, request_id).into())
+}
+
+pub(super) async fn graph(
+    app: &App,
+    body: &Received,
+    request_id: &str,
+) -> Result<Answer, ApiError> {
+    let request: GetRetrievedTracesGraphRequest = decode(&body.bytes)?;
+    let response = query::retrieved_graph(
+        &*app.store,
+        app.tenant,
+        &app.retrievals,
+        &request,
+        &graph::options(app),
         clock::now(),
     )
     .await

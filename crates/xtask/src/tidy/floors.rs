@@ -91,7 +91,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "account", "console", "ingest", "model", "protocol", "query", "sampling", "storage",
+            "account", "console", "ingest", "insights", "model", "protocol", "query", "sampling",
+            "storage",
         ],
     ),
     ("roentgen-tests", &[]),

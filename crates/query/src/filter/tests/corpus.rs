@@ -1,4 +1,4 @@
-//! Runs the corpus of expressions (`tests/corpus/filter.toml`, which explains its format).
+//! Runs the corpus of expressions (`tests/corpus/filter.toml` and `filter_refused.toml`, which explain their format).
 
 use std::path::Path;
 
@@ -9,13 +9,29 @@ use storage::TraceFilter;
 use super::super::{Filter, FilterError, GroupRef, Selector};
 use super::{keeps, trace};
 
+pub(super) struct Corpus {
+    pub(super) accepted: Vec<Accepted>,
+    group: Vec<Group>,
+    trace: Vec<Sample>,
+    pub(super) rejected: Vec<Rejected>,
+    selector: Vec<AcceptedSelector>,
+    rejected_selector: Vec<Rejected>,
+}
+
+/// `filter.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Corpus {
-    trace: Vec<Sample>,
+struct Understood {
+    accepted: Vec<Accepted>,
     group: Vec<Group>,
-    pub(super) accepted: Vec<Accepted>,
-    pub(super) rejected: Vec<Rejected>,
+    trace: Vec<Sample>,
+}
+
+/// `filter_refused.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    rejected: Vec<Rejected>,
     selector: Vec<AcceptedSelector>,
     rejected_selector: Vec<Rejected>,
 }
@@ -39,7 +55,7 @@ struct Group {
 #[serde(deny_unknown_fields)]
 pub(super) struct Accepted {
     pub(super) expr: String,
-    meaning: String,
+    meaning: Option<String>,
     traces: Option<Vec<String>>,
 }
 
@@ -56,14 +72,30 @@ pub(super) struct Rejected {
 #[serde(deny_unknown_fields)]
 struct AcceptedSelector {
     expr: String,
-    meaning: String,
+    meaning: Option<String>,
     names_id: bool,
 }
 
 impl Corpus {
     pub(super) fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/filter.toml");
-        toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+        let Understood {
+            accepted,
+            group,
+            trace,
+        } = read("filter.toml");
+        let Refused {
+            rejected,
+            selector,
+            rejected_selector,
+        } = read("filter_refused.toml");
+        Self {
+            accepted,
+            group,
+            trace,
+            rejected,
+            selector,
+            rejected_selector,
+        }
     }
 
     pub(super) fn parse(&self, text: &str) -> Result<Filter, FilterError> {
@@ -86,6 +118,11 @@ impl Corpus {
     }
 }
 
+fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
+    toml::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap()
+}
+
 /// Fails with all that is wrong, one thing a line.
 fn assert_none(findings: &[String]) {
     assert!(findings.is_empty(), "\n{}", findings.join("\n"));
@@ -96,6 +133,7 @@ fn accepted_expressions_mean_what_the_corpus_says() {
     let corpus = Corpus::read();
     let mut findings = Vec::new();
     for Accepted { expr, meaning, .. } in &corpus.accepted {
+        let meaning = meaning.as_ref().unwrap_or(expr);
         match corpus.parse(expr) {
             Ok(filter) if filter.to_string() == *meaning => {}
             Ok(filter) => findings.push(format!("{expr}\n    means {filter}\n    not   {meaning}")),
@@ -167,10 +205,10 @@ fn selectors_are_what_the_corpus_says() {
     let corpus = Corpus::read();
     let mut findings = Vec::new();
     for case in &corpus.selector {
+        let meaning = case.meaning.as_ref().unwrap_or(&case.expr);
         match Selector::parse(&case.expr) {
             Ok(selector)
-                if selector.to_string() == case.meaning && selector.names_id() == case.names_id => {
-            }
+                if selector.to_string() == *meaning && selector.names_id() == case.names_id => {}
             other => findings.push(format!("{}\n    {other:?}", case.expr)),
         }
     }
