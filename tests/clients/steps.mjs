@@ -58,7 +58,7 @@ async function call(operation, input) {
     const typed = xray[error.name];
     if (typed === undefined || !(error instanceof typed)) return { problem: `untyped: ${error.stack}` };
     if (!error.$metadata.requestId) return { problem: "an error without a request id" };
-    return { error: error.name, text: error.Message };
+    return { error: error.name, text: error.message };
   }
 }
 

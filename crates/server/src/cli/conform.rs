@@ -101,6 +101,9 @@ async fn examine(exam: &mut Exam, fixture: &Fixture, may_change: bool) -> Result
     if exam.covers(&[Operation::GetTimeSeriesServiceStatistics]) {
         Box::pin(graph::time_series(exam, fixture, &group)).await?;
     }
+    if exam.covers(&[Operation::GetServiceGraph]) {
+        Box::pin(graph::old_versions(exam, fixture, &group)).await?;
+    }
     if exam.covers(RETRIEVAL) {
         Box::pin(retrieval::check(exam, fixture)).await?;
     }

@@ -20,6 +20,9 @@ pub(super) async fn check(exam: &mut Exam, fixture: &Fixture, group: &str) -> Re
         let found = letters_of(fixture, &answer);
         let outcome = match failure {
             Some(failure) => Err(failure),
+            None if answer.get("TraceSummaries").is_none() => {
+                Err("no list of summaries".to_owned())
+            }
             None if found == *letters => Ok(()),
             None => Err(format!("selected '{found}', not '{letters}'")),
         };
@@ -136,7 +139,10 @@ const SELECTIONS: &[(&str, &str)] = &[
         "edge(id(name: \"FRONT\", type: \"AWS::EC2::Instance\"), id(name: \"TABLE\", type: \"AWS::DynamoDB::Table\"))",
         "a",
     ),
-    ("fault AND rootcause.fault.service { name = \"FRONT\" }", "b"),
+    (
+        "fault AND rootcause.fault.service { name = \"FRONT\" }",
+        "b",
+    ),
     (
         "rootcause.fault.exception { last and message = \"out of luck\" }",
         "b",

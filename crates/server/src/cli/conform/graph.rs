@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::constraints;
 use super::exam::Exam;
 use super::fixture::{Fixture, ORIGIN, Trace};
-use super::want::Want::{Count, Lacks, Like};
+use super::want::Want::{Count, Holds, Lacks, Like};
 use super::want::{ANY, INVALID, is_like};
 use crate::cli::Stop;
 
@@ -175,6 +175,25 @@ pub(super) async fn service_graph(
     let foreign = fixture.window_with(&json!({ "NextToken": "conform" }));
     exam.refuses(SERVICE, "a token nobody gave is refused", foreign, INVALID)
         .await
+}
+
+/// Changes the group's filter and checks that it changes nothing of what was. Nothing else may ask for the group
+/// after this.
+pub(super) async fn old_versions(
+    exam: &mut Exam,
+    fixture: &Fixture,
+    group: &str,
+) -> Result<(), Stop> {
+    let body = json!({ "GroupName": group, "FilterExpression": "http.status = 599" });
+    exam.call(Operation::UpdateGroup, &body).await?;
+    let request = fixture.window_with(&json!({ "GroupName": group }));
+    let wants = [
+        Like("/ContainsOldGroupVersions", json!(true)),
+        Holds("/Services", json!({ "Name": fixture.name("front") })),
+    ];
+    let name = "a changed filter leaves what was, and is told";
+    exam.settles(SERVICE, name, &request, &wants).await?;
+    Ok(())
 }
 
 /// Checks statistics over time.

@@ -23,7 +23,12 @@ pub(super) async fn check(exam: &mut Exam, fixture: &Fixture) -> Result<(), Stop
     let name = fixture.name("rule");
     let rule = rule(&name);
     let right = json!({ "SamplingRule": rule });
-    let record = json!({ "SamplingRule": rule, "CreatedAt": ANY, "ModifiedAt": ANY });
+    let mut plain = rule.clone();
+    if let Some(members) = plain.as_object_mut() {
+        // Clients that know no boost fail over the member itself.
+        members.insert("SamplingRateBoost".to_owned(), Value::Null);
+    }
+    let record = json!({ "SamplingRule": plain, "CreatedAt": ANY, "ModifiedAt": ANY });
     let wants = [Like("/SamplingRuleRecord", record.clone())];
     let made = exam
         .passes(CREATE, "a new rule is answered whole", &right, &wants)
@@ -238,8 +243,10 @@ async fn targets(exam: &mut Exam, fixture: &Fixture, name: &str) -> Result<(), S
         Holds("/SamplingTargetDocuments", target.clone()),
         Like("/LastRuleModification", json!(ANY)),
     ];
-    exam.passes(TARGETS, "a client gets a share of a rule", &right, &wants)
+    let answer = exam
+        .passes(TARGETS, "a client gets a share of a rule", &right, &wants)
         .await?;
+    shares(exam, &answer).await?;
     exam.passes(
         TARGETS,
         "an unsigned call is served",
@@ -263,11 +270,54 @@ async fn targets(exam: &mut Exam, fixture: &Fixture, name: &str) -> Result<(), S
         &wants,
     )
     .await?;
+    statistics(exam, fixture, name, &report(name)).await
+}
+
+/// Checks what a client that is alone is given of the reservoir of 8, and that it is told of the last change.
+async fn shares(exam: &mut Exam, answer: &Value) -> Result<(), Stop> {
+    let quota = answer
+        .pointer("/SamplingTargetDocuments/0/ReservoirQuota")
+        .and_then(Value::as_i64);
+    let is_share = quota.is_some_and(|quota| (0..=8).contains(&quota));
+    exam.note(
+        TARGETS,
+        "the share is of the reservoir",
+        is_share
+            .then_some(())
+            .ok_or_else(|| format!("{quota:?} of 8")),
+    );
+    let rules = exam.call(LIST, &json!({})).await?;
+    let records = rules.get("SamplingRuleRecords").and_then(Value::as_array);
+    let changes = records
+        .into_iter()
+        .flatten()
+        .filter_map(|record| record.get("ModifiedAt")?.as_f64());
+    let newest = changes.fold(0.0, f64::max);
+    let told = answer.get("LastRuleModification").and_then(Value::as_f64);
+    // Rules may be told of by whole seconds.
+    let is_told = newest > 0.0 && told.is_some_and(|told| told >= newest.floor());
+    exam.note(
+        TARGETS,
+        "the last change of a rule is told",
+        is_told
+            .then_some(())
+            .ok_or_else(|| format!("{told:?}, not {newest}")),
+    );
+    Ok(())
+}
+
+async fn statistics(
+    exam: &mut Exam,
+    fixture: &Fixture,
+    name: &str,
+    report: &Value,
+) -> Result<(), Stop> {
+    let right = json!({ "SamplingStatisticsDocuments": [report] });
     let boost = json!({
         "RuleName": name, "ServiceName": "conform", "Timestamp": fixture.base + 85, "AnomalyCount": 0, "TotalCount": 10,
         "SampledAnomalyCount": 0,
     });
-    let boosted = json!({ "SamplingStatisticsDocuments": [report(name)], "SamplingBoostStatisticsDocuments": [boost] });
+    let boosted = json!({ "SamplingStatisticsDocuments": [report], "SamplingBoostStatisticsDocuments": [boost] });
     exam.passes(
         TARGETS,
         "statistics of anomalies are taken",

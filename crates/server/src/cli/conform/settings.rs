@@ -147,7 +147,8 @@ pub(super) async fn policies(exam: &mut Exam, fixture: &Fixture) -> Result<(), S
             &after,
         )
         .await?;
-    let is_new = answer.pointer("/ResourcePolicy/PolicyRevisionId") != Some(&revision);
+    let next = answer.pointer("/ResourcePolicy/PolicyRevisionId");
+    let is_new = next.is_some_and(|next| next.is_string() && *next != revision);
     exam.note(
         PUT_POLICY,
         "a change makes another revision",

@@ -2,7 +2,7 @@
 
 use protocol::model::{Mismatch, StructureKind, errors_of, model, validate_response};
 use protocol::{Operation, REQUEST_ID};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cli::client::Reply;
 use crate::cli::printable;
@@ -52,10 +52,12 @@ impl Want {
                 (!items(pointer).iter().any(|item| is_like(item, pattern)))
                     .then(|| format!("{pointer} should hold {pattern}: {}", at(pointer)))
             }
-            Self::Lacks(pointer, pattern) => items(pointer)
-                .iter()
-                .any(|item| is_like(item, pattern))
-                .then(|| format!("{pointer} should not hold {pattern}")),
+            Self::Lacks(pointer, pattern) => {
+                let is_list = at(pointer).is_array();
+                let holds = items(pointer).iter().any(|item| is_like(item, pattern));
+                (!is_list || holds)
+                    .then(|| format!("{pointer} should be a list and not hold {pattern}"))
+            }
             Self::Count(pointer, n_items) => {
                 let n_found = items(pointer).len();
                 (n_found != *n_items || !at(pointer).is_array())
@@ -98,24 +100,34 @@ pub(super) fn read(operation: Operation, reply: &Reply) -> (Value, Option<String
     }
     // No body at all is what some servers send when there is nothing to say; no client minds.
     let body = if reply.body.is_empty() {
-        Ok(Value::Object(serde_json::Map::new()))
+        Ok(Value::Object(Map::new()))
     } else {
         serde_json::from_slice(&reply.body)
     };
     match body {
         Ok(body) => {
-            let failure = check_head(reply).err().or_else(|| mismatch(operation, &body));
+            let failure = check_head(reply)
+                .err()
+                .or_else(|| mismatch(operation, &body));
             (body, failure)
         }
         Err(error) => (Value::Null, Some(format!("the body is no JSON: {error}"))),
     }
 }
 
-/// Returns the first place where a result is not of the model.
+/// Returns what of a result is not of the model. A result that says nothing at all where there is something to
+/// say is not either, whatever the model thinks of it: its members are optional, and yet always sent.
 fn mismatch(operation: Operation, body: &Value) -> Option<String> {
+    let has_members = !model().operation(operation).output.members.is_empty();
+    if has_members && body.as_object().is_some_and(Map::is_empty) {
+        return Some("the result is empty".to_owned());
+    }
     let mut mismatches = validate_response(operation, body).into_iter();
     let first = mismatches.find(|mismatch| !is_default_priority(mismatch))?;
-    Some(format!("not of the model: {}", printable(&first.to_string())))
+    Some(format!(
+        "not of the model: {}",
+        printable(&first.to_string())
+    ))
 }
 
 /// Tells whether all there is to a mismatch is the priority of the Default rule: the service shows it with one
@@ -267,6 +279,7 @@ mod tests {
         check_want(&Want::Holds("/A/X", json!({"C": 3})), result(), false);
         check_want(&Want::Lacks("/A/B", json!({"C": 3})), result(), true);
         check_want(&Want::Lacks("/A/B", json!({"C": 1})), result(), false);
+        check_want(&Want::Lacks("/A/X", json!({"C": 3})), result(), false);
         check_want(&Want::Count("/A/B", 2), result(), true);
         check_want(&Want::Count("/A/B", 1), result(), false);
         check_want(&Want::Count("/A/X", 0), result(), false);
@@ -299,8 +312,11 @@ mod tests {
 
     #[test]
     fn results_are_held_against_the_model_and_their_headers() {
-        check_result(&reply(200, &[JSON, ID], "{}"), "");
-        check_result(&reply(200, &[ID], ""), "");
+        check_result(&reply(200, &[JSON, ID], r#"{"Groups": []}"#), "");
+        check_result(&reply(200, &[JSON, ID], "{}"), "the result is empty");
+        check_result(&reply(200, &[ID], ""), "the result is empty");
+        let nothing = read(Operation::TagResource, &reply(200, &[ID], ""));
+        assert_eq!(nothing, (json!({}), None));
         check_result(&reply(204, &[JSON, ID], "{}"), "a result was due");
         check_result(&reply(400, &[JSON, ID], "{}"), "a result was due");
         check_result(&reply(200, &[ID], "{}"), "content type");
@@ -314,9 +330,11 @@ mod tests {
 
     #[test]
     fn the_default_rule_may_have_the_priority_it_has() {
-        let body = |priority: u32| json!({ "SamplingRuleRecords": [{ "SamplingRule": { "RuleName": "Default",
+        let body = |priority: u32| {
+            json!({ "SamplingRuleRecords": [{ "SamplingRule": { "RuleName": "Default",
             "ResourceARN": "*", "Priority": priority, "FixedRate": 0.05, "ReservoirSize": 1, "ServiceName": "*",
-            "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1 } }] });
+            "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1 } }] })
+        };
         assert_eq!(mismatch(Operation::GetSamplingRules, &body(10_000)), None);
         assert!(mismatch(Operation::GetSamplingRules, &body(10_001)).is_some());
     }
