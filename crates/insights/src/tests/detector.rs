@@ -353,3 +353,89 @@ fn services_that_are_kept_track_of_are_few() {
     let n_tracked = text.matches("last_seen").count();
     assert_eq!(n_tracked, 500);
 }
+
+#[test]
+fn services_that_were_not_seen_for_a_week_are_forgotten() {
+    let after = |n_days: u32| {
+        let mut run = Run::new();
+        run.minutes(30, QUIET);
+        run.next += n_days * 24 * 60;
+        run.minutes(2, BROKEN);
+        run.changes.len()
+    };
+    assert_eq!(after(6), 1);
+    assert_eq!(after(8), 0);
+}
+
+#[test]
+fn open_insights_are_few() {
+    let traffic = |faults: i64, n_faulty: usize| {
+        let mut cells = model::Cells::default();
+        for number in 0..15 {
+            let faults = if number < n_faulty { faults } else { 0 };
+            add_call(&mut cells, ("", &format!("s{number:02}")), (20, faults));
+        }
+        cells
+    };
+    let mut run = Run::new();
+    for _ in 0..30 {
+        run.minute(&traffic(0, 0));
+    }
+    for _ in 0..5 {
+        run.minute(&traffic(10, 12));
+    }
+    assert_eq!(run.state.open.len(), 10);
+    let opened = |run: &Run| {
+        let opened = run.changes.iter();
+        opened
+            .filter(|(_, change)| change.kind == ChangeKind::Opened)
+            .count()
+    };
+    assert_eq!(opened(&run), 10);
+    // Once there is room, those that had none are found.
+    for _ in 0..5 {
+        let mut cells = traffic(0, 0);
+        for number in 10..12 {
+            add_call(&mut cells, ("x", &format!("s{number:02}")), (20, 20));
+        }
+        run.minute(&cells);
+    }
+    run.minutes(1, "x>s10:40/20 x>s11:40/20");
+    assert_eq!(opened(&run), 12);
+}
+
+#[test]
+fn events_are_few_and_the_closing_is_among_them() {
+    let traffic = |n_faulty: usize| {
+        let mut cells = model::Cells::default();
+        add_call(
+            &mut cells,
+            ("", "s000"),
+            (20, if n_faulty > 0 { 10 } else { 0 }),
+        );
+        for number in 1..200 {
+            let (from, to) = (format!("s{:03}", number - 1), format!("s{number:03}"));
+            let faults = if number < n_faulty { 10 } else { 0 };
+            add_call(&mut cells, (&from, &to), (20, faults));
+        }
+        cells
+    };
+    let mut run = Run::new();
+    for _ in 0..12 {
+        run.minute(&traffic(0));
+    }
+    for n_faulty in 1..150 {
+        run.minute(&traffic(n_faulty));
+    }
+    for _ in 0..5 {
+        run.minute(&traffic(0));
+    }
+    let closed = run.last(ChangeKind::Closed);
+    assert_eq!(closed.events.len(), 100);
+    assert_eq!(closed.events[99].summary, closed.summary);
+    assert_eq!(closed.events[99].time, closed.updated);
+    // One that joined in the last minute was anomalous once only.
+    assert_eq!(closed.root_cause.name, "s147");
+    assert_eq!(closed.services.len(), 148);
+    assert_eq!(closed.top_anomalous.len(), 10);
+}

@@ -429,3 +429,29 @@ fn a_group_that_cannot_be_read_does_not_keep_others_back() {
     let changes = ready(insights.advance(&store, &groups[1..], at(40, 0))).unwrap();
     assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
 }
+
+#[test]
+fn closed_insights_are_few() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    let closed = advance(&insights, &store, 40).remove(2).insight;
+    for number in 0..510_u32 {
+        let insight = crate::Insight {
+            id: format!("{number:08x}-0000-5000-8000-000000000000"),
+            end: Some(at(100 + number, 0)),
+            ..closed.clone()
+        };
+        let mut kept = insights.kept();
+        kept.closed.insert(insight.id.clone(), Arc::new(insight));
+    }
+    advance(&insights, &store, 700);
+    let kept = insights.kept();
+    assert_eq!(kept.closed.len(), 500);
+    assert_eq!(
+        kept.closed.keys().next().unwrap(),
+        "0000000a-0000-5000-8000-000000000000"
+    );
+    assert!(!control.keys().contains(&closed.id));
+}
