@@ -439,3 +439,29 @@ fn events_are_few_and_the_closing_is_among_them() {
     assert_eq!(closed.services.len(), 148);
     assert_eq!(closed.top_anomalous.len(), 10);
 }
+
+#[test]
+fn nothing_is_learnt_from_services_of_an_open_insight() {
+    let mut run = Run::new();
+    run.minutes(30, ">web:100/0");
+    // Every other minute is within the band, which would soon be wide enough for all.
+    for _ in 0..240 {
+        run.minutes(1, ">web:100/10").minutes(1, ">web:100/4");
+    }
+    let opened = run.told();
+    assert_eq!(opened[0], "32 Opened web");
+    assert_eq!(run.state.open.len(), 1);
+    assert_eq!(run.state.open[0].insight.clients.faults, 240 * 10 + 239 * 4);
+}
+
+#[test]
+fn calls_are_remembered_while_an_insight_is_open() {
+    let mut run = Run::new();
+    run.minutes(30, ">web:100/0 web>db:80/0");
+    run.minutes(2, ">web:100/0 web>db:80/50");
+    // The service in front no longer calls, someone else does.
+    run.minutes(118, ">web:100/0 x>db:80/50");
+    let insight = &run.state.open[0].insight;
+    assert_eq!(insight.clients.total, 120 * 100);
+    assert_eq!(insight.root_cause_impact.faults, 120 * 50);
+}

@@ -455,3 +455,43 @@ fn closed_insights_are_few() {
     );
     assert!(!control.keys().contains(&closed.id));
 }
+
+#[test]
+fn an_insight_that_goes_on_again_is_told_once() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    advance(&insights, &store, 16);
+    ready(insights.advance(&store, &[], at(16, 0))).unwrap();
+    assert_eq!(told(&advance(&insights, &store, 16)), ["Opened db"]);
+    let query = crate::SummariesQuery {
+        group: 0,
+        state: None,
+        from: at(0, 0),
+        to: at(20, 0),
+        after: None,
+        n_max: 10,
+    };
+    for insights in [insights, open(&control, 16)] {
+        let page = insights.summaries(&query, at(20, 0)).unwrap();
+        let states: Vec<_> = page.insights.iter().map(|one| one.state()).collect();
+        assert_eq!(states, [InsightState::Active]);
+    }
+}
+
+#[test]
+fn a_group_that_is_watched_again_before_that_was_written_stays() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    advance(&insights, &store, 16);
+    control.refuses.store(true, Ordering::Relaxed);
+    let failed = ready(insights.advance(&store, &[], at(16, 0)));
+    assert!(failed.is_err());
+    control.refuses.store(false, Ordering::Relaxed);
+    advance(&insights, &store, 16);
+    assert!(control.keys().contains(&"state/0000000000".to_owned()));
+    assert_eq!(open(&control, 16).kept().watched.len(), 1);
+}
