@@ -102,7 +102,9 @@ mod tests {
     /// Returns counts of a Poisson process, by counting arrivals (Knuth).
     fn poisson(mean: f64, n_counts: usize, mut seed: u64) -> Vec<u64> {
         let mut uniform = move || {
-            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            seed = seed
+                .wrapping_mul(0x5851_f42d_4c95_7f2d)
+                .wrapping_add(0x1405_7b7e_f767_814f);
             to_double((seed >> 33) + 1) / to_double(1 << 31)
         };
         let mut count = || {
@@ -175,7 +177,10 @@ mod tests {
                 .count();
             assert!(n_outside < 60, "{n_outside} of 3940 at {mean}");
             let band = band(&counts[..60]).unwrap();
-            assert!(!band.holds(to_count(5.0 * mean + 10.0)), "{band:?} at {mean}");
+            assert!(
+                !band.holds(to_count(5.0 * mean + 10.0)),
+                "{band:?} at {mean}"
+            );
         }
     }
 

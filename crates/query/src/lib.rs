@@ -23,7 +23,9 @@ pub use graph::{
     GraphOptions, GroupScope, TracesGraph, graph_of_traces, service_graph, trace_graph,
 };
 pub use summaries::{SummariesOptions, summaries};
-pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
+pub use time_series::{
+    EdgeTest, Entity, EntitySelector, ServiceTest, TimeSeriesOptions, time_series,
+};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -45,10 +45,15 @@ pub struct EntitySelector {
 /// Services or calls.
 pub enum Entity {
     /// The services for which this is true: how they fared themselves.
-    Services(Box<dyn Fn(&Service) -> bool + Send + Sync>),
+    Services(ServiceTest),
     /// The calls for whose caller and called service this is true: what callers saw.
-    Edges(Box<dyn Fn(&Service, &Service) -> bool + Send + Sync>),
+    Edges(EdgeTest),
 }
+
+/// Tells whether a service is meant.
+pub type ServiceTest = Box<dyn Fn(&Service) -> bool + Send>;
+/// Tells whether the calls of the second service by the first are meant.
+pub type EdgeTest = Box<dyn Fn(&Service, &Service) -> bool + Send>;
 
 /// Returns one page of the entries of a window, oldest first.
 ///
@@ -231,9 +236,8 @@ fn period_minutes(request: &Request) -> Result<u32, QueryError> {
 }
 
 fn check_forecast(request: &Request, selector: Option<&EntitySelector>) -> Result<(), QueryError> {
-    let has_id = selector.is_some_and(|selector| {
-        selector.has_id && matches!(selector.entity, Entity::Services(_))
-    });
+    let has_id = selector
+        .is_some_and(|selector| selector.has_id && matches!(selector.entity, Entity::Services(_)));
     if request.forecast_statistics && !has_id {
         let text = "ForecastStatistics needs an EntitySelectorExpression that names services by id: id(...) or service(id(...))";
         return Err(QueryError::Invalid(text.to_owned()));

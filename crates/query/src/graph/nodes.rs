@@ -74,9 +74,9 @@ pub(crate) fn nodes(cells: &Cells) -> BTreeMap<Identity<'_>, Node<'_>> {
         let caller = nodes.entry(from).or_default();
         caller.met_call(&key.from, span);
         caller.calls.entry((to, key.kind)).or_default().merge(cell);
-        let called = nodes.entry(to).or_default();
-        called.met_call(&key.to, span);
-        called.is_root |= is_client_call(key);
+        let target = nodes.entry(to).or_default();
+        target.met_call(&key.to, span);
+        target.is_root |= is_client_call(key);
     }
     nodes
 }

@@ -75,6 +75,9 @@ mod tests {
     fn equal_hashes_become_different_numbers() {
         let numbers = by_hash([identity("a", None); 3].into_iter());
         let first = numbers[0];
-        assert_eq!(numbers, [first, (first + 1) & NUMBER_MAX, (first + 2) & NUMBER_MAX]);
+        assert_eq!(
+            numbers,
+            [first, (first + 1) & NUMBER_MAX, (first + 2) & NUMBER_MAX]
+        );
     }
 }

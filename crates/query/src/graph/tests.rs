@@ -1,8 +1,8 @@
 //! Graphs over stores against a plain reading of the documents, and what pages and clients rely on.
 
-pub(crate) mod reference;
 mod pages;
 mod recorded;
+pub(crate) mod reference;
 mod stores;
 pub(crate) mod traffic;
 

@@ -8,7 +8,7 @@ use storage::memory::MemoryStore;
 
 use super::*;
 use crate::graph::tests::reference::{Reference, What, series};
-use crate::graph::tests::traffic::{FIRST_MINUTE, N_MINUTES, trace_id, traffic};
+use crate::graph::tests::traffic::{FIRST_MINUTE, N_MINUTES, Plan, trace_id, traffic};
 use crate::graph::tests::{ALL, TENANT, block_on, put};
 
 fn request(from_secs: u64, to_secs: u64, period: u32) -> Request {
@@ -31,7 +31,8 @@ fn named(name: &'static str) -> EntitySelector {
 }
 
 fn calls(from: &'static str, to: &'static str) -> EntitySelector {
-    let is_meant = move |caller: &Service, called: &Service| caller.name == from && called.name == to;
+    let is_meant =
+        move |caller: &Service, called: &Service| caller.name == from && called.name == to;
     EntitySelector {
         entity: Entity::Edges(Box::new(is_meant)),
         has_id: true,
@@ -81,7 +82,7 @@ fn served(trace: u64, name: &str, start: u64, is_fault: bool) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn a_series_is_what_its_documents_say(
@@ -93,9 +94,9 @@ proptest! {
         n_periods_max in 1..12_u32,
     ) {
         let (store, mut reference) = (MemoryStore::default(), Reference::default());
-        let texts: Vec<String> = plans.iter().map(|plan| plan.text()).collect();
+        let texts: Vec<String> = plans.iter().map(Plan::text).collect();
         put(&store, &texts);
-        texts.iter().for_each(|text| reference.put(text));
+        reference.put_all(&texts);
         let events = reference.events(&reference.trace_ids());
         let (first, end) = (FIRST_MINUTE + from, FIRST_MINUTE + from + n_minutes);
         let selector = || match what {
@@ -131,10 +132,16 @@ proptest! {
 #[test]
 fn periods_begin_at_multiples_of_their_length() {
     let store = MemoryStore::default();
-    put(&store, &[served(1, "shop", 310, false), served(2, "shop", 890, false)]);
+    put(
+        &store,
+        &[served(1, "shop", 310, false), served(2, "shop", 890, false)],
+    );
     let starts = |from: u64, to: u64| -> Vec<Value> {
         let (entries, _) = whole(&store, &request(from, to, 300), || Some(named("shop")), 10);
-        entries.into_iter().map(|entry| entry["Timestamp"].clone()).collect()
+        entries
+            .into_iter()
+            .map(|entry| entry["Timestamp"].clone())
+            .collect()
     };
     assert_eq!(starts(300, 900), [300.0, 600.0]);
     assert_eq!(starts(599, 601), [300.0, 600.0]);
@@ -161,9 +168,17 @@ fn the_period_is_a_minute_unless_said() {
         let expected = format!("Period is {period} seconds and must be a multiple of 60");
         assert_eq!(refused.to_string(), expected);
     }
-    let (entries, _) = whole(&store, &request(0, 180, 4_294_967_280), || Some(named("shop")), 10);
+    let (entries, _) = whole(
+        &store,
+        &request(0, 180, 4_294_967_280),
+        || Some(named("shop")),
+        10,
+    );
     assert_eq!(entries.len(), 1);
-    assert!(matches!(ask(&store, &request(2, 1, 60), None, 10), Err(QueryError::Invalid(_))));
+    assert!(matches!(
+        ask(&store, &request(2, 1, 60), None, 10),
+        Err(QueryError::Invalid(_))
+    ));
 }
 
 #[test]
@@ -178,19 +193,26 @@ fn periods_without_requests_are_zeros_for_a_selector_and_left_out_without() {
         "TotalCount": 0,
         "TotalResponseTime": 0.0,
     });
-    let empty = json!({"Timestamp": 0.0, "ServiceSummaryStatistics": nothing, "ResponseTimeHistogram": []});
+    let empty =
+        json!({"Timestamp": 0.0, "ServiceSummaryStatistics": nothing, "ResponseTimeHistogram": []});
     assert_eq!(entries[0], empty);
     assert_eq!(entries.len(), 3);
     let (entries, _) = whole(&store, &request(0, 180, 60), || None, 10);
     assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0]["EdgeSummaryStatistics"]["FaultStatistics"]["TotalCount"], 1);
+    assert_eq!(
+        entries[0]["EdgeSummaryStatistics"]["FaultStatistics"]["TotalCount"],
+        1
+    );
     assert!(entries[0].get("ServiceSummaryStatistics").is_none());
 }
 
 #[test]
 fn pages_hold_so_many_periods() {
     let store = MemoryStore::default();
-    put(&store, &[served(1, "shop", 70, true), served(2, "shop", 660, false)]);
+    put(
+        &store,
+        &[served(1, "shop", 70, true), served(2, "shop", 660, false)],
+    );
     let hour = request(0, 720, 60);
     let all = whole(&store, &hour, || Some(named("shop")), 12);
     assert_eq!(all.1, [12]);
@@ -218,7 +240,12 @@ fn pages_hold_so_many_periods() {
 }
 
 /// Returns the forecast of each minute, high and low.
-fn forecasts(store: &MemoryStore, from: u64, to: u64, n_periods_max: u32) -> Vec<Option<(u64, u64)>> {
+fn forecasts(
+    store: &MemoryStore,
+    from: u64,
+    to: u64,
+    n_periods_max: u32,
+) -> Vec<Option<(u64, u64)>> {
     let mut request = request(from * 60, to * 60, 60);
     request.forecast_statistics = true;
     let (entries, _) = whole(store, &request, || Some(named("shop")), n_periods_max);
@@ -236,7 +263,12 @@ fn a_forecast_is_the_band_of_the_hour_before() {
     let mut texts = Vec::new();
     for minute in 100..200_u64 {
         for number in 0..minute % 7 {
-            texts.push(served(minute * 10 + number, "shop", minute * 60 + number, true));
+            texts.push(served(
+                minute * 10 + number,
+                "shop",
+                minute * 60 + number,
+                true,
+            ));
         }
         texts.push(served(minute * 10 + 9, "shop", minute * 60, false));
     }
@@ -249,9 +281,16 @@ fn a_forecast_is_the_band_of_the_hour_before() {
         let expected = band(&history).map(|band| (band.high, band.low));
         assert_eq!(*forecast, expected, "{minute}");
     }
-    assert!(found[14].is_none() && found[15].is_some(), "ten minutes after the first request");
+    assert!(
+        found[14].is_none() && found[15].is_some(),
+        "ten minutes after the first request"
+    );
     assert_eq!(forecasts(&store, 95, 200, 7), found, "pages do not matter");
-    assert_eq!(forecasts(&store, 150, 200, 7), found[55..], "the window does not matter");
+    assert_eq!(
+        forecasts(&store, 150, 200, 7),
+        found[55..],
+        "the window does not matter"
+    );
     // An hour after its last request nothing is known of it.
     assert_eq!(forecasts(&store, 259, 261, 7), [Some((1, 0)), None]);
 }
@@ -270,4 +309,20 @@ fn forecasts_are_of_services_named_by_id() {
         assert!(matches!(refused, Err(QueryError::Invalid(_))));
     }
     assert!(ask(&store, &forecast, Some(named("shop")), 5).is_ok());
+}
+
+#[test]
+fn servers_may_move_the_work_between_threads() {
+    fn is_send<T: Send>(_: &T) -> bool {
+        true
+    }
+    let (store, request) = (MemoryStore::default(), request(0, 60, 60));
+    let options = TimeSeriesOptions {
+        n_periods_max: 1,
+        token_key: TokenKey([7; 32]),
+    };
+    let selector = Some(named("shop"));
+    assert!(is_send(&time_series(
+        &store, TENANT, &request, ALL, selector, &options
+    )));
 }

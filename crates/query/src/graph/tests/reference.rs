@@ -29,7 +29,10 @@ pub(crate) struct Event {
 
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Request { node: Key, is_inferred: bool },
+    Request {
+        node: Key,
+        is_inferred: bool,
+    },
     Edge {
         from: Key,
         to: Key,
@@ -40,10 +43,20 @@ pub(crate) enum What {
 }
 
 impl Reference {
+    /// Takes documents in this order.
+    pub(crate) fn put_all(&mut self, texts: &[String]) {
+        for text in texts {
+            self.put(text);
+        }
+    }
+
     /// Takes a document: a finished one is not replaced by one in progress.
-    pub(crate) fn put(&mut self, text: &str) {
+    fn put(&mut self, text: &str) {
         let document: Value = serde_json::from_str(text).unwrap();
-        let trace = self.traces.entry(text_of(&document["trace_id"])).or_default();
+        let trace = self
+            .traces
+            .entry(text_of(&document["trace_id"]))
+            .or_default();
         let id = text_of(&document["id"]);
         let is_late = trace
             .get(&id)
@@ -116,21 +129,27 @@ impl<'d> Trace<'d> {
     }
 
     fn segments(&self) -> impl Iterator<Item = &'d Value> {
-        self.documents.iter().copied().filter(|document| is_segment(document))
+        self.documents
+            .iter()
+            .copied()
+            .filter(|document| is_segment(document))
     }
 
     fn root(&self) -> Option<&'d Value> {
         let segments: Vec<&Value> = self.segments().collect();
-        let without_parent = segments.iter().find(|segment| segment["parent_id"].is_null());
+        let without_parent = segments
+            .iter()
+            .find(|segment| segment["parent_id"].is_null());
         if let Some(root) = without_parent {
             return Some(root);
         }
         if segments.len() == 1 {
             return segments.first().copied();
         }
-        let entered = segments
-            .iter()
-            .find(|segment| self.document_with(&text_of(&segment["parent_id"])).is_none());
+        let entered = segments.iter().find(|segment| {
+            self.document_with(&text_of(&segment["parent_id"]))
+                .is_none()
+        });
         entered.or(segments.first()).copied()
     }
 
@@ -140,7 +159,9 @@ impl<'d> Trace<'d> {
         let contains = |document: &&&Value| parts(document).iter().any(|part| part["id"] == *id);
         let mut documents = self.documents.iter();
         let found = documents.find(is_it);
-        found.or_else(|| self.documents.iter().find(contains)).copied()
+        found
+            .or_else(|| self.documents.iter().find(contains))
+            .copied()
     }
 
     /// Returns the segment a document finally hangs on.
@@ -170,7 +191,13 @@ impl<'d> Trace<'d> {
                 let to = node.clone();
                 events.push(event(call(from, to, vec![node.clone()]), segment));
             }
-            events.push(event(What::Request { node, is_inferred: false }, segment));
+            events.push(event(
+                What::Request {
+                    node,
+                    is_inferred: false,
+                },
+                segment,
+            ));
         }
     }
 
@@ -182,7 +209,8 @@ impl<'d> Trace<'d> {
             };
             for part in parts(document) {
                 let is_document = part["id"] == document["id"];
-                let Some(called) = callee(part).filter(|_| !(is_document && is_segment(part))) else {
+                let Some(called) = callee(part).filter(|_| !(is_document && is_segment(part)))
+                else {
                     continue;
                 };
                 let id = text_of(&part["id"]);
@@ -193,11 +221,20 @@ impl<'d> Trace<'d> {
                 }
                 if answer.is_none() {
                     let node = called.clone();
-                    events.push(call_event(What::Request { node, is_inferred: true }, part));
+                    events.push(call_event(
+                        What::Request {
+                            node,
+                            is_inferred: true,
+                        },
+                        part,
+                    ));
                 }
                 let to = answer.map_or(called.clone(), node_of);
                 let goes_by_another_name = to.0 != called.0;
-                let sent = [from.clone()].into_iter().chain(answer.map(node_of)).collect();
+                let sent = [from.clone()]
+                    .into_iter()
+                    .chain(answer.map(node_of))
+                    .collect();
                 let mut event = call_event(call(from, to, sent), part);
                 if goes_by_another_name {
                     event.alias = Some((called.0, called.1.unwrap()));
@@ -210,7 +247,10 @@ impl<'d> Trace<'d> {
         for segment in self.segments() {
             let is_counted = counted.contains(&text_of(&segment["id"]));
             let parent = self.document_with(&text_of(&segment["parent_id"]));
-            if let (false, Some(parent)) = (is_counted, parent.and_then(|parent| self.segment_of(parent))) {
+            if let (false, Some(parent)) = (
+                is_counted,
+                parent.and_then(|parent| self.segment_of(parent)),
+            ) {
                 let (from, to) = (node_of(parent), node_of(segment));
                 let sent = vec![from.clone(), to.clone()];
                 events.push(event(call(from, to, sent), segment));
@@ -242,7 +282,6 @@ impl<'d> Trace<'d> {
 /// Figures of one node or edge.
 #[derive(Default)]
 struct Figures {
-    n_seen: u64,
     counts: BTreeMap<&'static str, u64>,
     total_ms: u64,
     span: Option<(u64, u64)>,
@@ -253,7 +292,6 @@ struct Figures {
 
 impl Figures {
     fn add(&mut self, event: &Event) {
-        self.n_seen += 1;
         let (first, last) = self.span.unwrap_or((event.start, event.end));
         self.span = Some((first.min(event.start), last.max(event.end)));
         self.aliases.extend(event.alias.clone());
@@ -266,6 +304,10 @@ impl Figures {
             self.total_ms += took;
             *self.histogram.entry(bucket(took)).or_default() += 1;
         }
+    }
+
+    fn whole_span(&self) -> (u64, u64) {
+        self.span.unwrap()
     }
 
     fn statistics(&self) -> Value {
@@ -285,48 +327,72 @@ impl Figures {
 /// Returns the graph of the events that begin in the minutes from `from` up to `to`, by the names of
 /// nodes, see [`by_name`].
 pub(crate) fn graph(events: &[Event], (from, to): (u64, u64)) -> Value {
-    let mut sent: BTreeMap<Key, Figures> = BTreeMap::new();
-    let mut inferred: BTreeMap<Key, Figures> = BTreeMap::new();
-    let mut edges: BTreeMap<(Key, Key, bool), Figures> = BTreeMap::new();
-    let mut active: BTreeSet<Key> = BTreeSet::new();
-    for event in events.iter().filter(|event| (from..to).contains(&(event.start / 60_000))) {
-        match &event.what {
-            What::Request { node, is_inferred: true } => inferred.entry(node.clone()).or_default().add(event),
-            What::Request { node, is_inferred: false } => sent.entry(node.clone()).or_default().add(event),
-            What::Edge { from, to, is_link, sent } => {
-                active.extend(sent.clone());
-                edges.entry((from.clone(), to.clone(), *is_link)).or_default().add(event);
+    let mut sums = Sums::default();
+    events
+        .iter()
+        .filter(|event| (from..to).contains(&(event.start / 60_000)))
+        .for_each(|event| sums.add(event));
+    let ends = sums.edges.keys().flat_map(|(from, to, _)| [from, to]);
+    let served = sums.sent.keys().chain(sums.inferred.keys());
+    let names: BTreeSet<&Key> = served.chain(ends).collect();
+    let nodes: Map<String, Value> = names
+        .into_iter()
+        .map(|name| (node_name(name), sums.node(name)))
+        .collect();
+    Value::Object(nodes)
+}
+
+/// What events add up to.
+#[derive(Default)]
+struct Sums {
+    sent: BTreeMap<Key, Figures>,
+    inferred: BTreeMap<Key, Figures>,
+    edges: BTreeMap<(Key, Key, bool), Figures>,
+    /// The services that sent segments.
+    active: BTreeSet<Key>,
+}
+
+impl Sums {
+    fn add(&mut self, event: &Event) {
+        let figures = match &event.what {
+            What::Request { node, is_inferred } if *is_inferred => {
+                self.inferred.entry(node.clone()).or_default()
             }
-        }
+            What::Request { node, .. } => {
+                self.active.insert(node.clone());
+                self.sent.entry(node.clone()).or_default()
+            }
+            What::Edge {
+                from,
+                to,
+                is_link,
+                sent,
+            } => {
+                self.active.extend(sent.clone());
+                let key = (from.clone(), to.clone(), *is_link);
+                self.edges.entry(key).or_default()
+            }
+        };
+        figures.add(event);
     }
-    let ends = edges.keys().flat_map(|(from, to, _)| [from, to]);
-    let names: BTreeSet<&Key> = sent.keys().chain(inferred.keys()).chain(ends).collect();
-    let is_client = |key: &Key| key.1.as_deref() == Some("client");
-    let mut nodes = Map::new();
-    for name in names {
-        let touching: Vec<&Figures> = edges
-            .iter()
-            .filter(|((from, to, _), _)| from == name || to == name)
-            .map(|(_, figures)| figures)
-            .collect();
-        let calls: Map<String, Value> = edges
+
+    fn node(&self, name: &Key) -> Value {
+        let calls: Map<String, Value> = self
+            .edges
             .iter()
             .filter(|((from, _, _), _)| from == name)
             .map(|((_, to, is_link), figures)| (edge_name(to, *is_link), edge(figures, *is_link)))
             .collect();
-        let own = sent.get(name).or(inferred.get(name));
-        let span = own.and_then(|own| own.span).unwrap_or_else(|| {
-            let spans = || touching.iter().filter_map(|figures| figures.span);
-            (spans().map(|span| span.0).min().unwrap(), spans().map(|span| span.1).max().unwrap())
-        });
-        let is_root = edges.keys().any(|(from, to, is_link)| is_client(from) && to == name && !is_link);
+        let own = self.sent.get(name).or(self.inferred.get(name));
+        let (start, end) = whole(own.map_or_else(|| self.calls_span(name), Figures::whole_span));
         let nothing = Figures::default();
         let figures = own.unwrap_or(&nothing);
         let histogram = entries(&figures.histogram);
+        let is_active = self.active.contains(name);
         let mut node = json!({
             "Name": name.0, "Names": [name.0],
-            "State": if sent.contains_key(name) || active.contains(name) { "active" } else { "unknown" },
-            "StartTime": whole(span).0, "EndTime": whole(span).1,
+            "State": if is_active { "active" } else { "unknown" },
+            "StartTime": start, "EndTime": end,
             "Edges": calls,
             "DurationHistogram": histogram, "ResponseTimeHistogram": histogram,
         });
@@ -335,19 +401,32 @@ pub(crate) fn graph(events: &[Event], (from, to): (u64, u64)) -> Value {
                 node[member] = json!(value);
             }
         }
-        if is_root {
+        let mut edges = self.edges.keys();
+        if edges.any(|(from, to, is_link)| is_client(from) && to == name && !is_link) {
             node["Root"] = json!(true);
         }
         if !is_client(name) {
             node["SummaryStatistics"] = figures.statistics();
         }
-        nodes.insert(node_name(name), node);
+        node
     }
-    Value::Object(nodes)
+
+    /// Returns the first start and the last end of the calls a node makes and answers.
+    fn calls_span(&self, name: &Key) -> (u64, u64) {
+        let touching = self
+            .edges
+            .iter()
+            .filter(|((from, to, _), _)| from == name || to == name);
+        let spans: Vec<(u64, u64)> = touching.map(|(_, figures)| figures.whole_span()).collect();
+        (
+            spans.iter().map(|span| span.0).min().unwrap(),
+            spans.iter().map(|span| span.1).max().unwrap(),
+        )
+    }
 }
 
 /// Returns for each period that begins in the minutes from `from` up to `to` the figures of what is
-/// meant: start in seconds, statistics, histogram; `None` where there was nothing.
+/// meant: start in seconds, statistics, histogram.
 pub(crate) fn series(
     events: &[Event],
     (from, to): (u64, u64),
@@ -363,7 +442,11 @@ pub(crate) fn series(
                 .filter(|event| (minute..minute + period).contains(&(event.start / 60_000)))
                 .filter(|event| is_meant(&event.what))
                 .for_each(|event| figures.add(event));
-            (minute * 60, figures.statistics(), entries(&figures.histogram))
+            (
+                minute * 60,
+                figures.statistics(),
+                entries(&figures.histogram),
+            )
         })
         .collect()
 }
@@ -376,7 +459,11 @@ pub(crate) fn by_name(services: &Value) -> Value {
         .iter()
         .map(|service| {
             let optional = |member: &str| service[member].as_str().map(str::to_owned);
-            let key = (text_of(&service["Name"]), optional("Type"), optional("AccountId"));
+            let key = (
+                text_of(&service["Name"]),
+                optional("Type"),
+                optional("AccountId"),
+            );
             (service["ReferenceId"].as_u64().unwrap(), node_name(&key))
         })
         .collect();
@@ -390,8 +477,15 @@ pub(crate) fn by_name(services: &Value) -> Value {
             let mut edge = edge.clone();
             let to = edge.as_object_mut().unwrap().remove("ReferenceId").unwrap();
             let is_link = edge.get("EdgeType").is_some();
-            let name = format!("{}{}", names[&to.as_u64().unwrap()], if is_link { " link" } else { "" });
-            assert!(edges.insert(name, edge).is_none(), "one edge of a kind between two nodes");
+            let name = format!(
+                "{}{}",
+                names[&to.as_u64().unwrap()],
+                if is_link { " link" } else { "" }
+            );
+            assert!(
+                edges.insert(name, edge).is_none(),
+                "one edge of a kind between two nodes"
+            );
         }
         node["Edges"] = Value::Object(edges);
         nodes.insert(names[&number.as_u64().unwrap()].clone(), node);
@@ -401,7 +495,8 @@ pub(crate) fn by_name(services: &Value) -> Value {
 
 fn edge(figures: &Figures, is_link: bool) -> Value {
     let (start, end) = whole(figures.span.unwrap());
-    let alias = |(name, kind): &(String, String)| json!({"Name": name, "Names": [name], "Type": kind});
+    let alias =
+        |(name, kind): &(String, String)| json!({"Name": name, "Names": [name], "Type": kind});
     let mut edge = json!({
         "StartTime": start, "EndTime": end,
         "SummaryStatistics": figures.statistics(),
@@ -535,7 +630,11 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests use small times")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "tests use small times"
+)]
 fn ms(value: &Value) -> u64 {
     (value.as_f64().unwrap() * 1_000.0).round() as u64
 }
@@ -566,6 +665,10 @@ fn whole((first, last): (u64, u64)) -> (f64, f64) {
     let first = first / 1_000;
     let last = last.div_ceil(1_000).max(first + 1);
     (seconds(first * 1_000), seconds(last * 1_000))
+}
+
+fn is_client(key: &Key) -> bool {
+    key.1.as_deref() == Some("client")
 }
 
 fn node_name((name, kind, account): &Key) -> String {

@@ -161,7 +161,9 @@ impl Plan {
     fn service(&self) -> &'static str {
         match self.service {
             0 => r#","name":"web","origin":"AWS::ECS::Container""#,
-            1 => r#","name":"web","origin":"AWS::ECS::Container","aws":{"account_id":"123456789012"}"#,
+            1 => {
+                r#","name":"web","origin":"AWS::ECS::Container","aws":{"account_id":"123456789012"}"#
+            }
             2 => r#","name":"fun","origin":"AWS::Lambda""#,
             3 => r#","name":"fun","origin":"AWS::Lambda::Function""#,
             4 if self.trace == 3 => r#","name":"users","origin":"AWS::DynamoDB::Table""#,
@@ -199,7 +201,11 @@ impl Plan {
             _ => "",
         };
         // The status is in `http` too, which must be there once.
-        let outcome = if call.traced == 1 { "" } else { outcome(call.outcome) };
+        let outcome = if call.traced == 1 {
+            ""
+        } else {
+            outcome(call.outcome)
+        };
         let callee = self.callee(call.kind);
         let text = format!(
             r#"{{"id":"{id:016x}",{callee},"start_time":{}{end}{traced}{outcome}}}"#,
