@@ -83,7 +83,7 @@ pub(crate) fn nodes(cells: &Cells) -> BTreeMap<Identity<'_>, Node<'_>> {
 
 /// Tells whether an edge stands for requests that came from outside.
 pub(crate) fn is_client_call(key: &EdgeKey) -> bool {
-    Identity::of(&key.from).is_client() && key.kind == EdgeKind::Call
+    Identity::of(&key.from).is_client()
 }
 
 /// Returns the figures of each service once: those of its segments, if it sent any, else what was
