@@ -33,7 +33,9 @@ pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_graph, re
 pub use summaries::{
     ExplainedSummaries, FilterOfGroup, SummariesOptions, explain_summaries, summaries,
 };
-pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
+pub use time_series::{
+    EdgeTest, Entity, EntitySelector, ServiceTest, TimeSeriesOptions, time_series,
+};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
