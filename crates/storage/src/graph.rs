@@ -146,7 +146,11 @@ impl Shared {
                 })
         })?;
         for hour in read.into_iter().flatten() {
-            hour.add_to(scan, is_there, sums);
+            if hour.has_minutes_of(scan) {
+                let mut hour_sums = Sums::new(scan);
+                hour.add_to(&mut hour_sums, is_there);
+                hour_sums.merge_into(sums, hour.services());
+            }
         }
         Ok(())
     }

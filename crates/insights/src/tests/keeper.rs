@@ -429,3 +429,69 @@ fn a_group_that_cannot_be_read_does_not_keep_others_back() {
     let changes = ready(insights.advance(&store, &groups[1..], at(40, 0))).unwrap();
     assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
 }
+
+#[test]
+fn closed_insights_are_few() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    let closed = advance(&insights, &store, 40).remove(2).insight;
+    for number in 0..510_u32 {
+        let insight = crate::Insight {
+            id: format!("{number:08x}-0000-5000-8000-000000000000"),
+            end: Some(at(100 + number, 0)),
+            ..closed.clone()
+        };
+        let mut kept = insights.kept();
+        kept.closed.insert(insight.id.clone(), Arc::new(insight));
+    }
+    advance(&insights, &store, 700);
+    let kept = insights.kept();
+    assert_eq!(kept.closed.len(), 500);
+    assert_eq!(
+        kept.closed.keys().next().unwrap(),
+        "0000000a-0000-5000-8000-000000000000"
+    );
+    assert!(!control.keys().contains(&closed.id));
+}
+
+#[test]
+fn an_insight_that_goes_on_again_is_told_once() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    advance(&insights, &store, 16);
+    ready(insights.advance(&store, &[], at(16, 0))).unwrap();
+    assert_eq!(told(&advance(&insights, &store, 16)), ["Opened db"]);
+    let query = crate::SummariesQuery {
+        group: 0,
+        state: None,
+        from: at(0, 0),
+        to: at(20, 0),
+        after: None,
+        n_max: 10,
+    };
+    for insights in [insights, open(&control, 16)] {
+        let page = insights.summaries(&query, at(20, 0)).unwrap();
+        let states: Vec<_> = page.insights.iter().map(|one| one.state()).collect();
+        assert_eq!(states, [InsightState::Active]);
+    }
+}
+
+#[test]
+fn a_group_that_is_watched_again_before_that_was_written_stays() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Control::default());
+    let insights = open(&control, 0);
+    advance(&insights, &store, 16);
+    control.refuses.store(true, Ordering::Relaxed);
+    let failed = ready(insights.advance(&store, &[], at(16, 0)));
+    assert!(failed.is_err());
+    control.refuses.store(false, Ordering::Relaxed);
+    advance(&insights, &store, 16);
+    assert!(control.keys().contains(&"state/0000000000".to_owned()));
+    assert_eq!(open(&control, 16).kept().watched.len(), 1);
+}

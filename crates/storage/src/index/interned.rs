@@ -17,6 +17,11 @@ impl Interned {
         &self.services
     }
 
+    /// Returns the services, each at its number.
+    pub(crate) fn into_services(self) -> Vec<Service> {
+        self.services
+    }
+
     /// Returns the number of a service, giving one out if it is new.
     pub(crate) fn number(&mut self, service: &Service) -> u32 {
         if let Some(number) = self.numbers.get(service) {

@@ -116,7 +116,7 @@ fn check_tells_of_damaged_settings() {
     drop(control);
     assert!(!found().is_damaged());
     for file in ["db", "conf"] {
-        std::fs::write(data.path().join("control").join(file), b"nothing").unwrap();
+        fs::write(data.path().join("control").join(file), b"nothing").unwrap();
     }
     let report = found();
     assert!(report.settings.is_some() && report.is_damaged());
