@@ -37,9 +37,10 @@ fn scores(checks: &[Value]) -> BTreeMap<&str, (usize, usize)> {
         let (n_passed, n_failed): &mut (usize, usize) = scores
             .entry(check["operation"].as_str().unwrap())
             .or_default();
-        match check["passed"].as_bool().unwrap() {
-            true => *n_passed += 1,
-            false => *n_failed += 1,
+        if check["passed"].as_bool().unwrap() {
+            *n_passed += 1;
+        } else {
+            *n_failed += 1;
         }
     }
     scores
@@ -234,19 +235,23 @@ fn a_server_that_says_nothing_fails_every_operation() -> Result<()> {
             "{operation} passes with nothing but an empty object"
         );
     }
-    let passed: Vec<_> = checks
-        .iter()
-        .filter(|check| check["passed"] == json!(true))
-        .collect();
-    assert!(
-        passed.iter().all(|check| {
-            let name = check["check"].as_str().unwrap();
-            !name.contains("is refused")
-                && !name.contains("is read back")
-                && !name.contains("filter ")
-        }),
-        "{passed:#?}"
-    );
+    // An empty object is right where the model has no output, and nowhere else.
+    let speechless = [
+        "CancelTraceRetrieval",
+        "DeleteGroup",
+        "DeleteResourcePolicy",
+        "PutTelemetryRecords",
+        "TagResource",
+        "UntagResource",
+    ];
+    for check in checks.iter().filter(|check| check["passed"] == json!(true)) {
+        let operation = check["operation"].as_str().unwrap();
+        let name = check["check"].as_str().unwrap();
+        assert!(
+            speechless.contains(&operation) && !name.ends_with("is refused"),
+            "{check}"
+        );
+    }
     Ok(())
 }
 
@@ -290,7 +295,7 @@ fn check_seen(answer: Answer, operation: &str, words: &str) -> Result<()> {
 }
 
 #[test]
-fn mistakes_are_named() -> Result<()> {
+fn mistakes_in_results_are_named() -> Result<()> {
     check_seen(
         |_, _| (200, REQUEST_ID, r#"{"groups": []}"#.to_owned()),
         "GetGroups",
@@ -312,7 +317,7 @@ fn mistakes_are_named() -> Result<()> {
             (
                 200,
                 REQUEST_ID,
-                r#"{"Traces": [{"Id": "a", "Segments": [{"Id": 1}]}]}"#.to_owned(),
+                r#"{"Traces": [{"Segments": [{"Id": 1}]}]}"#.to_owned(),
             )
         },
         "BatchGetTraces",
@@ -329,56 +334,38 @@ fn mistakes_are_named() -> Result<()> {
         "GetGroups",
         "the same NextToken twice",
     )?;
-    check_seen(
-        |_, _| (200, "", "{}".to_owned()),
-        "GetGroups",
-        "no header x-amzn-requestid",
-    )?;
+    let groups = |_: &str, _: &str| (200, "", r#"{"Groups": []}"#.to_owned());
+    check_seen(groups, "GetGroups", "no header x-amzn-requestid")?;
     check_seen(
         |_, _| (200, REQUEST_ID, "<html>".to_owned()),
         "GetGroups",
         "no JSON",
-    )?;
+    )
+}
+
+#[test]
+fn mistakes_in_errors_are_named() -> Result<()> {
+    const NOT_FOUND: &str =
+        "x-amzn-requestid: 1\r\nx-amzn-errortype: ResourceNotFoundException\r\n";
     check_seen(
-        |_, _| {
-            (
-                404,
-                "x-amzn-requestid: 1\r\nx-amzn-errortype: GroupNotFoundException\r\n",
-                r#"{"Message": "m"}"#.to_owned(),
-            )
-        },
+        |_, _| (404, NOT_FOUND, r#"{"Message": "m"}"#.to_owned()),
         "GetGroup",
         "InvalidRequestException was due",
     )?;
     check_seen(
-        |_, _| {
-            (
-                400,
-                "x-amzn-requestid: 1\r\nx-amzn-errortype: ResourceNotFoundException\r\n",
-                r#"{"Message": "m"}"#.to_owned(),
-            )
-        },
+        |_, _| (400, NOT_FOUND, r#"{"Message": "m"}"#.to_owned()),
         "TagResource",
         "ResourceNotFoundException has status 404",
     )?;
     check_seen(
-        |_, _| {
-            (
-                400,
-                "x-amzn-requestid: 1\r\nx-amzn-errortype: InvalidRequestException\r\n",
-                "{}".to_owned(),
-            )
-        },
-        "GetGroup",
+        |_, _| (404, NOT_FOUND, "{}".to_owned()),
+        "TagResource",
         "without a Message",
     )?;
     check_seen(
         |_, _| {
-            (
-                400,
-                REQUEST_ID,
-                r#"{"__type": "InvalidRequestException", "message": "m"}"#.to_owned(),
-            )
+            let body = r#"{"__type": "InvalidRequestException", "message": "m"}"#;
+            (400, REQUEST_ID, body.to_owned())
         },
         "GetGroup",
         "no header x-amzn-errortype",

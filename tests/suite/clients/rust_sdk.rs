@@ -16,8 +16,8 @@ use aws_sdk_xray::primitives::DateTime;
 use aws_sdk_xray::types::{
     EncryptionType, IndexingRuleValueUpdate, InsightState, InsightsConfiguration,
     ProbabilisticRuleValueUpdate, RetrievalStatus, SamplingRule, SamplingRuleUpdate,
-    SamplingStatisticsDocument, SamplingStrategy, SamplingStrategyName, Tag, TelemetryRecord,
-    TimeRangeType, TraceFormatType, TraceSegmentDestination,
+    SamplingStatisticsDocument, SamplingStrategy, SamplingStrategyName, ServiceStatistics, Tag,
+    TelemetryRecord, TimeRangeType, TraceFormatType, TraceSegmentDestination,
 };
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -138,10 +138,12 @@ fn the_rust_sdk_drives_every_operation() -> Result<()> {
         let (client, variables) = (connect(server.address()), Variables::new());
         let mut driven = Driven::default();
         traces(&client, &variables, &mut driven).await?;
+        summaries(&client, &variables, &mut driven).await?;
         graphs(&client, &variables, &mut driven).await?;
         groups(&client, &mut driven).await?;
         sampling(&client, &variables, &mut driven).await?;
         settings(&client, &variables, &mut driven).await?;
+        indexing(&client, &mut driven).await?;
         retrieval(&client, &variables, &mut driven).await?;
         insights(&client, &variables, &mut driven).await?;
         anyhow::Ok(driven.0)
@@ -152,7 +154,6 @@ fn the_rust_sdk_drives_every_operation() -> Result<()> {
 }
 
 async fn traces(client: &Client, variables: &Variables, driven: &mut Driven) -> Result<()> {
-    let (start, end) = (time(variables.start), time(variables.end));
     let call = client
         .put_trace_segments()
         .trace_segment_documents(&variables.front)
@@ -187,6 +188,11 @@ async fn traces(client: &Client, variables: &Variables, driven: &mut Driven) -> 
         })
         .await;
 
+    Ok(())
+}
+
+async fn summaries(client: &Client, variables: &Variables, driven: &mut Driven) -> Result<()> {
+    let (start, end) = (time(variables.start), time(variables.end));
     let whole = SamplingStrategy::builder()
         .name(SamplingStrategyName::FixedRate)
         .value(1.0)
@@ -242,7 +248,9 @@ async fn graphs(client: &Client, variables: &Variables, driven: &mut Driven) -> 
         .iter()
         .find(|service| service.root() == Some(true));
     let front = front.context("a root")?;
-    let total = front.summary_statistics().and_then(|all| all.total_count());
+    let total = front
+        .summary_statistics()
+        .and_then(ServiceStatistics::total_count);
     assert_eq!(
         (front.name(), total, front.edges().len()),
         (Some("front"), Some(1), 1)
@@ -458,10 +466,14 @@ async fn settings(client: &Client, variables: &Variables, driven: &mut Driven) -
         .await;
     let listed = client.list_resource_policies();
     let listed = driven.result("ListResourcePolicies", listed.send()).await?;
-    assert_eq!(listed.resource_policies(), [policy.clone()]);
+    assert_eq!(listed.resource_policies(), std::slice::from_ref(policy));
     let call = client.delete_resource_policy().policy_name("shop");
     driven.result("DeleteResourcePolicy", call.send()).await?;
 
+    Ok(())
+}
+
+async fn indexing(client: &Client, driven: &mut Driven) -> Result<()> {
     let rules = driven
         .result("GetIndexingRules", client.get_indexing_rules().send())
         .await?;

@@ -57,30 +57,7 @@ pub(super) async fn trace_graph(exam: &mut Exam, fixture: &Fixture) -> Result<()
     ] {
         note_like(exam, TRACE, name, &answer, "Services", &pattern);
     }
-    for (name, from, to, pattern) in [
-        (
-            "an edge has what the caller measured",
-            "front",
-            "back",
-            json!({
-                "SummaryStatistics": statistics([0, 0, 0, 1], 1.0), "ResponseTimeHistogram": [{ "Value": 1.0, "Count": 1 }],
-            }),
-        ),
-        (
-            "an edge leads to what was inferred",
-            "front",
-            "table",
-            json!({ "SummaryStatistics": once(0.25), "Aliases": [] }),
-        ),
-    ] {
-        let edge = edge(&answer, &fixture.name(from), &fixture.name(to));
-        let outcome = if is_like(&edge, &pattern) {
-            Ok(())
-        } else {
-            Err(format!("no edge like {pattern}: {edge}"))
-        };
-        exam.note(TRACE, name, outcome);
-    }
+    trace_edges(exam, fixture, &answer);
     let unknown = json!({ "TraceIds": [fixture.unknown_trace_id()] });
     exam.passes(
         TRACE,
@@ -94,6 +71,34 @@ pub(super) async fn trace_graph(exam: &mut Exam, fixture: &Fixture) -> Result<()
     let foreign = json!({ "TraceIds": [fixture.trace_id(Trace::A)], "NextToken": "conform" });
     exam.refuses(TRACE, "a token nobody gave is refused", foreign, INVALID)
         .await
+}
+
+fn trace_edges(exam: &mut Exam, fixture: &Fixture, answer: &Value) {
+    for (name, from, to, pattern) in [
+        (
+            "an edge has what the caller measured",
+            "front",
+            "back",
+            json!({
+                "SummaryStatistics": statistics([0, 0, 0, 1], 1.0), "ResponseTimeHistogram": [{ "Value": 1.0, "Count": 1 }],
+            }),
+        ),
+        (
+            "an edge leads to what was inferred",
+            "front",
+            "table",
+            json!({ "SummaryStatistics": statistics([1, 0, 0, 0], 0.25), "Aliases": [] }),
+        ),
+    ] {
+        let edge = edge(answer, &fixture.name(from), &fixture.name(to));
+        exam.note(TRACE, name, edge_like(&edge, &pattern));
+    }
+}
+
+fn edge_like(edge: &Value, pattern: &Value) -> Result<(), String> {
+    is_like(edge, pattern)
+        .then_some(())
+        .ok_or_else(|| format!("no edge like {pattern}: {edge}"))
 }
 
 /// Checks the graph of a window, and of a group in it.
@@ -134,12 +139,11 @@ pub(super) async fn service_graph(
     );
     let call = edge(&answer, &fixture.name("front"), &fixture.name("back"));
     let called = json!({ "SummaryStatistics": statistics([0, 0, 0, 1], 1.0), "ResponseTimeHistogram": [{ "Value": 1.0, "Count": 1 }] });
-    let outcome = if is_like(&call, &called) {
-        Ok(())
-    } else {
-        Err(format!("no edge like {called}: {call}"))
-    };
-    exam.note(SERVICE, "an edge has the sums of the calls", outcome);
+    exam.note(
+        SERVICE,
+        "an edge has the sums of the calls",
+        edge_like(&call, &called),
+    );
     for (name, selector) in [
         ("name", json!({ "GroupName": group })),
         ("ARN", json!({ "GroupARN": arn })),
@@ -153,6 +157,10 @@ pub(super) async fn service_graph(
         )
         .await?;
     }
+    other_windows(exam, fixture, group).await
+}
+
+async fn other_windows(exam: &mut Exam, fixture: &Fixture, group: &str) -> Result<(), Stop> {
     let before = json!({ "StartTime": fixture.base - 1200, "EndTime": fixture.base - 600 });
     let wants = [Lacks("/Services", json!({ "Name": fixture.name("front") }))];
     exam.passes(
@@ -162,7 +170,7 @@ pub(super) async fn service_graph(
         &wants,
     )
     .await?;
-    constraints::check_tolerance(exam, SERVICE, &request).await?;
+    constraints::check_tolerance(exam, SERVICE, &fixture.window()).await?;
     constraints::check(
         exam,
         SERVICE,
@@ -241,35 +249,7 @@ pub(super) async fn time_series(
         })
         .await?;
     }
-    let answer = exam
-        .passes(
-            SERIES,
-            "a series has times, counts and a histogram",
-            selected(&service),
-            &[],
-        )
-        .await?;
-    let pattern = json!({ "Timestamp": ANY, "ServiceSummaryStatistics": { "OkCount": ANY, "ErrorStatistics": {
-        "ThrottleCount": ANY, "OtherCount": ANY, "TotalCount": ANY }, "FaultStatistics": { "OtherCount": ANY, "TotalCount": ANY },
-        "TotalCount": ANY, "TotalResponseTime": ANY }, "ResponseTimeHistogram": [{ "Value": ANY, "Count": ANY }] });
-    note_like(
-        exam,
-        SERIES,
-        "no counter is missing",
-        &answer,
-        "TimeSeriesServiceStatistics",
-        &pattern,
-    );
-    let members =
-        json!({ "EntitySelectorExpression": service, "Period": 60, "ForecastStatistics": true });
-    let forecast = fixture.window_with(&members);
-    exam.passes(
-        SERIES,
-        "a forecast of a service can be asked for",
-        forecast,
-        &[],
-    )
-    .await?;
+    shape_of_series(exam, fixture, &service).await?;
     for (name, expression) in [
         ("an empty selector is refused", ""),
         ("a filter is no selector", "service(\"a\") { fault }"),
@@ -284,6 +264,24 @@ pub(super) async fn time_series(
         .await?;
     constraints::check_tolerance(exam, SERIES, &fixture.window()).await?;
     constraints::check(exam, SERIES, &selected(&service)).await
+}
+
+async fn shape_of_series(exam: &mut Exam, fixture: &Fixture, service: &str) -> Result<(), Stop> {
+    let members = json!({ "EntitySelectorExpression": service, "Period": 60 });
+    let request = fixture.window_with(&members);
+    let pattern = json!({ "Timestamp": ANY, "ServiceSummaryStatistics": { "OkCount": ANY, "ErrorStatistics": {
+        "ThrottleCount": ANY, "OtherCount": ANY, "TotalCount": ANY }, "FaultStatistics": { "OtherCount": ANY, "TotalCount": ANY },
+        "TotalCount": ANY, "TotalResponseTime": ANY }, "ResponseTimeHistogram": [{ "Value": ANY, "Count": ANY }] });
+    let wants = [Holds("/TimeSeriesServiceStatistics", pattern)];
+    let name = "a series has times, a histogram and every counter";
+    exam.passes(SERIES, name, request, &wants).await?;
+    let members =
+        json!({ "EntitySelectorExpression": service, "Period": 60, "ForecastStatistics": true });
+    let forecast = fixture.window_with(&members);
+    let wants = [Holds("/TimeSeriesServiceStatistics", json!({}))];
+    let name = "a forecast of a service can be asked for";
+    exam.passes(SERIES, name, forecast, &wants).await?;
+    Ok(())
 }
 
 /// Returns statistics: ok, throttled, other errors and faults, and all seconds.

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_row_for_each_operation_that_was_checked() {
-        insta::assert_snapshot!(report().table(), @r"
+        insta::assert_snapshot!(report().table(), @"
         operation                          passed  first failure
         GetGroup                              1/1
         GetGroups                             1/3  lists again: no\u{fffd}answer

@@ -48,40 +48,8 @@ pub(super) async fn check(exam: &mut Exam, fixture: &Fixture) -> Result<(), Stop
             &wants,
         )
         .await?;
-    let document = answer
-        .pointer("/Traces/0/Spans")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .find_map(|span| {
-            let document: Value = serde_json::from_str(span.get("Document")?.as_str()?).ok()?;
-            is_like(&document, &json!({ "name": fixture.name("front") })).then_some(document)
-        });
-    exam.note(
-        LIST,
-        "a document is the segment",
-        document
-            .map(|_| ())
-            .ok_or_else(|| "no document of front".to_owned()),
-    );
-    for format in ["XRAY", "OTEL"] {
-        let request = json!({ "RetrievalToken": token, "TraceFormat": format });
-        let wants = [
-            Like("/TraceFormat", json!(format)),
-            Count("/Traces", 1),
-            Holds(
-                "/Traces",
-                json!({ "Id": trace_id, "Spans": [{ "Document": ANY }] }),
-            ),
-        ];
-        exam.settles(
-            LIST,
-            &format!("the trace is told as {format}"),
-            &request,
-            &wants,
-        )
-        .await?;
-    }
+    document_is_segment(exam, fixture, &answer);
+    formats(exam, &token, &trace_id).await?;
     let wants = [
         complete,
         Holds(
@@ -103,6 +71,47 @@ pub(super) async fn check(exam: &mut Exam, fixture: &Fixture) -> Result<(), Stop
     let again = exam.call(START, &right).await?;
     let again = json!({ "RetrievalToken": again.get("RetrievalToken") });
     constraints::check_tolerance(exam, CANCEL, &again).await
+}
+
+fn document_is_segment(exam: &mut Exam, fixture: &Fixture, answer: &Value) {
+    let document = answer
+        .pointer("/Traces/0/Spans")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find_map(|span| {
+            let document: Value = serde_json::from_str(span.get("Document")?.as_str()?).ok()?;
+            is_like(&document, &json!({ "name": fixture.name("front") })).then_some(document)
+        });
+    exam.note(
+        LIST,
+        "a document is the segment",
+        document
+            .map(|_| ())
+            .ok_or_else(|| "no document of front".to_owned()),
+    );
+}
+
+async fn formats(exam: &mut Exam, token: &Value, trace_id: &str) -> Result<(), Stop> {
+    for format in ["XRAY", "OTEL"] {
+        let request = json!({ "RetrievalToken": token, "TraceFormat": format });
+        let wants = [
+            Like("/TraceFormat", json!(format)),
+            Count("/Traces", 1),
+            Holds(
+                "/Traces",
+                json!({ "Id": trace_id, "Spans": [{ "Document": ANY }] }),
+            ),
+        ];
+        exam.settles(
+            LIST,
+            &format!("the trace is told as {format}"),
+            &request,
+            &wants,
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// Checks that a retrieval of no known trace is complete and empty.

@@ -183,6 +183,15 @@ async fn update(exam: &mut Exam, name: &str, arn: &str) -> Result<(), Stop> {
     )];
     exam.passes(UPDATE, "a rule is changed by its ARN", by_arn, &wants)
         .await?;
+    let right = change(
+        json!({ "RuleName": name, "SamplingRateBoost": { "MaxRate": 0.75, "CooldownWindowMinutes": 1 } }),
+    );
+    constraints::check_tolerance(exam, UPDATE, &right).await?;
+    constraints::check(exam, UPDATE, &right).await?;
+    update_refusals(exam, name, arn).await
+}
+
+async fn update_refusals(exam: &mut Exam, name: &str, arn: &str) -> Result<(), Stop> {
     for (name, members) in [
         (
             "an unknown rule is refused",
@@ -221,13 +230,10 @@ async fn update(exam: &mut Exam, name: &str, arn: &str) -> Result<(), Stop> {
             json!({ "RuleName": "Default", "Host": "conform" }),
         ),
     ] {
-        exam.refuses(UPDATE, name, change(members), INVALID).await?;
+        let body = json!({ "SamplingRuleUpdate": members });
+        exam.refuses(UPDATE, name, body, INVALID).await?;
     }
-    let right = change(
-        json!({ "RuleName": name, "SamplingRateBoost": { "MaxRate": 0.75, "CooldownWindowMinutes": 1 } }),
-    );
-    constraints::check_tolerance(exam, UPDATE, &right).await?;
-    constraints::check(exam, UPDATE, &right).await
+    Ok(())
 }
 
 async fn targets(exam: &mut Exam, fixture: &Fixture, name: &str) -> Result<(), Stop> {

@@ -52,24 +52,7 @@ pub(super) async fn encryption(exam: &mut Exam, may_change: bool) -> Result<(), 
         members.insert("KeyId".to_owned(), key.clone());
     }
     if may_change {
-        let kms = json!({ "Type": "KMS", "KeyId": "alias/conform" });
-        let wants = [Like(
-            "/EncryptionConfig",
-            json!({ "Type": "KMS", "KeyId": ANY, "Status": ANY }),
-        )];
-        exam.passes(PUT_ENCRYPTION, "a key is set", &kms, &wants)
-            .await?;
-        let wants = [Like(
-            "/EncryptionConfig",
-            json!({ "Type": "KMS", "KeyId": ANY, "Status": "ACTIVE" }),
-        )];
-        exam.settles(
-            GET_ENCRYPTION,
-            "a key that was set becomes active",
-            &json!({}),
-            &wants,
-        )
-        .await?;
+        key(exam).await?;
     }
     let after = Like(
         "/EncryptionConfig",
@@ -98,6 +81,28 @@ pub(super) async fn encryption(exam: &mut Exam, may_change: bool) -> Result<(), 
     .await?;
     constraints::check_tolerance(exam, PUT_ENCRYPTION, &same).await?;
     constraints::check(exam, PUT_ENCRYPTION, &same).await
+}
+
+async fn key(exam: &mut Exam) -> Result<(), Stop> {
+    let kms = json!({ "Type": "KMS", "KeyId": "alias/conform" });
+    let wants = [Like(
+        "/EncryptionConfig",
+        json!({ "Type": "KMS", "KeyId": ANY, "Status": ANY }),
+    )];
+    exam.passes(PUT_ENCRYPTION, "a key is set", &kms, &wants)
+        .await?;
+    let wants = [Like(
+        "/EncryptionConfig",
+        json!({ "Type": "KMS", "KeyId": ANY, "Status": "ACTIVE" }),
+    )];
+    exam.settles(
+        GET_ENCRYPTION,
+        "a key that was set becomes active",
+        &json!({}),
+        &wants,
+    )
+    .await?;
+    Ok(())
 }
 
 /// Checks resource policies from their making to their end.
@@ -134,6 +139,30 @@ pub(super) async fn policies(exam: &mut Exam, fixture: &Fixture) -> Result<(), S
         stale,
     )
     .await?;
+    policy_change(exam, &name, &revision).await?;
+    exam.passes(
+        PUT_POLICY,
+        "a policy is changed whatever its revision",
+        &right,
+        &[],
+    )
+    .await?;
+    policy_refusals(exam, fixture, &name).await?;
+    constraints::check_tolerance(exam, PUT_POLICY, &right).await?;
+    constraints::check(
+        exam,
+        PUT_POLICY,
+        &json!({ "PolicyName": fixture.name("wrong"), "PolicyDocument": document }),
+    )
+    .await?;
+    constraints::check(exam, LIST_POLICIES, &json!({})).await?;
+    constraints::check_tolerance(exam, LIST_POLICIES, &json!({})).await?;
+    policy_end(exam, fixture, &right, &revision).await
+}
+
+/// Changes a policy that is at a revision.
+async fn policy_change(exam: &mut Exam, name: &str, revision: &Value) -> Result<(), Stop> {
+    let stale = &["InvalidPolicyRevisionIdException"];
     let changed = json!({ "PolicyName": name, "PolicyDocument": policy("xray:*"), "PolicyRevisionId": revision });
     let after = [Like(
         "/ResourcePolicy",
@@ -148,7 +177,7 @@ pub(super) async fn policies(exam: &mut Exam, fixture: &Fixture) -> Result<(), S
         )
         .await?;
     let next = answer.pointer("/ResourcePolicy/PolicyRevisionId");
-    let is_new = next.is_some_and(|next| next.is_string() && *next != revision);
+    let is_new = next.is_some_and(|next| next.is_string() && next != revision);
     exam.note(
         PUT_POLICY,
         "a change makes another revision",
@@ -158,13 +187,18 @@ pub(super) async fn policies(exam: &mut Exam, fixture: &Fixture) -> Result<(), S
     );
     exam.refuses(PUT_POLICY, "another revision is refused", &changed, stale)
         .await?;
-    exam.passes(
-        PUT_POLICY,
-        "a policy is changed whatever its revision",
-        &right,
-        &[],
-    )
-    .await?;
+    Ok(())
+}
+
+/// Deletes the policy a request has made, which is past a revision.
+async fn policy_end(
+    exam: &mut Exam,
+    fixture: &Fixture,
+    right: &Value,
+    revision: &Value,
+) -> Result<(), Stop> {
+    let name = right.get("PolicyName");
+    let stale = &["InvalidPolicyRevisionIdException"];
     let name_at = json!({ "PolicyName": name, "PolicyRevisionId": revision });
     exam.refuses(
         DELETE_POLICY,
@@ -173,16 +207,6 @@ pub(super) async fn policies(exam: &mut Exam, fixture: &Fixture) -> Result<(), S
         stale,
     )
     .await?;
-    policy_refusals(exam, fixture, &name).await?;
-    constraints::check_tolerance(exam, PUT_POLICY, &right).await?;
-    constraints::check(
-        exam,
-        PUT_POLICY,
-        &json!({ "PolicyName": fixture.name("wrong"), "PolicyDocument": document }),
-    )
-    .await?;
-    constraints::check(exam, LIST_POLICIES, &json!({})).await?;
-    constraints::check_tolerance(exam, LIST_POLICIES, &json!({})).await?;
     constraints::check(
         exam,
         DELETE_POLICY,
@@ -199,7 +223,7 @@ pub(super) async fn policies(exam: &mut Exam, fixture: &Fixture) -> Result<(), S
     let gone = [Lacks("/ResourcePolicies", json!({ "PolicyName": name }))];
     exam.passes(LIST_POLICIES, "a deleted policy is gone", json!({}), &gone)
         .await?;
-    exam.call(PUT_POLICY, &right).await?;
+    exam.call(PUT_POLICY, right).await?;
     constraints::check_tolerance(exam, DELETE_POLICY, &json!({ "PolicyName": name })).await
 }
 

@@ -348,9 +348,10 @@ async fn windows(exam: &mut Exam, fixture: &Fixture) -> Result<(), Stop> {
     ] {
         let request =
             json!({ "StartTime": from, "EndTime": to, "FilterExpression": fixture.filter() });
-        let want = match is_found {
-            true => Holds("/TraceSummaries", found.clone()),
-            false => Lacks("/TraceSummaries", found.clone()),
+        let want = if is_found {
+            Holds("/TraceSummaries", found.clone())
+        } else {
+            Lacks("/TraceSummaries", found.clone())
         };
         exam.passes(SUMMARIES, name, request, &[want]).await?;
     }
