@@ -134,7 +134,6 @@ impl Index {
             }
         }
         entry.span = entry.whole_span();
-        entry.kept = None;
         if !entry.is_queued {
             entry.is_queued = true;
             self.changed.push_back((tenant, trace_id));
@@ -386,7 +385,6 @@ impl Index {
         };
         entry.revision = entry.revision.max(facts.revision);
         entry.changed = entry.changed.max(facts.version.stamp);
-        entry.kept = None;
         if !entry.is_queued {
             entry.is_queued = true;
             self.changed
