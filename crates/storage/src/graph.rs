@@ -155,16 +155,22 @@ impl Shared {
         Ok(())
     }
 
-    /// Derives what changed traces of a partition with an index now add to graphs.
-    pub(crate) fn refresh(&self, active: &Active) -> Result<(), EngineError> {
-        loop {
+    /// Derives what changed traces of a partition with an index now add to graphs. What changes meanwhile
+    /// is left to the next call: writers may be faster.
+    fn refresh(&self, active: &Active) -> Result<(), EngineError> {
+        let mut n_left = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.n_changed()
+        };
+        while n_left > 0 {
             let changed = {
                 let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
-                index.take_changed(TRACES_AT_ONCE)
+                index.take_changed(n_left.min(TRACES_AT_ONCE))
             };
             if changed.is_empty() {
                 return Ok(());
             }
+            n_left -= changed.len();
             let mut refreshed = Vec::with_capacity(changed.len());
             for (tenant, trace_id) in changed {
                 let parts = {
@@ -190,6 +196,7 @@ impl Shared {
                 index.keep(refresh);
             }
         }
+        Ok(())
     }
 }
 

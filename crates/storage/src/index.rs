@@ -8,7 +8,7 @@ mod copies;
 mod entry;
 mod interned;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use model::{Document, Head, Service, Tenant, TraceId, Version, wins};
 
@@ -36,7 +36,7 @@ pub(crate) struct Index {
     /// Traces whose records say that older partitions have documents of them too.
     continued_by_record: Traces,
     /// Traces whose contribution to graphs is not known, each once.
-    changed: Vec<(Tenant, TraceId)>,
+    changed: VecDeque<(Tenant, TraceId)>,
     /// Traces with links whose source is not known.
     unlinked: Traces,
     interned: Interned,
@@ -134,10 +134,9 @@ impl Index {
             }
         }
         entry.span = entry.whole_span();
-        entry.kept = None;
         if !entry.is_queued {
             entry.is_queued = true;
-            self.changed.push((tenant, trace_id));
+            self.changed.push_back((tenant, trace_id));
         }
     }
 
@@ -291,10 +290,15 @@ impl Index {
         entry.is_some_and(|entry| !entry.documents.is_empty() && entry.older.is_some())
     }
 
-    /// Returns some traces whose contribution to graphs is not known; each is returned once.
+    /// How many traces' contribution to graphs is not known.
+    pub(crate) fn n_changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Returns some traces whose contribution to graphs is not known, those that changed first first; each is returned once.
     pub(crate) fn take_changed(&mut self, n_max: usize) -> Vec<(Tenant, TraceId)> {
-        let n_left = self.changed.len().saturating_sub(n_max);
-        let taken = self.changed.split_off(n_left);
+        let n_taken = n_max.min(self.changed.len());
+        let taken: Vec<(Tenant, TraceId)> = self.changed.drain(..n_taken).collect();
         for key in &taken {
             if let Some(entry) = self.traces.get_mut(key) {
                 entry.is_queued = false;
@@ -330,7 +334,7 @@ impl Index {
                 && !entry.is_queued
             {
                 entry.is_queued = true;
-                self.changed.push(key);
+                self.changed.push_back(key);
             }
         }
     }
@@ -381,10 +385,10 @@ impl Index {
         };
         entry.revision = entry.revision.max(facts.revision);
         entry.changed = entry.changed.max(facts.version.stamp);
-        entry.kept = None;
         if !entry.is_queued {
             entry.is_queued = true;
-            self.changed.push((candidate.tenant, candidate.trace_id));
+            self.changed
+                .push_back((candidate.tenant, candidate.trace_id));
         }
         entry.first_stamp = earlier(entry.first_stamp, facts.first_stamp);
         let before = entry.current(segment_id).map(|slot| slot.span);

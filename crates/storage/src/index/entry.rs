@@ -22,7 +22,7 @@ pub(super) struct TraceEntry {
     pub(super) older_number: u32,
     /// Stamp of the last change here.
     pub(super) changed: u64,
-    /// What it adds to graphs; none if that is to be derived again.
+    /// What it adds to graphs; as it was while it waits to be derived again.
     pub(super) kept: Option<Box<Kept>>,
     /// Whether it waits in `Index::changed`.
     pub(super) is_queued: bool,
