@@ -1,5 +1,6 @@
 //! A run of checks against one server: sending, judging, noting what came out.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use protocol::Operation;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::ask::Ask;
 use super::report::{Outcome, Report};
-use super::want::{Codes, Want, check_error, check_error_details, read};
+use super::want::{Codes, Want, check_error, check_error_details, check_head, read};
 use crate::cli::Stop;
 use crate::cli::client::{Connection, Reply};
 
@@ -20,6 +21,8 @@ pub(super) struct Exam {
     /// How long may still be waited for what a server does later; all waits share it.
     patience: Duration,
     has_answered: bool,
+    /// For each operation that answered, what was wrong first with the headers of an answer.
+    heads: HashMap<Operation, Result<(), String>>,
 }
 
 impl Exam {
@@ -31,6 +34,7 @@ impl Exam {
             report: Report::default(),
             patience,
             has_answered: false,
+            heads: HashMap::new(),
         }
     }
 
@@ -43,7 +47,13 @@ impl Exam {
     }
 
     /// Returns what came out.
-    pub(super) fn into_report(self) -> Report {
+    pub(super) fn into_report(mut self) -> Report {
+        for operation in Operation::ALL {
+            if let Some(outcome) = self.heads.remove(&operation) {
+                let name = "every answer has a content type and a request id";
+                self.note(operation, name, outcome);
+            }
+        }
         self.report
     }
 
@@ -171,6 +181,10 @@ impl Exam {
         match ask.send(&self.connection, operation).await {
             Ok(reply) => {
                 self.has_answered = true;
+                let head = self.heads.entry(operation).or_insert(Ok(()));
+                if head.is_ok() {
+                    *head = check_head(&reply);
+                }
                 Ok(Ok(reply))
             }
             Err(stop) if self.has_answered => Ok(Err(stop.message)),
@@ -232,7 +246,23 @@ fn join(operation: Operation, joined: &mut Value, mut page: Value) {
         let more = page.get_mut(member.name).map(Value::take);
         let items = joined.get_mut(member.name).and_then(Value::as_array_mut);
         if let (Some(items), Some(Value::Array(more))) = (items, more) {
-            items.extend(more);
+            more.into_iter().for_each(|item| join_item(items, item));
+        }
+    }
+}
+
+/// Appends an item; a trace that began on an earlier page gets its further segments.
+fn join_item(items: &mut Vec<Value>, mut item: Value) {
+    let last = items.last_mut();
+    let begun = last.filter(|last| item.get("Id").is_some() && last.get("Id") == item.get("Id"));
+    let Some(begun) = begun else {
+        return items.push(item);
+    };
+    for list in ["Segments", "Spans"] {
+        let more = item.get_mut(list).map(Value::take);
+        let parts = begun.get_mut(list).and_then(Value::as_array_mut);
+        if let (Some(parts), Some(Value::Array(more))) = (parts, more) {
+            parts.extend(more);
         }
     }
 }
@@ -240,3 +270,34 @@ fn join(operation: Operation, joined: &mut Value, mut page: Value) {
 /// Only paces the questions; nothing is assumed to have happened meanwhile.
 const PACE: Duration = Duration::from_millis(100);
 const PAGES_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lists_of_pages_are_joined_and_split_traces_too() {
+        let mut joined = json!({ "Traces": [{ "Id": "a", "Segments": [1] }], "NextToken": "t" });
+        let page =
+            json!({ "Traces": [{ "Id": "a", "Segments": [2] }, { "Id": "b", "Segments": [3] }] });
+        join(Operation::BatchGetTraces, &mut joined, page);
+        let traces = json!([{ "Id": "a", "Segments": [1, 2] }, { "Id": "b", "Segments": [3] }]);
+        assert_eq!(joined["Traces"], traces);
+        let mut joined = json!({ "Groups": [{ "GroupName": "a" }] });
+        let page = json!({ "Groups": [{ "GroupName": "b" }] });
+        join(Operation::GetGroups, &mut joined, page);
+        assert_eq!(
+            joined["Groups"],
+            json!([{ "GroupName": "a" }, { "GroupName": "b" }])
+        );
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        assert_eq!(token_of(&json!({ "NextToken": "" })), None);
+        assert_eq!(token_of(&json!({ "NextToken": null })), None);
+        assert_eq!(token_of(&json!({ "NextToken": "t" })), Some("t".to_owned()));
+    }
+}
