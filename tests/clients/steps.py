@@ -50,7 +50,7 @@ def is_like(value, pattern):
 
 def at(value, path):
     for name in path.split("."):
-        value = value[name]
+        value = value[int(name)] if isinstance(value, list) else value[name]
     return value
 
 

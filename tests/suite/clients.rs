@@ -112,7 +112,7 @@ fn boto3_drives_every_operation() -> Result<()> {
     let home = Home::new()?;
     let mut command = client("python", &home)?;
     command.arg(folder().join("boto3_steps.py"));
-    steps::drive(&home, &home.start()?, command)
+    steps::drive(&home, command)
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn the_aws_cli_drives_every_operation() -> Result<()> {
     let home = Home::new()?;
     let mut command = client("python", &home)?;
     command.arg(folder().join("cli_steps.py"));
-    steps::drive(&home, &home.start()?, command)
+    steps::drive(&home, command)
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn the_javascript_sdk_drives_every_operation() -> Result<()> {
     let home = Home::new()?;
     let mut command = node(&home)?;
     command.arg(folder().join("steps.mjs"));
-    steps::drive(&home, &home.start()?, command)
+    steps::drive(&home, command)
 }
 
 #[test]

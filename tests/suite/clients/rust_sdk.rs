@@ -26,7 +26,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use roentgen_tests::Home;
 use roentgen_tests::http::Connection;
 
-use super::steps::Variables;
+use super::steps::{Variables, server_with_insight};
 
 /// Calls the server under test over a connection of its own each time.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ fn time(seconds: u32) -> DateTime {
 #[test]
 fn the_rust_sdk_drives_every_operation() -> Result<()> {
     let home = Home::new()?;
-    let server = home.start()?;
+    let server = server_with_insight(&home)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -330,36 +330,40 @@ async fn retrieval(client: &Client, variables: &Variables, driven: &mut Driven) 
     Ok(())
 }
 
-/// Insights take faults over some time; without any, lists are empty and single ones are refused.
 async fn insights(client: &Client, variables: &Variables, driven: &mut Driven) -> Result<()> {
-    let (start, end) = (time(variables.start), time(variables.end));
+    let (start, end) = (time(variables.long_ago), time(variables.end));
     let call = client
         .get_insight_summaries()
         .group_name("Default")
-        .states(InsightState::Active)
+        .states(InsightState::Closed)
         .start_time(start)
         .end_time(end);
     let listed = driven.result("GetInsightSummaries", call.send()).await?;
-    assert!(listed.insight_summaries().is_empty(), "{listed:?}");
-    let one = client.get_insight().insight_id(INSIGHT_ID);
-    driven
-        .error("GetInsight", one.send(), |error| {
-            error.is_invalid_request_exception()
-        })
-        .await;
-    let events = client.get_insight_events().insight_id(INSIGHT_ID);
-    driven
-        .error("GetInsightEvents", events.send(), |error| {
-            error.is_invalid_request_exception()
-        })
-        .await;
-    let graph = client
+    let summary = listed.insight_summaries().first().context("an insight")?;
+    let cause = summary
+        .root_cause_service_id()
+        .and_then(|service| service.name());
+    assert_eq!(cause, Some("flaky"));
+    let id = summary.insight_id().context("an id")?;
+    let call = client.get_insight().insight_id(id);
+    let one = driven.result("GetInsight", call.send()).await?;
+    assert_eq!(
+        one.insight().and_then(|insight| insight.summary()),
+        summary.summary()
+    );
+    let call = client.get_insight_events().insight_id(id);
+    let events = driven.result("GetInsightEvents", call.send()).await?;
+    assert!(!events.insight_events().is_empty(), "{events:?}");
+    let call = client
         .get_insight_impact_graph()
-        .insight_id(INSIGHT_ID)
+        .insight_id(id)
         .start_time(start)
         .end_time(end);
+    let graph = driven.result("GetInsightImpactGraph", call.send()).await?;
+    assert!(!graph.services().is_empty(), "{graph:?}");
+    let unknown = client.get_insight().insight_id(INSIGHT_ID);
     driven
-        .error("GetInsightImpactGraph", graph.send(), |error| {
+        .error("GetInsight", unknown.send(), |error| {
             error.is_invalid_request_exception()
         })
         .await;
