@@ -14,7 +14,7 @@ from awscli.clidriver import create_clidriver
 
 import steps
 
-REFUSED = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation[^:]*: (.*)", re.DOTALL)
+REFUSED = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation(?: \([^)]*\))?: (.*)", re.DOTALL)
 
 
 def main(endpoint, variables_path):
