@@ -35,6 +35,8 @@ mod settings;
 #[cfg(test)]
 mod summaries;
 #[cfg(test)]
+mod target_form;
+#[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod verdicts;
