@@ -13,6 +13,10 @@ mod disk_full;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod graph_retention;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod pages;
@@ -23,6 +27,8 @@ mod put;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod retention;
@@ -32,6 +38,8 @@ mod sampling;
 mod sampling_targets;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod summaries;
 #[cfg(test)]
