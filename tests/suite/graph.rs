@@ -166,12 +166,7 @@ fn narrow(actual: &mut Value, expected: &Value) {
 }
 
 /// Compares a series; without a selector periods without requests are left out.
-fn check_series(
-    server: &Server,
-    facts: &[Fact],
-    window: (u64, u64),
-    asked: &Series,
-) -> Result<()> {
+fn check_series(server: &Server, facts: &[Fact], window: (u64, u64), asked: &Series) -> Result<()> {
     let mut request =
         json!({ "StartTime": window.0, "EndTime": window.1, "Period": asked.period_s });
     if let Some(selector) = asked.selector {
@@ -221,12 +216,7 @@ fn check_series(
 }
 
 /// Compares everything the server tells of an hour of traffic.
-fn check_all(
-    server: &Server,
-    reference: &Reference,
-    window: (u64, u64),
-    seed: u64,
-) -> Result<()> {
+fn check_all(server: &Server, reference: &Reference, window: (u64, u64), seed: u64) -> Result<()> {
     check_summaries(server, reference, window)?;
     let facts = reference.facts();
     let mut random = Random::new(seed);

@@ -11,6 +11,8 @@ mod crash;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod graph;
