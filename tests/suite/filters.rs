@@ -14,19 +14,19 @@ use crate::fixture::{assert_error, segment, summaries};
 use crate::graph::{fill_partition, past_hour};
 use crate::stories::Teller;
 
-fn corpus(file: &str) -> Result<Table> {
+pub(crate) fn corpus(file: &str) -> Result<Table> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     Ok(std::fs::read_to_string(folder.join(file))?.parse()?)
 }
 
-fn tables(corpus: &Table, name: &str) -> Vec<Table> {
+pub(crate) fn tables(corpus: &Table, name: &str) -> Vec<Table> {
     let entries = corpus[name].as_array().unwrap().iter();
     entries
         .map(|entry| entry.as_table().unwrap().clone())
         .collect()
 }
 
-fn text<'t>(table: &'t Table, name: &str) -> &'t str {
+pub(crate) fn text<'t>(table: &'t Table, name: &str) -> &'t str {
     table[name].as_str().unwrap()
 }
 
@@ -444,5 +444,19 @@ fn traces_that_do_not_match_are_counted_as_processed() -> Result<()> {
         }
         assert_eq!(n_processed, 220, "{expression:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_group_of_the_guide_can_be_made() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    // The guide to filter expressions refers to a group of this name.
+    let request =
+        json!({ "GroupName": "high_response_time", "FilterExpression": "responsetime > 1" });
+    server.post("/CreateGroup", &request)?.success()?;
+    let filter =
+        json!({ "FilterExpression": "group.name = \"high_response_time\" AND user = \"alice\"" });
+    assert!(summaries(&server, &filter)?.is_empty());
     Ok(())
 }

@@ -19,6 +19,8 @@ mod graph;
 #[cfg(test)]
 mod graph_retention;
 #[cfg(test)]
+mod group_traffic;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod pages;
@@ -38,6 +40,8 @@ mod retention;
 mod sampling;
 #[cfg(test)]
 mod sampling_targets;
+#[cfg(test)]
+mod series;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
