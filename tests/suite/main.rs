@@ -23,6 +23,8 @@ mod group_traffic;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod insights;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod power;
@@ -36,6 +38,8 @@ mod reference;
 mod restart;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod retrieval;
 #[cfg(test)]
 mod sampling;
 #[cfg(test)]
