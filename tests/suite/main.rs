@@ -13,9 +13,19 @@ mod crash;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
+mod graph_retention;
+#[cfg(test)]
+mod group_traffic;
+#[cfg(test)]
 mod groups;
+#[cfg(test)]
+mod insights;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
@@ -25,17 +35,27 @@ mod put;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod retrieval;
 #[cfg(test)]
 mod sampling;
 #[cfg(test)]
 mod sampling_targets;
 #[cfg(test)]
+mod series;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod summaries;
+#[cfg(test)]
+mod target_form;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

@@ -1,0 +1,490 @@
+//! Summaries, service graphs, trace graphs and time series of generated traffic, compared with a slow and
+//! plain derivation from the documents that were sent.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use roentgen_tests::random::Random;
+use roentgen_tests::server::list;
+use roentgen_tests::wait::now;
+use roentgen_tests::{Home, Server};
+use serde_json::{Value, json};
+
+use crate::reference::{
+    Fact, Reference, What, difference, graph, plain, plain_graph, plain_summary, series,
+};
+use crate::stories::Teller;
+
+/// A time series to ask for: the selector, and what it means.
+struct Series {
+    selector: Option<&'static str>,
+    period_s: u64,
+    is_meant: fn(&What) -> bool,
+}
+
+const SERIES: &[Series] = &[
+    Series {
+        selector: None,
+        period_s: 60,
+        is_meant: |what| matches!(what, What::Called(call) if call.from.1.as_deref() == Some("client")),
+    },
+    Series {
+        selector: None,
+        period_s: 300,
+        is_meant: |what| matches!(what, What::Called(call) if call.from.1.as_deref() == Some("client")),
+    },
+    Series {
+        selector: Some("service(\"web\")"),
+        period_s: 60,
+        is_meant: |what| matches!(what, What::Served { by, .. } if by.0 == "web"),
+    },
+    Series {
+        selector: Some(
+            "service(id(name: \"api\", type: \"AWS::ECS::Container\", account.id: \"444455556666\"))",
+        ),
+        period_s: 120,
+        is_meant: |what| matches!(what, What::Served { by, .. } if by.0 == "api" && by.2.as_deref() == Some("444455556666")),
+    },
+    Series {
+        selector: Some("service(id(type: \"AWS::DynamoDB::Table\"))"),
+        period_s: 900,
+        is_meant: |what| matches!(what, What::Served { by, .. } if by.1.as_deref() == Some("AWS::DynamoDB::Table")),
+    },
+    Series {
+        selector: Some("edge(\"web\", \"auth\")"),
+        period_s: 300,
+        is_meant: |what| matches!(what, What::Called(call) if call.from.0 == "web" && call.to.0 == "auth"),
+    },
+    Series {
+        selector: Some("edge(id(name: \"web\"), id(type: \"AWS::SNS\"))"),
+        period_s: 60,
+        is_meant: |what| matches!(what, What::Called(call) if call.from.0 == "web" && call.to.1.as_deref() == Some("AWS::SNS")),
+    },
+];
+
+/// Returns all services of an answer, all pages joined.
+pub(crate) fn services(server: &Server, path: &str, request: &Value) -> Result<Vec<Value>> {
+    let mut request = request.clone();
+    let mut services = Vec::new();
+    loop {
+        let page = server.post(path, &request)?.success()?;
+        services.extend(list(&page, "Services")?);
+        let Some(token) = page.get("NextToken").filter(|token| !token.is_null()) else {
+            return Ok(services);
+        };
+        request["NextToken"] = token.clone();
+    }
+}
+
+fn assert_same(what: &str, actual: &Value, expected: &Value) {
+    if let Some(difference) = difference(actual, expected) {
+        panic!("{what}: {difference}");
+    }
+}
+
+/// Returns the summaries of a window in the form of the reference.
+pub(crate) fn summaries(server: &Server, window: (u64, u64)) -> Result<BTreeMap<String, Value>> {
+    let request = json!({ "StartTime": window.0, "EndTime": window.1, "TimeRangeType": "Event" });
+    let found = crate::fixture::summaries(server, &request)?;
+    let mut summaries = BTreeMap::new();
+    for summary in found {
+        let plain = plain_summary(&summary);
+        let before = summaries.insert(summary["Id"].as_str().context("Id")?.to_owned(), plain);
+        assert!(before.is_none(), "a trace twice: {summary}");
+    }
+    Ok(summaries)
+}
+
+fn contains(told: &Value, left: &Value) -> bool {
+    let (Some(told), Some(left)) = (told.as_array(), left.as_array()) else {
+        return false;
+    };
+    left.iter().all(|one| told.contains(one))
+}
+
+fn check_summaries(server: &Server, reference: &Reference, window: (u64, u64)) -> Result<()> {
+    let actual = json!(summaries(server, window)?);
+    assert_same("summaries", &actual, &json!(reference.summaries()));
+    Ok(())
+}
+
+/// Sums are kept by minute: what is asked for counts from the minute its start lies in to the one before its
+/// end, that one included if the end is within it.
+pub(crate) fn whole_minutes((from, to): (u64, u64)) -> (u64, u64) {
+    (from / 60 * 60_000, to.div_ceil(60) * 60_000)
+}
+
+pub(crate) fn check_graph(server: &Server, facts: &[Fact], window: (u64, u64)) -> Result<()> {
+    let request = json!({ "StartTime": window.0, "EndTime": window.1 });
+    let actual = plain_graph(&services(server, "/ServiceGraph", &request)?);
+    let (from, to) = whole_minutes(window);
+    let expected = graph(facts, from, to);
+    assert_same(&format!("graph of {window:?}"), &actual, &expected);
+    Ok(())
+}
+
+/// Compares a graph of several partitions.
+///
+/// Two things may differ: first start and last end, and the names callers use, are gathered and cannot be taken
+/// away again, so that those of a version of a trace that was replaced in a newer partition still count. What is
+/// told may be wider than what is left, never narrower. Tests of their own are about that.
+pub(crate) fn check_graph_but_for_sets(
+    server: &Server,
+    facts: &[Fact],
+    window: (u64, u64),
+) -> Result<()> {
+    let request = json!({ "StartTime": window.0, "EndTime": window.1 });
+    let mut actual = plain_graph(&services(server, "/ServiceGraph", &request)?);
+    let (from, to) = whole_minutes(window);
+    let expected = graph(facts, from, to);
+    narrow(&mut actual, &expected);
+    assert_same(&format!("graph of {window:?}"), &actual, &expected);
+    Ok(())
+}
+
+/// Sets times and names of nodes and edges that are wider than expected to what is expected.
+fn narrow(actual: &mut Value, expected: &Value) {
+    let (Some(actual), Some(expected)) = (actual.as_object_mut(), expected.as_object()) else {
+        return;
+    };
+    for (name, value) in actual {
+        let Some(expected) = expected.get(name) else {
+            continue;
+        };
+        let (told, left) = (value.as_f64(), expected.as_f64());
+        let is_wider = match name.as_str() {
+            "StartTime" => told <= left,
+            "EndTime" => told >= left,
+            "Aliases" => contains(value, expected),
+            _ => false,
+        };
+        if is_wider {
+            *value = expected.clone();
+        }
+        narrow(value, expected);
+    }
+}
+
+/// Compares a series; without a selector periods without requests are left out.
+fn check_series(server: &Server, facts: &[Fact], window: (u64, u64), asked: &Series) -> Result<()> {
+    let mut request =
+        json!({ "StartTime": window.0, "EndTime": window.1, "Period": asked.period_s });
+    if let Some(selector) = asked.selector {
+        request["EntitySelectorExpression"] = json!(selector);
+    }
+    let is_service = asked
+        .selector
+        .is_some_and(|selector| selector.starts_with("service"));
+    let member = if is_service {
+        "ServiceSummaryStatistics"
+    } else {
+        "EdgeSummaryStatistics"
+    };
+    let answer = server
+        .post("/TimeSeriesServiceStatistics", &request)?
+        .success()?;
+    assert!(
+        answer.get("NextToken").is_none_or(Value::is_null),
+        "{answer}"
+    );
+    let mut actual = Vec::new();
+    for entry in list(&answer, "TimeSeriesServiceStatistics")? {
+        let other = if is_service {
+            "EdgeSummaryStatistics"
+        } else {
+            "ServiceSummaryStatistics"
+        };
+        assert!(entry.get(other).is_none_or(Value::is_null), "{entry}");
+        let time = entry["Timestamp"].as_f64().context("Timestamp")?;
+        actual.push((
+            time,
+            plain(&entry[member]),
+            plain(&entry["ResponseTimeHistogram"]),
+        ));
+    }
+    let mut expected = series(
+        facts,
+        whole_minutes(window),
+        asked.period_s * 1_000,
+        asked.is_meant,
+    );
+    if asked.selector.is_none() {
+        expected.retain(|(_, statistics, _)| statistics["TotalCount"] != json!(0.0));
+    }
+    assert_eq!(actual, expected, "{request}");
+    Ok(())
+}
+
+/// Compares everything the server tells of an hour of traffic.
+fn check_all(server: &Server, reference: &Reference, window: (u64, u64), seed: u64) -> Result<()> {
+    check_summaries(server, reference, window)?;
+    let facts = reference.facts();
+    let mut random = Random::new(seed);
+    check_graph_but_for_sets(server, &facts, window)?;
+    for _ in 0..2 {
+        let from = window.0 + u64::from(random.below(3_000));
+        let to = from + u64::from(random.between(1, 600));
+        check_graph_but_for_sets(server, &facts, (from, to))?;
+        for asked in SERIES {
+            check_series(server, &facts, (from, to), asked)?;
+        }
+    }
+    for asked in SERIES {
+        check_series(server, &facts, window, asked)?;
+    }
+    let ids: Vec<&String> = reference.traces.keys().collect();
+    for n_traces in [1, 1, 5, 60] {
+        let n_ids = u32::try_from(ids.len())?;
+        let mut some: Vec<&String> = Vec::new();
+        for _ in 0..n_traces {
+            some.push(ids[usize::try_from(random.below(n_ids))?]);
+        }
+        some.sort();
+        some.dedup();
+        let actual = services(server, "/TraceGraph", &json!({ "TraceIds": some }))?;
+        let facts = reference.facts_of(&some);
+        assert_same(
+            "graph of traces",
+            &plain_graph(&actual),
+            &graph(&facts, 0, u64::MAX),
+        );
+    }
+    Ok(())
+}
+
+/// Puts a batch and notes it. Documents are made larger, so that partitions fill.
+pub(crate) fn put(
+    server: &Server,
+    reference: &mut Reference,
+    batch: &[Value],
+    fill_bytes: usize,
+) -> Result<()> {
+    let mut texts = Vec::new();
+    for document in batch {
+        reference.put(document);
+        let mut sent = document.clone();
+        sent["metadata"] = json!({ "default": { "fill": "x".repeat(fill_bytes) } });
+        texts.push(sent.to_string());
+    }
+    server.put_all(&texts)
+}
+
+fn n_partitions(home: &Home) -> Result<usize> {
+    let folders = std::fs::read_dir(home.data().join("p"))?;
+    Ok(folders
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir())
+        .count())
+}
+
+/// Puts documents of another year until the partition that took the last write takes no more.
+pub(crate) fn fill_partition(home: &Home, server: &Server) -> Result<()> {
+    let before = n_partitions(home)?;
+    let mut random = Random::new(u64::try_from(before)?);
+    for number in 0..400 {
+        let trace_id = format!("1-3b9aca00-{number:024x}");
+        // Text that does not compress.
+        let noise: Vec<String> = (0..3_700)
+            .map(|_| format!("{:016x}", random.bits()))
+            .collect();
+        let fill = json!({ "default": { "fill": noise.concat() } });
+        let document = json!({
+            "trace_id": trace_id, "id": "00000000000000f1", "name": "fill", "start_time": 1_000_000_000,
+            "end_time": 1_000_000_001, "metadata": fill,
+        });
+        server.put_all(&[document.to_string()])?;
+        if n_partitions(home)? > before {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the partition takes whatever comes")
+}
+
+/// The hour the traffic of a test is in: it ended a while ago, and begins with a minute.
+pub(crate) fn past_hour() -> (u64, u64) {
+    let end = u64::from(now()) / 60 * 60 - 600;
+    (end - 3_600, end)
+}
+
+#[test]
+fn answers_are_those_of_the_documents_before_and_after_restarts() -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
+    let mut server = home.start_with(&config)?;
+    let window = past_hour();
+    let mut teller = Teller::new(1, u32::try_from(window.0)?, 3_500);
+    let documents = teller.documents(220);
+    let batches = teller.batches(documents);
+    let mut reference = Reference::default();
+    let n_batches = batches.len();
+    for (batch_idx, batch) in batches.iter().enumerate() {
+        put(&server, &mut reference, batch, 3_500)?;
+        if batch_idx % (n_batches / 3) == 0 {
+            check_all(&server, &reference, window, 7)?;
+        }
+        if batch_idx == n_batches / 2 {
+            server.kill9()?;
+            server = home.start_with(&config)?;
+            check_all(&server, &reference, window, 8)?;
+        }
+    }
+    let n_partitions = n_partitions(&home)?;
+    assert!(n_partitions > 3, "{n_partitions} partitions");
+    check_all(&server, &reference, window, 9)?;
+    assert!(server.terminate()?.success());
+    let server = home.start_with(&config)?;
+    check_all(&server, &reference, window, 10)?;
+    server.kill9()?;
+    let server = home.start_with(&config)?;
+    check_all(&server, &reference, window, 11)
+}
+
+#[test]
+fn answers_about_linked_traces_are_those_of_the_documents() -> Result<()> {
+    for seed in 2..5 {
+        let home = Home::new()?;
+        let server = home.start()?;
+        let window = past_hour();
+        let mut teller = Teller::new(seed, u32::try_from(window.0)?, 3_500).linked();
+        let documents = teller.documents(120);
+        let mut reference = Reference::default();
+        for batch in teller.batches(documents) {
+            put(&server, &mut reference, &batch, 0)?;
+        }
+        check_all(&server, &reference, window, seed)?;
+        check_graph(&server, &reference.facts(), window)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn times_are_those_of_what_was_not_replaced() -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
+    let server = home.start_with(&config)?;
+    let window = past_hour();
+    let start = window.0 + 600;
+    let trace_id = crate::fixture::trace_id(1);
+    let mut reference = Reference::default();
+    let calls = |id: &str, call_id: &str, at: u64| {
+        json!({
+            "trace_id": trace_id, "id": id, "name": "shop", "start_time": at, "end_time": at + 9,
+            "subsegments": [{
+                "id": call_id, "name": "stock", "namespace": "remote", "start_time": at + 1, "end_time": at + 2,
+            }],
+        })
+    };
+    let early = calls("00000000000000a1", "00000000000000a2", start);
+    let late = calls("00000000000000b1", "00000000000000b2", start + 900);
+    put(&server, &mut reference, &[early, late], 0)?;
+    check_graph(&server, &reference.facts(), window)?;
+    fill_partition(&home, &server)?;
+    // Stock did send something about the early call: what was thought of it is no longer so.
+    let served = json!({
+        "trace_id": trace_id, "id": "00000000000000c1", "parent_id": "00000000000000a2", "name": "stock",
+        "origin": "AWS::ECS::Container", "start_time": start + 1, "end_time": start + 2,
+    });
+    put(&server, &mut reference, &[served], 0)?;
+    check_graph(&server, &reference.facts(), window)
+}
+
+#[test]
+fn links_follow_their_senders_while_those_change() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let window = past_hour();
+    let mut teller = Teller::new(5, u32::try_from(window.0)?, 3_500).linked();
+    let documents = teller.documents(120);
+    let mut reference = Reference::default();
+    for batch in teller.batches(documents) {
+        put(&server, &mut reference, &batch, 0)?;
+        check_graph(&server, &reference.facts(), window)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn names_callers_use_are_those_of_what_was_not_replaced() -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
+    let server = home.start_with(&config)?;
+    let window = past_hour();
+    let start = window.0 + 600;
+    let trace_id = crate::fixture::trace_id(1);
+    let mut reference = Reference::default();
+    let call = |id: &str, name: &str| {
+        json!({
+            "id": id, "name": name, "namespace": "remote", "start_time": start + 1, "end_time": start + 5,
+        })
+    };
+    let served = |id: &str, parent_id: &str, name: &str, at: u64| {
+        json!({
+            "trace_id": trace_id, "id": id, "parent_id": parent_id, "name": name, "start_time": at, "end_time": at + 1,
+        })
+    };
+    let documents = [
+        json!({
+            "trace_id": trace_id, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 9,
+            "subsegments": [call("00000000000000a2", "stock"), call("00000000000000a3", "stock.internal")],
+        }),
+        served("00000000000000b1", "00000000000000a2", "stock", start + 2),
+        served("00000000000000b2", "00000000000000a3", "stock", start + 3),
+    ];
+    put(&server, &mut reference, &documents, 0)?;
+    check_graph(&server, &reference.facts(), window)?;
+    fill_partition(&home, &server)?;
+    // Somebody else answered the call by the other name, before stock did.
+    let gate = served("00000000000000c1", "00000000000000a3", "gate", start + 2);
+    put(&server, &mut reference, &[gate], 0)?;
+    check_graph(&server, &reference.facts(), window)
+}
+
+#[test]
+fn a_link_is_followed_to_a_sender_that_comes_a_partition_later() -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
+    let server = home.start_with(&config)?;
+    let window = past_hour();
+    let start = window.0 + 600;
+    let (sender, receiver) = (crate::fixture::trace_id(1), crate::fixture::trace_id(2));
+    let mut reference = Reference::default();
+    let received = json!({
+        "trace_id": receiver, "id": "00000000000000b1", "name": "worker", "start_time": start + 5, "end_time": start + 6,
+        "links": [{ "trace_id": sender, "id": "00000000000000a1" }],
+    });
+    put(&server, &mut reference, &[received], 0)?;
+    fill_partition(&home, &server)?;
+    let sent = json!({
+        "trace_id": sender, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 1,
+    });
+    put(&server, &mut reference, &[sent], 0)?;
+    check_graph(&server, &reference.facts(), window)
+}
+
+#[test]
+fn figures_of_a_service_are_those_of_its_segments_alone() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let (from, to) = past_hour();
+    let start = from + 600;
+    let call = |id: &str, took: f64| {
+        json!({
+            "id": id, "name": "legacy", "namespace": "remote", "start_time": start, "end_time": f64::from(u32::try_from(start).unwrap()) + took,
+        })
+    };
+    let trace_id = crate::fixture::trace_id(1);
+    let mut reference = Reference::default();
+    // What is thought to have been served goes by the same name and type as what was.
+    let documents = [
+        json!({
+            "trace_id": trace_id, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 9,
+            "subsegments": [call("00000000000000a2", 2.0), call("00000000000000a3", 5.0)],
+        }),
+        json!({
+            "trace_id": trace_id, "id": "00000000000000b1", "parent_id": "00000000000000a2", "name": "legacy",
+            "origin": "remote", "start_time": start, "end_time": start + 1,
+        }),
+    ];
+    put(&server, &mut reference, &documents, 0)?;
+    check_graph(&server, &reference.facts(), (from, to))
+}
