@@ -27,7 +27,7 @@ pub struct TraceGraph {
     pub requests: Vec<Request>,
     /// Calls between services, the client's included, and links of other traces.
     pub edges: Vec<Edge>,
-    /// What requests are linked to in other traces.
+    /// What requests are linked to in other traces, at most 100.
     pub links: Vec<LinkUse>,
     /// Name and type under which callers know services that go by another name themselves.
     pub aliases: Vec<(String, String)>,
@@ -36,6 +36,8 @@ pub struct TraceGraph {
 /// A request a service served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// The segment; of an inferred one the call.
+    pub id: SegmentId,
     /// The service.
     pub service: u16,
     /// Its own outcomes.
@@ -53,6 +55,8 @@ pub struct Request {
 /// A call of one service by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
+    /// The call; the called segment if no call of its own stands for it.
+    pub id: SegmentId,
     /// The caller.
     pub from: u16,
     /// The called service.
@@ -105,28 +109,38 @@ pub struct LinkSource {
 }
 
 impl LinkSource {
-    /// Returns the source a link names in a trace with these heads; none if it is not there.
+    /// Returns the sources that links name in a trace with these heads, in their order; none for what is
+    /// not there.
     ///
-    /// A call stands for the service it calls, whatever else for the service it is part of.
-    pub fn find(heads: &[Head], id: SegmentId) -> Option<Self> {
+    /// A call stands for the service it calls, whatever else for the service it is part of. Takes time
+    /// linear in the heads and the ids.
+    pub fn find_all(heads: &[Head], ids: &[SegmentId]) -> Vec<Option<Self>> {
         let mut sorted: Vec<&Head> = heads.iter().collect();
         sorted.sort_unstable_by_key(|head| (head.start, head.segment_id));
-        let calls = sorted.iter().flat_map(|head| &head.calls);
-        if let Some(call) = calls.into_iter().find(|call| call.id == id) {
-            let answers = |head: &&&Head| is_segment(head) && head.parent_id == Some(id);
-            let answer = sorted.iter().find(answers);
-            return Some(Self {
-                service: answer.map_or_else(|| called(call), |head| sent_by(head)),
-                sent: call.end,
-            });
+        let answers = answers(&sorted);
+        let mut calls: HashMap<SegmentId, &Call> = HashMap::new();
+        for call in sorted.iter().flat_map(|head| &head.calls) {
+            calls.entry(call.id).or_insert(call);
         }
-        let head_idx = *heads_by_id(&sorted).get(&id)?;
-        let segment_idx = (*segments(&sorted).get(head_idx)?)?;
-        let segment = sorted.get(segment_idx).filter(|head| is_segment(head))?;
-        Some(Self {
-            service: sent_by(segment),
-            sent: sorted.get(head_idx)?.end,
-        })
+        let head_of = heads_by_id(&sorted);
+        let segment_of = segments(&sorted);
+        let find = |id: &SegmentId| {
+            if let Some(call) = calls.get(id) {
+                let answer = answers.get(id).and_then(|heads| heads.first());
+                return Some(Self {
+                    service: answer.map_or_else(|| called(call), |head| sent_by(head)),
+                    sent: call.end,
+                });
+            }
+            let head_idx = *head_of.get(id)?;
+            let segment_idx = (*segment_of.get(head_idx)?)?;
+            let segment = sorted.get(segment_idx).filter(|head| is_segment(head))?;
+            Some(Self {
+                service: sent_by(segment),
+                sent: sorted.get(head_idx)?.end,
+            })
+        };
+        ids.iter().map(find).collect()
     }
 }
 
@@ -207,6 +221,7 @@ impl<'h> Builder<'_, 'h> {
         let state = in_progress(head.in_progress).with(RequestState::ROOT, is_root);
         let request = self.graph.requests.len();
         self.graph.requests.push(Request {
+            id: head.segment_id,
             service,
             flags: head.flags.own(),
             state,
@@ -214,7 +229,8 @@ impl<'h> Builder<'_, 'h> {
             end: head.end,
             status: status(head),
         });
-        let links = head.links.iter().map(|link| LinkUse {
+        let n_left = LINKS_MAX.saturating_sub(self.graph.links.len());
+        let links = head.links.iter().take(n_left).map(|link| LinkUse {
             request,
             trace_id: link.trace_id,
             id: link.id,
@@ -246,6 +262,7 @@ impl<'h> Builder<'_, 'h> {
             // A service that sends segments of its own has its figures from those.
             if self.services.is_inferred(to) {
                 self.graph.requests.push(Request {
+                    id: call.id,
                     service: to,
                     flags: call.flags.own(),
                     state: state.union(RequestState::INFERRED),
@@ -257,6 +274,7 @@ impl<'h> Builder<'_, 'h> {
             (to, None)
         };
         self.graph.edges.push(Edge {
+            id: call.id,
             from,
             to,
             kind: EdgeKind::Call,
@@ -314,6 +332,7 @@ impl<'h> Builder<'_, 'h> {
 /// Returns the edge to a segment that carries the segment's own figures.
 fn own_edge(from: u16, to: u16, head: &Head) -> Edge {
     Edge {
+        id: head.segment_id,
         from,
         to,
         kind: EdgeKind::Call,
@@ -347,3 +366,6 @@ fn in_progress(is_set: bool) -> RequestState {
 fn status(head: &Head) -> Option<u16> {
     head.http.as_ref().and_then(|http| http.status)
 }
+
+/// What a trace has of links (spec: X-Ray developer guide, "Tracing event-driven applications").
+const LINKS_MAX: usize = 100;

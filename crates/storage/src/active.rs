@@ -4,7 +4,7 @@ mod rebuild;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use model::{Head, Tenant, Timestamp, TraceId};
 
@@ -26,6 +26,8 @@ pub(crate) struct Active {
     pub(crate) handle: Arc<Handle>,
     /// Its index.
     pub(crate) index: RwLock<Index>,
+    /// Held while contributions to graphs are derived.
+    pub(crate) refreshing: Mutex<()>,
     poisoned: AtomicBool,
     /// It was poisoned once, now or before a restart: what it holds may be in memory only.
     doubtful: AtomicBool,
@@ -48,6 +50,13 @@ pub(crate) struct Write {
     replaces: bool,
 }
 
+impl Write {
+    /// Returns the trace of the document.
+    pub(crate) fn trace(&self) -> Option<(Tenant, TraceId)> {
+        keys::read_segment(&self.key).map(|(tenant, trace_id, _)| (tenant, trace_id))
+    }
+}
+
 impl Active {
     /// Returns the partition in `dir`, empty in memory.
     pub(crate) fn new(number: u32, created: Timestamp, handle: Arc<Handle>) -> Arc<Self> {
@@ -57,6 +66,7 @@ impl Active {
             created,
             handle,
             index,
+            refreshing: Mutex::default(),
             poisoned: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
         })
@@ -153,6 +163,12 @@ impl Active {
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> Result<(), EngineError> {
         self.handle.with(Opened::sync)
+    }
+
+    /// Lets traces be derived again that may have been while their documents were not written yet.
+    pub(crate) fn written(&self, traces: impl IntoIterator<Item = (Tenant, TraceId)>) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.queue(traces);
     }
 
     /// Lets traces with links whose source was not there be derived again: it may have come since.

@@ -14,9 +14,10 @@ mod hours;
 mod sums;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError};
 
-use model::{Cells, Tenant, Timestamp};
+use model::{Cells, Tenant, Timestamp, TraceId};
 
 pub(crate) use contribution::{Kept, Refresh};
 pub(crate) use hours::{HourSums, StoredHour};
@@ -120,44 +121,49 @@ impl Shared {
             return Ok(());
         }
         let (first, last) = scan.hours();
-        let from = keys::graph(tenant, scan.group, first);
+        let from = keys::graph(tenant, scan.group, first, 0);
         let prefix = keys::graph_prefix(tenant, scan.group);
-        let read = self.read_sealed(sealed, |opened| {
-            let mut hours: Vec<Result<StoredHour, Damage>> = Vec::new();
+        let mut damage = None;
+        self.read_sealed(sealed, |opened| {
             opened.scan_records(
                 Tree::Graph,
                 &prefix,
                 &from,
                 &self.dictionaries,
                 &mut |key, read| {
-                    if keys::read_graph(key).is_none_or(|(_, _, hour)| hour > last) {
-                        return std::ops::ControlFlow::Break(());
+                    if keys::read_graph_hour(key).is_none_or(|hour| hour > last) {
+                        return ControlFlow::Break(());
                     }
-                    hours.push(read.and_then(|(_, payload)| decode(&payload)));
-                    std::ops::ControlFlow::Continue(())
+                    match read.and_then(|(_, payload)| decode::<StoredHour>(&payload)) {
+                        Ok(hour) => {
+                            hour.add_to(scan, is_there, sums);
+                            ControlFlow::Continue(())
+                        }
+                        Err(found) => {
+                            damage = Some(found);
+                            ControlFlow::Break(())
+                        }
+                    }
                 },
             )?;
-            hours
-                .into_iter()
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|damage| EngineError::Damaged {
+            damage.take().map_or(Ok(()), |damage: Damage| {
+                Err(EngineError::Damaged {
                     action: "reading sums of a graph",
                     detail: damage.0,
                 })
+            })
         })?;
-        for hour in read.into_iter().flatten() {
-            if hour.has_minutes_of(scan) {
-                let mut hour_sums = Sums::new(scan);
-                hour.add_to(&mut hour_sums, is_there);
-                hour_sums.merge_into(sums, hour.services());
-            }
-        }
         Ok(())
     }
 
     /// Derives what changed traces of a partition with an index now add to graphs. What changes meanwhile
-    /// is left to the next call: writers may be faster.
+    /// is left to the next call: writers may be faster. One call at a time does this, so that all that had
+    /// changed when a call began is derived when it ends.
     fn refresh(&self, active: &Active) -> Result<(), EngineError> {
+        let _refreshing = active
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut n_left = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             index.n_changed()
@@ -172,29 +178,43 @@ impl Shared {
             }
             n_left -= changed.len();
             let mut refreshed = Vec::with_capacity(changed.len());
-            for (tenant, trace_id) in changed {
-                let parts = {
-                    let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
-                    index.parts(tenant, trace_id)
-                };
-                let Some(parts) = parts else { continue };
-                let parts = parts.map_err(|damage| EngineError::Damaged {
-                    action: "deriving a graph",
-                    detail: damage.0,
-                })?;
-                let changed = parts.changed;
-                let contribution = self.contribution(active.number, tenant, trace_id, parts)?;
-                refreshed.push(Refresh {
-                    tenant,
-                    trace_id,
-                    changed,
-                    contribution,
-                });
-            }
+            let derived = self.derive(active, &changed, &mut refreshed);
             let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
             for refresh in refreshed {
                 index.keep(refresh);
             }
+            if derived.is_err() {
+                index.queue(changed);
+                return derived;
+            }
+        }
+        Ok(())
+    }
+
+    fn derive(
+        &self,
+        active: &Active,
+        changed: &[(Tenant, TraceId)],
+        refreshed: &mut Vec<Refresh>,
+    ) -> Result<(), EngineError> {
+        for (tenant, trace_id) in changed.iter().copied() {
+            let parts = {
+                let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+                index.parts(tenant, trace_id)
+            };
+            let Some(parts) = parts else { continue };
+            let parts = parts.map_err(|damage| EngineError::Damaged {
+                action: "deriving a graph",
+                detail: damage.0,
+            })?;
+            let changed = parts.changed;
+            let contribution = self.contribution(active.number, tenant, trace_id, parts)?;
+            refreshed.push(Refresh {
+                tenant,
+                trace_id,
+                changed,
+                contribution,
+            });
         }
         Ok(())
     }

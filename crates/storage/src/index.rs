@@ -39,6 +39,8 @@ pub(crate) struct Index {
     changed: VecDeque<(Tenant, TraceId)>,
     /// Traces with links whose source is not known.
     unlinked: Traces,
+    /// How many such links they have.
+    n_unlinked: usize,
     interned: Interned,
 }
 
@@ -320,7 +322,9 @@ impl Index {
             && entry.changed == refresh.changed
             && !entry.is_queued
         {
-            if refresh.contribution.lacks_links() && self.unlinked.len() < UNLINKED_MAX {
+            let n_unlinked = refresh.contribution.n_unlinked();
+            if n_unlinked > 0 && self.n_unlinked + n_unlinked <= UNLINKED_MAX {
+                self.n_unlinked += n_unlinked;
                 self.unlinked.insert(key);
             }
             entry.kept = Some(Box::new(refresh.contribution.keep(&mut self.interned)));
@@ -329,7 +333,14 @@ impl Index {
 
     /// Lets traces with links whose source was not known be derived again.
     pub(crate) fn again_unlinked(&mut self) {
-        for key in std::mem::take(&mut self.unlinked) {
+        self.n_unlinked = 0;
+        let unlinked = std::mem::take(&mut self.unlinked);
+        self.queue(unlinked);
+    }
+
+    /// Lets traces be derived again.
+    pub(crate) fn queue(&mut self, traces: impl IntoIterator<Item = (Tenant, TraceId)>) {
+        for key in traces {
             if let Some(entry) = self.traces.get_mut(&key)
                 && !entry.is_queued
             {

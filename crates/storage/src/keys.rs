@@ -67,9 +67,13 @@ pub(crate) fn read_block(key: &[u8]) -> Option<(Tenant, Position)> {
     Some((Tenant(u32::from_be_bytes(*tenant)), position))
 }
 
-/// `graph`: tenant 4, group 4, hour since 1970 4.
-pub(crate) fn graph(tenant: Tenant, group: u32, hour: u32) -> [u8; 12] {
-    concat(&[&graph_prefix(tenant, group), &hour.to_be_bytes()])
+/// `graph`: tenant 4, group 4, hour since 1970 4, part 4.
+pub(crate) fn graph(tenant: Tenant, group: u32, hour: u32, part: u32) -> [u8; 16] {
+    concat(&[
+        &graph_prefix(tenant, group),
+        &hour.to_be_bytes(),
+        &part.to_be_bytes(),
+    ])
 }
 
 /// What all `graph` keys of one group begin with.
@@ -77,15 +81,11 @@ pub(crate) fn graph_prefix(tenant: Tenant, group: u32) -> [u8; 8] {
     concat(&[&tenant.0.to_be_bytes(), &group.to_be_bytes()])
 }
 
-/// Takes a `graph` key apart.
-pub(crate) fn read_graph(key: &[u8]) -> Option<(Tenant, u32, u32)> {
-    let (tenant, rest) = key.split_first_chunk::<4>()?;
-    let (group, hour) = rest.split_first_chunk::<4>()?;
-    Some((
-        Tenant(u32::from_be_bytes(*tenant)),
-        u32::from_be_bytes(*group),
-        u32::from_be_bytes(hour.try_into().ok()?),
-    ))
+/// Returns the hour of a `graph` key.
+pub(crate) fn read_graph_hour(key: &[u8]) -> Option<u32> {
+    let (_, rest) = key.split_first_chunk::<8>()?;
+    let (hour, part) = rest.split_first_chunk::<4>()?;
+    (part.len() == 4).then(|| u32::from_be_bytes(*hour))
 }
 
 /// `telemetry`: tenant 4, stamp 8.
@@ -196,6 +196,8 @@ mod tests {
         assert_eq!(read_segment(&[0; 29]), None);
         assert_eq!(read_chunk(&[0; 9]), None);
         assert_eq!(read_block(&[0; 27]), None);
+        assert_eq!(read_graph_hour(&[0; 15]), None);
+        assert_eq!(read_graph_hour(&graph(Tenant(1), 2, 3, 4)), Some(3));
         assert_eq!(read_control(&[0; 4]), None);
     }
 }

@@ -170,7 +170,8 @@ pub struct Scan {
     /// Ends the step once so many summaries are kept.
     pub n_kept_max: usize,
     /// Ends the step once looking at traces has cost so much: 1 for one read from a block of summaries,
-    /// 4 for a recent one put together in memory, 25 more for one whose documents are read.
+    /// 4 for a recent one put together in memory, 25 and more for one whose documents are read, 2,000 for a
+    /// partition the scan comes to.
     pub n_scanned_max: u64,
     /// Which of the traces in the window to keep.
     pub filter: Arc<dyn TraceFilter>,

@@ -204,7 +204,10 @@ impl State {
             }
             for link in &graph.links {
                 let other = self.traces.get(&(tenant, link.trace_id));
-                let source = other.and_then(|other| LinkSource::find(&other.heads(), link.id));
+                let source = other.and_then(|other| {
+                    let found = LinkSource::find_all(&other.heads(), &[link.id]);
+                    found.into_iter().next()?
+                });
                 let request = graph.requests.get(link.request);
                 let to = request.and_then(|request| service(request.service));
                 if let (Some(source), Some(request), Some(to)) = (source, request, to)

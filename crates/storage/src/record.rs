@@ -7,7 +7,7 @@
 use std::io;
 
 use bincode::Options;
-use model::{Head, Summary, Timestamp, ZoneFacts};
+use model::{AnnotationValue, Head, Summary, Timestamp, ZoneFacts};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -188,10 +188,36 @@ impl Record {
     }
 }
 
+impl BlockEntry {
+    /// Returns about how many bytes the entry takes.
+    pub(crate) fn about_bytes(&self) -> usize {
+        let summary = &self.summary;
+        let texts = |list: &[String]| list.iter().map(String::len).sum::<usize>();
+        let values = summary.annotations.iter().map(|annotation| {
+            let value = match &annotation.value {
+                AnnotationValue::String(text) => text.len(),
+                AnnotationValue::Number(_) | AnnotationValue::Boolean(_) => 8,
+            };
+            annotation.key.len() + value + 2 * annotation.services.len()
+        });
+        let users = summary.users.iter().map(|user| user.name.len() + 8);
+        let services = summary
+            .services
+            .iter()
+            .map(|service| service.name.len() + 64);
+        values.chain(users).chain(services).sum::<usize>()
+            + texts(&summary.resource_arns)
+            + texts(&summary.instance_ids)
+            + texts(&summary.availability_zones)
+            + 16 * (summary.requests.len() + summary.edges.len())
+            + 128
+    }
+}
+
 /// Encodes one of our flat structs.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     #[expect(clippy::expect_used, reason = "ours are plain data of known length")]
-    bincode_options()
+    bincode::DefaultOptions::new()
         .serialize(value)
         .expect("a flat struct is serialised")
 }
@@ -218,8 +244,8 @@ const IN_PROGRESS: u8 = 1;
 const CHUNKED: u8 = 2;
 const CONTINUED: u8 = 4;
 const CHUNKED_BYTES: usize = 14;
-/// No value of ours is anywhere near this; a damaged length must not allocate more.
-const BINCODE_BYTES_MAX: u64 = 64 << 20;
+/// What is decoded has passed its checksum; this is far beyond what one trace can make of a partition.
+const BINCODE_BYTES_MAX: u64 = 1 << 30;
 
 fn bincode_options() -> impl Options {
     bincode::DefaultOptions::new().with_limit(BINCODE_BYTES_MAX)

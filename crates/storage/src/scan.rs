@@ -40,6 +40,7 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
         as_of,
         partitions: &partitions,
         effort: Cell::default(),
+        cost: Cell::default(),
     };
     let mut heap: BinaryHeap<Source<'_>> = context.sources().collect();
     let mut page = ScanPage {
@@ -49,28 +50,35 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
         as_of,
         effort: ScanEffort::default(),
     };
-    let mut cost = 0;
     while let Some(mut source) = heap.pop() {
         if scan.window.by == WindowBy::Start && source.at.start < scan.window.from {
             break;
         }
         let at = source.at;
+        let is_begun = scan.after.is_some_and(|after| at >= after);
+        if matches!(source.kind, Kind::Unread(_)) && !is_begun {
+            // Partitions that a page before has begun are opened again for nothing: every page moves on.
+            if context.cost.get() + PARTITION_COST > scan.n_scanned_max.max(PARTITION_COST) {
+                page.next = Some(at);
+                break;
+            }
+            context.charge(PARTITION_COST);
+        }
         let source_cost = source.cost();
         let found = source.take(&context)?;
         if source.advance(&context)? {
             heap.push(source);
         }
-        let Some(entry) = found else { continue };
-        if !context.is_wanted(&entry, at) {
-            continue;
-        }
-        page.n_scanned += 1;
-        cost += source_cost;
-        if context.is_kept(&entry.summary, &mut cost)? {
-            page.summaries.push(entry.summary);
+        let wanted = found.filter(|entry| context.is_wanted(entry, at));
+        if let Some(entry) = wanted {
+            page.n_scanned += 1;
+            context.charge(source_cost);
+            if context.is_kept(&entry.summary)? {
+                page.summaries.push(entry.summary);
+            }
         }
         let is_full = page.summaries.len() >= scan.n_kept_max;
-        if is_full || cost >= scan.n_scanned_max {
+        if is_full || context.cost.get() >= scan.n_scanned_max {
             page.next = (!heap.is_empty()).then_some(at);
             break;
         }
@@ -87,6 +95,8 @@ struct Context<'a> {
     as_of: u64,
     partitions: &'a Partitions,
     effort: Cell<ScanEffort>,
+    /// What the step has cost so far.
+    cost: Cell<u64>,
 }
 
 /// One partition and where the scan is in it; ordered by that.
@@ -125,7 +135,10 @@ impl<'a> Context<'a> {
 
     fn sealed_source(&self, sealed: &'a Arc<Sealed>) -> Option<Source<'a>> {
         let facts = &sealed.facts;
-        let may_hold = facts.n_traces > 0 && self.scan.window.may_hold(facts.starts, facts.ends);
+        let is_behind = |after: Position| facts.starts.0 > after.start;
+        let may_hold = facts.n_traces > 0
+            && self.scan.window.may_hold(facts.starts, facts.ends)
+            && !self.scan.after.is_some_and(is_behind);
         let newest = Position {
             start: facts.starts.1,
             trace_id: TraceId::from_bytes([0xff; 16]),
@@ -166,18 +179,22 @@ impl<'a> Context<'a> {
     }
 
     /// Tells whether the filter keeps a trace, reading its documents if the summary does not tell.
-    fn is_kept(&self, summary: &Summary, cost: &mut u64) -> Result<bool, EngineError> {
+    fn is_kept(&self, summary: &Summary) -> Result<bool, EngineError> {
         match self.scan.filter.judge(summary) {
             Judgement::Keep => Ok(true),
             Judgement::Skip => Ok(false),
             Judgement::ReadDocuments => {
-                *cost += DOCUMENTS_COST;
                 self.note(|effort| effort.n_traces_read += 1);
                 let stored = self.shared.documents(self.tenant, summary.trace_id)?;
+                self.charge(DOCUMENTS_COST + stored.bytes / BYTES_PER_COST);
                 let filter = &self.scan.filter;
                 Ok(filter.judge_documents(summary, &stored.documents))
             }
         }
+    }
+
+    fn charge(&self, cost: u64) {
+        self.cost.set(self.cost.get().saturating_add(cost));
     }
 
     fn note(&self, change: impl FnOnce(&mut ScanEffort)) {
@@ -345,8 +362,12 @@ fn may_hold(context: &Context<'_>, zone: &Zone) -> bool {
 
 /// Putting a summary together from heads costs about as much as reading so many from a block.
 const HEADS_COST: u64 = 4;
-/// Reading and judging a trace's documents costs about as much as reading so many summaries.
+/// Reading and judging a trace's documents costs about as much as reading so many summaries,
 const DOCUMENTS_COST: u64 = 25;
+/// and one more for so many bytes.
+const BYTES_PER_COST: u64 = 2_048;
+/// Opening a partition and reading its zones costs about as much as reading so many summaries.
+const PARTITION_COST: u64 = 2_000;
 
 fn damaged(damage: Damage) -> EngineError {
     EngineError::Damaged {

@@ -107,14 +107,21 @@ impl Shared {
                         first_stamp: parts.first_stamp,
                         summary: parts.now.summary.clone(),
                     });
-                    facts.extend_active(&parts.now.graph);
+                    let before = parts.before.as_ref().map(|(_, before)| &before.graph);
+                    for graph in before.into_iter().chain([&parts.now.graph]) {
+                        facts.extend_active(graph);
+                    }
                     let contribution =
                         self.contribution(active.number, tenant, place.trace_id, parts)?;
                     sums.add(tenant, &contribution);
                 }
-                active
-                    .handle
-                    .with(|opened| write_block(opened, tenant, &block, &mut facts))?;
+                active.handle.with(|opened| {
+                    write_blocks(opened, tenant, block, &mut facts)?;
+                    if sums.is_large() {
+                        sums.write(opened)?;
+                    }
+                    Ok(())
+                })?;
             }
         }
         active.handle.with(|opened| sums.write(opened))?;
@@ -262,6 +269,27 @@ fn facts_of(index: &Index) -> SealedFacts {
     }
 }
 
+/// Writes the entries as one block; as several if they are large, so that no scan has to hold them all.
+fn write_blocks(
+    opened: &Opened,
+    tenant: Tenant,
+    entries: Vec<BlockEntry>,
+    facts: &mut SealedFacts,
+) -> Result<(), EngineError> {
+    let mut block = Vec::with_capacity(entries.len());
+    let mut n_bytes = 0;
+    for entry in entries {
+        n_bytes += entry.about_bytes();
+        block.push(entry);
+        if n_bytes >= BLOCK_BYTES_MAX {
+            write_block(opened, tenant, &block, facts)?;
+            block.clear();
+            n_bytes = 0;
+        }
+    }
+    write_block(opened, tenant, &block, facts)
+}
+
 fn write_block(
     opened: &Opened,
     tenant: Tenant,
@@ -332,3 +360,5 @@ fn io_error(error: io::Error) -> EngineError {
 
 /// Summaries a block: compresses well and is decoded in a fraction of a millisecond.
 const TRACES_PER_BLOCK: usize = 256;
+/// A block of usual summaries has a tenth of this.
+const BLOCK_BYTES_MAX: usize = 4 << 20;

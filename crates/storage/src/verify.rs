@@ -223,7 +223,7 @@ fn walk_derived(
         }
     })?;
     each(Tree::Graph, &mut |key, _, payload, _| {
-        keys::read_graph(key).ok_or_else(|| Damage("not a key of ours".to_owned()))?;
+        keys::read_graph_hour(key).ok_or_else(|| Damage("not a key of ours".to_owned()))?;
         decode::<StoredHour>(&payload).map(drop)
     })
 }

@@ -221,7 +221,8 @@ fn a_link_comes_from_what_it_names() {
     let calls = call(2, "SQS", r#","namespace":"aws""#);
     let shop = segment(1, "shop", &calls);
     let source = |heads: &[Head], id: u64| {
-        let source = LinkSource::find(heads, crate::SegmentId(id))?;
+        let found = LinkSource::find_all(heads, &[crate::SegmentId(id)]);
+        let source = found.into_iter().next()??;
         Some((source.service.name, source.sent.as_nanos() / 100_000_000))
     };
     let heads = [shop.clone()];

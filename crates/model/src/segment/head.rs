@@ -1,6 +1,6 @@
 //! Takes the indexable facts from a checked document.
 
-use super::loose::Facts;
+use super::loose::{Facts, LINKS_MAX};
 use super::{Part, Segment};
 use crate::callee::Callee;
 use crate::json::Scalar;
@@ -68,7 +68,10 @@ impl Segment<'_> {
                 .or_else(|| ecs.and_then(|ecs| owned(&ecs.availability_zone))),
             calls: gathered.calls,
             nested_ids: gathered.nested_ids,
-            links: gathered.links,
+            links: {
+                gathered.links.truncate(LINKS_MAX);
+                gathered.links
+            },
         }
     }
 }

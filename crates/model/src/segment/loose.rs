@@ -205,4 +205,4 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
 }
 
 /// A segment has at most 20 links, a trace 100 (spec: X-Ray developer guide, "Tracing event-driven applications").
-const LINKS_MAX: usize = 100;
+pub(super) const LINKS_MAX: usize = 100;

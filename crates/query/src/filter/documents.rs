@@ -158,7 +158,7 @@ impl Facts {
         };
         let heads: Vec<Head> = documents.iter().filter_map(head).collect();
         let derived = Derived::of(summary.trace_id, &heads, summary.revision);
-        let mut details = Details::of(&heads, documents, &derived);
+        let details = Details::of(&heads, documents);
         let request_details = derived.graph.requests.iter();
         let request_details = request_details
             .map(|request| details.of_request(request))

@@ -199,7 +199,7 @@ fn share(trace_id: TraceId, heads: &[Head]) -> (Vec<Service>, TraceGraph) {
 }
 
 fn sources(heads: &[Head], ids: &[SegmentId]) -> Vec<Option<LinkSource>> {
-    ids.iter().map(|id| LinkSource::find(heads, *id)).collect()
+    LinkSource::find_all(heads, ids)
 }
 
 fn wait_for_links(

@@ -1,5 +1,6 @@
 //! What one trace adds to the sums of the partition it is counted in.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use model::graph::{LinkSource, LinkUse, TraceGraph};
@@ -53,9 +54,9 @@ pub(crate) struct Refresh {
 }
 
 impl Contribution {
-    /// Tells whether the source of a link is not known.
-    pub(crate) fn lacks_links(&self) -> bool {
-        self.now.links.len() < self.now.graph.links.len()
+    /// Returns how many links have a source that is not known.
+    pub(crate) fn n_unlinked(&self) -> usize {
+        self.now.graph.links.len() - self.now.links.len()
     }
 
     /// Returns the contribution with its services entered into a partition's list.
@@ -120,13 +121,9 @@ impl Shared {
         derived: Derived,
     ) -> Result<Share, EngineError> {
         let Derived { summary, graph } = derived;
-        let mut links = Vec::new();
-        for link in &graph.links {
-            let source = self.link_source(number, tenant, link.trace_id, link.id)?;
-            links.extend(source.map(|source| (*link, source)));
-        }
+        let links = self.links(number, tenant, &graph.links)?;
         Ok(Share {
-            groups: self.groups_of(number, tenant, trace_id, first_stamp, &summary),
+            groups: self.groups_of(number, tenant, trace_id, first_stamp, &summary)?,
             services: summary.services,
             graph,
             links,
@@ -141,29 +138,47 @@ impl Shared {
         trace_id: TraceId,
         first_stamp: u64,
         summary: &Summary,
-    ) -> Vec<u32> {
+    ) -> Result<Vec<u32>, EngineError> {
         let Some(classify) = self.classify.get() else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let mut documents = || {
-            self.documents_up_to(tenant, trace_id, number)
-                .inspect_err(|error| {
-                    tracing::warn!(%trace_id, %error, "cannot read a trace to find its groups");
-                })
-                .map(|stored| stored.documents)
-                .unwrap_or_default()
+        let mut failure = None;
+        let mut documents = || match self.documents_up_to(tenant, trace_id, number) {
+            Ok(stored) => stored.documents,
+            Err(error) => {
+                failure = Some(error);
+                Vec::new()
+            }
         };
-        classify.groups(tenant, first_stamp, summary, &mut documents)
+        let groups = classify.groups(tenant, first_stamp, summary, &mut documents);
+        failure.map_or(Ok(groups), Err)
     }
 
-    /// Returns where a link comes from, as the documents up to a partition tell.
-    fn link_source(
+    /// Returns the links whose sources are known, as the documents up to a partition tell. Each linked
+    /// trace is read once.
+    fn links(&self, number: u32, tenant: Tenant, links: &[LinkUse]) -> Result<Links, EngineError> {
+        let mut of_trace: BTreeMap<TraceId, Vec<LinkUse>> = BTreeMap::new();
+        for link in links {
+            of_trace.entry(link.trace_id).or_default().push(*link);
+        }
+        let mut found = Links::new();
+        for (trace_id, links) in of_trace {
+            let heads = self.heads_up_to(tenant, trace_id, number)?;
+            let ids: Vec<SegmentId> = links.iter().map(|link| link.id).collect();
+            let sources = LinkSource::find_all(&heads, &ids);
+            let known = links.into_iter().zip(sources);
+            found.extend(known.filter_map(|(link, source)| Some((link, source?))));
+        }
+        Ok(found)
+    }
+
+    /// Returns the heads of a trace's documents up to a partition.
+    fn heads_up_to(
         &self,
-        number: u32,
         tenant: Tenant,
         trace_id: TraceId,
-        id: SegmentId,
-    ) -> Result<Option<LinkSource>, EngineError> {
+        number: u32,
+    ) -> Result<Vec<Head>, EngineError> {
         let partitions = self.partitions();
         let mut unsealed = partitions.unsealed();
         let indexed = unsealed.find(|active| active.number == number);
@@ -172,15 +187,13 @@ impl Shared {
             index.heads(tenant, trace_id)
         });
         if let Some(heads) = heads {
-            let heads = heads.map_err(|damage| EngineError::Damaged {
+            return heads.map_err(|damage| EngineError::Damaged {
                 action: "reading what is linked to",
                 detail: damage.0,
-            })?;
-            return Ok(LinkSource::find(&heads, id));
+            });
         }
         let stored = self.documents_up_to(tenant, trace_id, number)?;
-        let heads: Vec<Head> = stored.documents.iter().filter_map(head_of).collect();
-        Ok(LinkSource::find(&heads, id))
+        Ok(stored.documents.iter().filter_map(head_of).collect())
     }
 }
 

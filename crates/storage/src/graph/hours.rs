@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use model::graph::Sign;
-use model::{EdgeCell, EdgeKind, Service, Statistics, Tenant};
+use model::{Cells, EdgeCell, EdgeKind, Service, Statistics, Tenant};
 use serde::{Deserialize, Serialize};
 
 use super::contribution::{Contribution, Share};
@@ -37,10 +37,14 @@ pub(super) struct StoredCells {
     pub(super) edges: Vec<((u32, u32, EdgeKind), EdgeCell)>,
 }
 
-/// The sums of a partition that is being sealed.
+/// The sums of a partition that is being sealed. An hour may be written in several parts, so that no more
+/// than some megabytes are in memory, whatever names and times documents have.
 #[derive(Default)]
 pub(crate) struct HourSums {
     hours: BTreeMap<(Tenant, u32, u32), HourSum>,
+    /// How many requests and calls were added since something was written.
+    n_added: usize,
+    n_written: u32,
 }
 
 /// The sums of one group in one hour while they are made.
@@ -58,30 +62,23 @@ struct CellSum {
 }
 
 impl StoredHour {
-    /// Returns the services, each at its number.
-    pub(super) fn services(&self) -> &[Service] {
-        &self.services
-    }
-
     /// Adds what counts to the sums of each bucket.
-    pub(super) fn add_to(&self, sums: &mut Sums<'_>, is_there: &dyn Fn(u32) -> bool) {
+    pub(super) fn add_to(
+        &self,
+        scan: &GraphScan,
+        is_there: &dyn Fn(u32) -> bool,
+        sums: &mut BTreeMap<u32, Cells>,
+    ) {
+        let mut hour = Sums::new(scan);
         for (minute, cells) in &self.minutes {
-            sums.add_cells(*minute, cells);
+            hour.add_cells(*minute, cells);
         }
         for ((corrected, minute), cells) in &self.corrections {
             if is_there(*corrected) {
-                sums.add_cells(*minute, cells);
+                hour.add_cells(*minute, cells);
             }
         }
-    }
-
-    /// Tells whether any minute of the hour counts.
-    pub(super) fn has_minutes_of(&self, scan: &GraphScan) -> bool {
-        let minutes = self.minutes.iter().map(|(minute, _)| *minute);
-        let corrected = self.corrections.iter().map(|((_, minute), _)| *minute);
-        minutes
-            .chain(corrected)
-            .any(|minute| scan.bucket_of(minute).is_some())
+        hour.merge_into(sums, &self.services);
     }
 }
 
@@ -94,18 +91,26 @@ impl HourSums {
         }
     }
 
-    /// Writes the sums.
-    pub(crate) fn write(self, opened: &Opened) -> Result<(), EngineError> {
-        for ((tenant, group, hour), sum) in self.hours {
-            let key = keys::graph(tenant, group, hour);
+    /// Tells whether so much was added that it should be written.
+    pub(crate) const fn is_large(&self) -> bool {
+        self.n_added >= ADDED_MAX
+    }
+
+    /// Writes what was added since the last time.
+    pub(crate) fn write(&mut self, opened: &Opened) -> Result<(), EngineError> {
+        for ((tenant, group, hour), sum) in std::mem::take(&mut self.hours) {
+            let key = keys::graph(tenant, group, hour, self.n_written);
             let stored = StoredHour::from(sum);
             opened.put(Tree::Graph, &key, Record::of_payload(&encode(&stored)))?;
         }
+        self.n_added = 0;
+        self.n_written += 1;
         Ok(())
     }
 
     fn add_share(&mut self, tenant: Tenant, share: &Share, corrected: Option<u32>) {
         for group in share.groups.iter().copied().chain([ALL_TRACES]) {
+            self.n_added += share.graph.requests.len() + share.graph.edges.len();
             let mut target = Target {
                 sums: self,
                 tenant,
@@ -196,3 +201,6 @@ impl Target<'_> {
         (&mut hour.interned, cells)
     }
 }
+
+/// A cell of its own takes some hundred bytes: about a hundred megabytes if nothing can be summed up.
+const ADDED_MAX: usize = 200_000;
