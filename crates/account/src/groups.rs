@@ -40,7 +40,7 @@ pub struct Groups {
 /// A group to be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewGroup {
-    /// Its name: 1 to 32 ASCII letters, digits and dashes.
+    /// Its name: 1 to 32 ASCII letters, digits, dashes and underscores.
     pub name: String,
     /// Its filter expression; without one every trace is in the group.
     pub filter: Option<String>,
@@ -284,11 +284,11 @@ impl Groups {
 }
 
 fn check_name(name: &str) -> Result<(), AccountError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
         let text = format!(
             "invalid GroupName: a name has 1 to {NAME_BYTES_MAX} characters, which are letters (a-z, A-Z), \
-             digits and dashes"
+             digits, dashes and underscores"
         );
         return Err(AccountError::InvalidRequest(text));
     }

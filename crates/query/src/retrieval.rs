@@ -26,7 +26,7 @@ use storage::{ControlKind, ControlRecord, ControlStore, TraceStore};
 use crate::cursor::RetrievalCursor;
 use crate::graph::Chain;
 use crate::{GraphOptions, QueryError, TracesGraph, graph_of_traces};
-use spans::spans_of;
+use spans::{span_of, spans_of};
 
 /// The retrievals of a tenant.
 pub struct Retrievals {
@@ -157,7 +157,12 @@ impl Retrievals {
     fn forget(&self, now: Timestamp) -> Result<(), QueryError> {
         let (forgotten, n_left) = {
             let started = self.lock();
-            let forgotten = started.iter().filter(|(_, found)| found.is_forgotten(now));
+            // With many of them, those that are over go first.
+            let is_crowded = started.len() >= RETRIEVALS_MAX;
+            let is_over = |found: &Retrieval| found.status(now) != RetrievalStatus::Complete;
+            let goes =
+                |found: &Retrieval| found.is_forgotten(now) || (is_crowded && is_over(found));
+            let forgotten = started.iter().filter(|(_, found)| goes(found));
             let forgotten: Vec<String> = forgotten.map(|(token, _)| token.clone()).collect();
             let n_left = started.len() - forgotten.len();
             (forgotten, n_left)
@@ -170,9 +175,7 @@ impl Retrievals {
         if n_left < RETRIEVALS_MAX {
             return Ok(());
         }
-        let text = format!(
-            "{RETRIEVALS_MAX} retrievals were started within a day; fetch traces with BatchGetTraces instead"
-        );
+        let text = format!("{RETRIEVALS_MAX} retrievals are not over; cancel some of them");
         Err(QueryError::Invalid(text))
     }
 
@@ -346,7 +349,8 @@ impl Page {
                 return Ok(());
             }
             let stored = store.documents(tenant, trace_id).await?;
-            let Some(retrieved) = spans_of(trace_id, &stored.documents, format) else {
+            let spans = move || spans_of(trace_id, &stored.documents, format);
+            let Some(retrieved) = off_worker(spans).await? else {
                 continue;
             };
             if !retrieval.covers(retrieved.start, retrieved.end) {
@@ -380,6 +384,15 @@ impl Page {
         }
         Ok(())
     }
+}
+
+/// Runs what takes long for a large trace where it keeps nobody waiting.
+async fn off_worker<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, QueryError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| QueryError::CutOff(error.to_string()))
 }
 
 fn fingerprint(

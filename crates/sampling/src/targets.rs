@@ -205,8 +205,6 @@ fn missed(rule: &Rule, report: &BoostReport) -> Result<u64, Unprocessed> {
         "the sampling rule has no SamplingRateBoost"
     } else if report.sampled_anomaly_count > report.anomaly_count {
         "SampledAnomalyCount is greater than AnomalyCount"
-    } else if report.anomaly_count > report.total_count {
-        "AnomalyCount is greater than TotalCount"
     } else {
         return Ok(report.anomaly_count - report.sampled_anomaly_count);
     };

@@ -1,6 +1,6 @@
 //! What every request needs: the stores, whose data it is, the limits and the figures.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use account::{AccountError, FilterCheck, Group, GroupsSnapshot, Settings};
 use insights::{InsightError, Insights};
@@ -27,6 +27,8 @@ pub(crate) struct App {
     classifier: Arc<Classifier>,
     /// The groups as filters that are being checked may refer to them.
     known_groups: KnownGroups,
+    /// Held while groups are read and set, so that the newest are set last.
+    classifying: Mutex<()>,
     pub(crate) token_key: TokenKey,
     pub(crate) bodies: BodyLimits,
     pub(crate) metrics: Metrics,
@@ -40,17 +42,22 @@ type KnownGroups = Arc<RwLock<Option<Arc<GroupsSnapshot>>>>;
 fn filter_check(known: KnownGroups) -> FilterCheck {
     Arc::new(move |text| {
         let groups = known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let filter_of = |group: GroupRef<'_>| groups.as_ref()?.filter_of(name_or_arn(group));
-        Filter::parse(text, &filter_of)
+        let filter = |group: GroupRef<'_>| filter_of(groups.as_ref()?, group);
+        Filter::parse(text, &filter)
             .map(drop)
             .map_err(|error| error.to_string())
     })
 }
 
-/// Returns the text a filter refers to a group by.
-pub(crate) const fn name_or_arn(group: GroupRef<'_>) -> &str {
+/// Returns the filter in force of the group a filter refers to.
+pub(crate) fn filter_of(groups: &GroupsSnapshot, group: GroupRef<'_>) -> Option<String> {
+    named(groups, group).map(|group| group.filter().to_owned())
+}
+
+fn named<'g>(groups: &'g GroupsSnapshot, group: GroupRef<'_>) -> Option<&'g Arc<Group>> {
     match group {
-        GroupRef::Name(text) | GroupRef::Arn(text) => text,
+        GroupRef::Name(name) => groups.by_name(name),
+        GroupRef::Arn(arn) => groups.by_arn(arn),
     }
 }
 
@@ -124,6 +131,7 @@ impl App {
             insights,
             classifier,
             known_groups,
+            classifying: Mutex::default(),
             token_key,
             bodies,
             metrics: Metrics::new(),
@@ -135,6 +143,10 @@ impl App {
 
     /// Lets traces be classified by the groups as they are now; call it whenever one changed.
     pub(crate) fn classify(&self) {
+        let _classifying = self
+            .classifying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let groups = self.settings.groups.snapshot();
         *self
             .known_groups
@@ -143,11 +155,7 @@ impl App {
         let own = groups.iter().filter(|group| group.uid != ALL_TRACES);
         let histories: Vec<GroupHistory> = own.map(|group| history(group)).collect();
         let filter_at = |group: GroupRef<'_>, at: Timestamp| {
-            let group = match group {
-                GroupRef::Name(name) => groups.by_name(name),
-                GroupRef::Arn(arn) => groups.by_arn(arn),
-            };
-            group?.filter_at(at).map(str::to_owned)
+            named(&groups, group)?.filter_at(at).map(str::to_owned)
         };
         let slow_trace = self.config.query.slow_trace.0;
         self.classifier

@@ -171,12 +171,6 @@ impl Active {
         index.queue(traces);
     }
 
-    /// Lets traces with links whose source was not there be derived again: it may have come since.
-    pub(crate) fn again_unlinked(&self) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.again_unlinked();
-    }
-
     /// Refuses further writes: what was written since the last sync may not be believed.
     pub(crate) fn poison(&self) {
         self.doubtful.store(true, Ordering::Release);

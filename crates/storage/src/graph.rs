@@ -92,7 +92,6 @@ impl Shared {
             self.add_sealed(sealed, tenant, scan, &is_there, &mut sums)?;
         }
         for active in partitions.unsealed() {
-            active.again_unlinked();
             self.refresh(active)?;
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             let mut active_sums = Sums::new(scan);

@@ -6,6 +6,7 @@
 
 mod copies;
 mod entry;
+mod followers;
 mod interned;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -18,6 +19,7 @@ use crate::record::{BlockEntry, Damage, Record, encode};
 use crate::{Outcome, Position, Window};
 use copies::{Slot, Span};
 use entry::{TraceEntry, heads_of};
+use followers::Followers;
 
 pub(crate) use entry::Parts;
 pub(crate) use interned::Interned;
@@ -37,10 +39,7 @@ pub(crate) struct Index {
     continued_by_record: Traces,
     /// Traces whose contribution to graphs is not known, each once.
     changed: VecDeque<(Tenant, TraceId)>,
-    /// Traces with links whose source is not known.
-    unlinked: Traces,
-    /// How many such links they have.
-    n_unlinked: usize,
+    followers: Followers,
     interned: Interned,
 }
 
@@ -136,10 +135,7 @@ impl Index {
             }
         }
         entry.span = entry.whole_span();
-        if !entry.is_queued {
-            entry.is_queued = true;
-            self.changed.push_back((tenant, trace_id));
-        }
+        self.queue([(tenant, trace_id)]);
     }
 
     /// Judges a document and, if it is to be written, takes it in.
@@ -322,20 +318,11 @@ impl Index {
             && entry.changed == refresh.changed
             && !entry.is_queued
         {
-            let n_unlinked = refresh.contribution.n_unlinked();
-            if n_unlinked > 0 && self.n_unlinked + n_unlinked <= UNLINKED_MAX {
-                self.n_unlinked += n_unlinked;
-                self.unlinked.insert(key);
+            for linked in refresh.contribution.linked() {
+                self.followers.add(key, linked);
             }
             entry.kept = Some(Box::new(refresh.contribution.keep(&mut self.interned)));
         }
-    }
-
-    /// Lets traces with links whose source was not known be derived again.
-    pub(crate) fn again_unlinked(&mut self) {
-        self.n_unlinked = 0;
-        let unlinked = std::mem::take(&mut self.unlinked);
-        self.queue(unlinked);
     }
 
     /// Lets traces be derived again.
@@ -380,10 +367,14 @@ impl Index {
     /// Puts a copy in its place; tells whether the partition held one before.
     fn insert(&mut self, candidate: &Candidate<'_>, facts: RecordFacts) -> bool {
         let segment_id = candidate.head.segment_id;
-        let entry = self
-            .traces
-            .entry((candidate.tenant, candidate.trace_id))
-            .or_default();
+        let key = (candidate.tenant, candidate.trace_id);
+        self.traces.entry(key).or_default();
+        let followers = self.followers.take(candidate.tenant, candidate.trace_id);
+        let followers = followers
+            .into_iter()
+            .map(|follower| (candidate.tenant, follower));
+        self.queue(followers.chain([key]));
+        let entry = self.traces.entry(key).or_default();
         let slot = Slot {
             segment_id,
             version: facts.version,
@@ -396,11 +387,6 @@ impl Index {
         };
         entry.revision = entry.revision.max(facts.revision);
         entry.changed = entry.changed.max(facts.version.stamp);
-        if !entry.is_queued {
-            entry.is_queued = true;
-            self.changed
-                .push_back((candidate.tenant, candidate.trace_id));
-        }
         entry.first_stamp = earlier(entry.first_stamp, facts.first_stamp);
         let before = entry.current(segment_id).map(|slot| slot.span);
         let (span, is_new_trace) = (
@@ -437,9 +423,6 @@ fn earlier(known: u64, stamp: u64) -> u64 {
 
 /// What a trace takes beside its copies: its place in the map, of which a third is empty.
 const TRACE_MEMORY: usize = 3 * size_of::<((Tenant, TraceId), TraceEntry)>() / 2;
-
-/// Links to traces that never come must not cost more with every graph that is asked for.
-const UNLINKED_MAX: usize = 1_000;
 
 /// Limits the index holds documents to.
 #[derive(Clone, Copy, Debug, Default)]

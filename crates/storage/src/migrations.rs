@@ -40,6 +40,28 @@ pub(crate) fn apply(data: &Path) -> Result<Manifest, OpenError> {
     Manifest::parse(&stored).map_err(|error| OpenError::damaged(data, &error))
 }
 
+/// Returns the manifest of the store in `data` as it would be after migrating, changing nothing.
+pub(crate) fn look(data: &Path) -> Result<Manifest, OpenError> {
+    let damaged = |error: &manifest::ManifestError| OpenError::damaged(data, error);
+    let read = manifest::read(data).map_err(|error| damaged(&error))?;
+    let stored = read.ok_or_else(|| OpenError::Damaged {
+        data: data.to_owned(),
+        detail: "there is no MANIFEST".to_owned(),
+    })?;
+    let parsed = match stored.format {
+        1 => Manifest::parse_first(&stored),
+        CURRENT => Manifest::parse(&stored),
+        found => {
+            return Err(OpenError::Newer {
+                data: data.to_owned(),
+                found,
+                known: CURRENT,
+            });
+        }
+    };
+    parsed.map_err(|error| damaged(&error))
+}
+
 /// The format this program writes.
 pub(crate) const CURRENT: u32 = 2;
 

@@ -22,6 +22,7 @@ use model::{Summary, Tenant, TraceId};
 
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
+use crate::keys;
 use crate::record::{BlockEntry, Damage, Zone, decode};
 use crate::sealed::Sealed;
 use crate::store::{Partitions, Shared};
@@ -41,6 +42,7 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
         partitions: &partitions,
         effort: Cell::default(),
         cost: Cell::default(),
+        n_passed: Cell::default(),
     };
     let mut heap: BinaryHeap<Source<'_>> = context.sources().collect();
     let mut page = ScanPage {
@@ -69,6 +71,7 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
         if source.advance(&context)? {
             heap.push(source);
         }
+        page.n_scanned += context.n_passed.take();
         let wanted = found.filter(|entry| context.is_wanted(entry, at));
         if let Some(entry) = wanted {
             page.n_scanned += 1;
@@ -97,6 +100,8 @@ struct Context<'a> {
     effort: Cell<ScanEffort>,
     /// What the step has cost so far.
     cost: Cell<u64>,
+    /// Traces of blocks passed over and not counted yet.
+    n_passed: Cell<u64>,
 }
 
 /// One partition and where the scan is in it; ordered by that.
@@ -117,6 +122,8 @@ enum Kind<'a> {
         sealed: &'a Arc<Sealed>,
         block: IntoIter<BlockEntry>,
         next: Option<Box<BlockEntry>>,
+        /// Traces of the block the source is at, if the filter denies all of it.
+        n_passed: u32,
         key: Vec<u8>,
     },
 }
@@ -193,6 +200,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Counts the traces of a block that the filter denies, at the place of its first.
+    fn pass_over(&self, n_traces: u32) {
+        if n_traces > 0 {
+            self.n_passed.set(self.n_passed.get() + u64::from(n_traces));
+            self.note(|effort| effort.n_blocks_passed += 1);
+            self.charge(1);
+        }
+    }
+
     fn charge(&self, cost: u64) {
         self.cost.set(self.cost.get().saturating_add(cost));
     }
@@ -239,7 +255,10 @@ impl Source<'_> {
     fn take(&mut self, context: &Context<'_>) -> Result<Option<BlockEntry>, EngineError> {
         let entry = match &mut self.kind {
             Kind::Unread(_) => return Ok(None),
-            Kind::Sealed { next, .. } => next.take().map(|entry| *entry),
+            Kind::Sealed { next, n_passed, .. } => {
+                context.pass_over(std::mem::take(n_passed));
+                next.take().map(|entry| *entry)
+            }
             Kind::Active { active, .. } => {
                 let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
                 let summary = index.summary(context.tenant, self.at.trace_id);
@@ -262,6 +281,7 @@ impl Source<'_> {
                 sealed,
                 block: Vec::new().into_iter(),
                 next: None,
+                n_passed: 0,
                 key,
             };
         }
@@ -269,6 +289,7 @@ impl Source<'_> {
             sealed,
             block,
             next,
+            n_passed,
             key,
         } = &mut self.kind
         else {
@@ -289,23 +310,36 @@ impl Source<'_> {
                 }
             }
             match next_block(context, sealed, key)? {
-                Some(entries) => *block = entries.into_iter(),
+                Some(Block::Read(entries)) => *block = entries.into_iter(),
+                Some(Block::Denied(first, n_traces)) => {
+                    self.at = first;
+                    *n_passed = n_traces;
+                    return Ok(true);
+                }
                 None => return Ok(false),
             }
         }
     }
 }
 
-/// Returns the entries of the next block that may have traces of the window, moving `key` behind it.
+/// A block that has traces of the window.
+enum Block {
+    /// Its entries.
+    Read(Vec<BlockEntry>),
+    /// The filter denies all of it: where it begins and how many traces it has.
+    Denied(Position, u32),
+}
+
+/// Returns the next block that may have traces of the window, moving `key` behind it.
 fn next_block(
     context: &Context<'_>,
     sealed: &Arc<Sealed>,
     key: &mut Vec<u8>,
-) -> Result<Option<Vec<BlockEntry>>, EngineError> {
+) -> Result<Option<Block>, EngineError> {
     let tenant = context.tenant.0.to_be_bytes();
     let dictionaries = &context.shared.dictionaries;
     let read = context.shared.read_sealed(sealed, |opened| {
-        let mut found: Option<Result<Vec<u8>, Damage>> = None;
+        let mut found: Option<Result<(Vec<u8>, Place), Damage>> = None;
         opened.scan_records(
             Tree::Zones,
             &tenant,
@@ -313,51 +347,66 @@ fn next_block(
             dictionaries,
             &mut |zone_key, read| {
                 let zone = read.and_then(|(_, payload)| decode::<Zone>(&payload));
-                match zone {
-                    Ok(zone) if !may_hold(context, &zone) => {
-                        context.note(|effort| effort.n_blocks_passed += 1);
-                        ControlFlow::Continue(())
-                    }
-                    Ok(_) => {
-                        found = Some(Ok(zone_key.to_vec()));
-                        ControlFlow::Break(())
-                    }
-                    Err(damage) => {
-                        found = Some(Err(damage));
-                        ControlFlow::Break(())
-                    }
+                match zone.map(|zone| context.place(zone_key, &zone)) {
+                    Ok(Place::Nowhere) => return ControlFlow::Continue(()),
+                    Ok(place) => found = Some(Ok((zone_key.to_vec(), place))),
+                    Err(damage) => found = Some(Err(damage)),
                 }
+                ControlFlow::Break(())
             },
         )?;
         let Some(found) = found else { return Ok(None) };
-        let found = found.map_err(damaged)?;
+        let (found, place) = found.map_err(damaged)?;
+        if let Place::Denied(first, n_traces) = place {
+            return Ok(Some((found, Block::Denied(first, n_traces))));
+        }
         let block = opened.record(Tree::Blocks, &found, dictionaries)?;
         let block = block.unwrap_or_else(|| Err(Damage("a zone has no block".to_owned())));
         context.note(|effort| effort.n_blocks_read += 1);
         let entries = block.and_then(|(_, payload)| decode::<Vec<BlockEntry>>(&payload));
-        Ok(Some((found, entries.map_err(damaged)?)))
+        Ok(Some((found, Block::Read(entries.map_err(damaged)?))))
     })?;
-    let Some(Some((found, entries))) = read else {
+    let Some(Some((found, block))) = read else {
         return Ok(None);
     };
     *key = found;
     key.push(0);
-    Ok(Some(entries))
+    Ok(Some(block))
 }
 
-/// Tells whether a block may have traces that this step looks for.
-fn may_hold(context: &Context<'_>, zone: &Zone) -> bool {
-    let is_ahead = context
-        .scan
-        .after
-        .is_none_or(|after| zone.start_min <= after.start);
-    let starts = (zone.start_min, zone.start_max);
-    is_ahead
-        && context
-            .scan
-            .window
-            .may_hold(starts, (zone.end_min, zone.end_max))
-        && context.scan.filter.may_match(&zone.facts)
+/// What a zone says of its block.
+enum Place {
+    /// It has no trace this step looks for, or was passed over by a step before.
+    Nowhere,
+    /// Every trace of it is in the window, and the filter denies all.
+    Denied(Position, u32),
+    /// It is to be read.
+    Here,
+}
+
+impl Context<'_> {
+    fn place(&self, zone_key: &[u8], zone: &Zone) -> Place {
+        let window = &self.scan.window;
+        let starts = (zone.start_min, zone.start_max);
+        let ends = (zone.end_min, zone.end_max);
+        let is_ahead = |after: Position| zone.start_min <= after.start;
+        if !self.scan.after.is_none_or(is_ahead) || !window.may_hold(starts, ends) {
+            return Place::Nowhere;
+        }
+        let is_whole = window.holds(zone.start_min, zone.end_max)
+            && window.holds(zone.start_max, zone.end_min);
+        if !is_whole || self.scan.filter.may_match(&zone.facts) {
+            return Place::Here;
+        }
+        match keys::read_block(zone_key) {
+            Some((_, first)) if self.scan.after.is_none_or(|after| first < after) => {
+                Place::Denied(first, zone.n_traces)
+            }
+            // It begins before the place where the step before ended: it was counted then.
+            Some(_) => Place::Nowhere,
+            None => Place::Here,
+        }
+    }
 }
 
 /// Putting a summary together from heads costs about as much as reading so many from a block.

@@ -82,7 +82,7 @@ pub fn check(
         return Err(CheckError::NoStore(data.display().to_string()));
     }
     let _lock = lock(data)?;
-    let manifest: Manifest = migrations::apply(data)?;
+    let manifest: Manifest = migrations::look(data)?;
     let dictionaries = Dictionaries::open(&data.join("dict"))
         .map_err(|source| OpenError::io("reading dictionaries of", data, &source))?;
     let engine: Arc<dyn Engine> = Arc::new(SledEngine);

@@ -57,14 +57,6 @@ impl GroupsSnapshot {
         self.iter().find(|group| group.uid == uid)
     }
 
-    /// Returns the filter in force of the group with this name or ARN, for filters that refer to
-    /// groups; empty if the group has none.
-    pub fn filter_of(&self, name_or_arn: &str) -> Option<String> {
-        let group = self.by_name(name_or_arn);
-        let group = group.or_else(|| self.by_arn(name_or_arn))?;
-        Some(group.filter().to_owned())
-    }
-
     /// Tells whether the filter of the group with this number was changed in `[from, to)`.
     pub fn changed_within(&self, uid: u32, from: Timestamp, to: Timestamp) -> bool {
         self.by_uid(uid)

@@ -53,12 +53,13 @@ fn names_are_checked() {
     check("a", None);
     check("Admin-Group-7", None);
     check("-", None);
+    check("high_response_time", None);
     check("default", None);
     check(&"x".repeat(32), None);
-    let rule = "1 to 32 characters, which are letters (a-z, A-Z), digits and dashes";
+    let rule = "1 to 32 characters, which are letters (a-z, A-Z), digits, dashes and underscores";
     check("", Some(rule));
     check(&"x".repeat(33), Some(rule));
-    for name in ["a b", "a_b", "a/b", "a.b", "#numbers", "gr\u{fc}n", "a\n"] {
+    for name in ["a b", "a/b", "a.b", "#numbers", "gr\u{fc}n", "a\n"] {
         check(name, Some(rule));
     }
     check("Default", Some("Default is reserved"));
@@ -406,13 +407,16 @@ fn a_snapshot_stays_as_it_was() {
         .update(Selector::name("a"), filter("f2"), at(2))
         .unwrap();
     groups.create(named("b"), at(2)).unwrap();
-    assert_eq!(snapshot.filter_of("a").as_deref(), Some("f1"));
-    assert_eq!(snapshot.filter_of(&a.arn).as_deref(), Some("f1"));
-    assert_eq!(snapshot.filter_of("b"), None);
+    assert_eq!(filter(&snapshot, "a").as_deref(), Some("f1"));
+    assert_eq!(
+        snapshot.by_arn(&a.arn).map(|group| group.filter()),
+        Some("f1")
+    );
+    assert_eq!(filter(&snapshot, "b"), None);
     let later = groups.snapshot();
-    assert_eq!(later.filter_of("a").as_deref(), Some("f2"));
-    assert_eq!(later.filter_of("b").as_deref(), Some(""));
-    assert_eq!(later.filter_of("Default").as_deref(), Some(""));
+    assert_eq!(filter(&later, "a").as_deref(), Some("f2"));
+    assert_eq!(filter(&later, "b").as_deref(), Some(""));
+    assert_eq!(filter(&later, "Default").as_deref(), Some(""));
     let uids: Vec<u32> = later.iter().map(|group| group.uid).collect();
     assert_eq!(uids, [0, 1, 2]);
     let mut backwards: Vec<Group> = later.iter().map(|group| Group::clone(group)).collect();
@@ -501,4 +505,9 @@ fn changes_made_at_once_happen_one_after_another() {
             .all(|group| group.filter() == group.name)
     );
     assert_eq!(*open(&store, at(4)).groups.snapshot(), *groups);
+}
+
+/// Returns the filter in force of a group.
+fn filter(groups: &crate::GroupsSnapshot, name: &str) -> Option<String> {
+    groups.by_name(name).map(|group| group.filter().to_owned())
 }

@@ -1,7 +1,9 @@
 //! What samplers report and are told: `GetSamplingTargets` and `GetSamplingStatisticSummaries`.
 
-use model::Timestamp;
-use serde::{Deserialize, Serialize};
+use model::{InvalidTime, Timestamp};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::Violations;
 use crate::decode::{List, Object, Shape};
@@ -69,7 +71,9 @@ pub struct GetSamplingTargetsResponse {
     pub last_rule_modification: WireTime,
     /// The documents that could not be used.
     pub unprocessed_statistics: Vec<UnprocessedStatistics>,
-    /// The boost documents that could not be used.
+    /// The boost documents that could not be used. Absent if there are none: samplers older than boosts stop
+    /// over members they do not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unprocessed_boost_statistics: Vec<UnprocessedStatistics>,
 }
 
@@ -164,7 +168,7 @@ struct StatisticsWire {
     rule_name: Option<String>,
     #[serde(rename = "ClientID")]
     client_id: Option<String>,
-    timestamp: Option<WireTime>,
+    timestamp: Option<SamplerTime>,
     request_count: Option<i64>,
     sampled_count: Option<i64>,
     /// What the sampler of the OpenTelemetry distribution for Python calls `SampledCount`.
@@ -177,10 +181,25 @@ struct StatisticsWire {
 struct BoostStatisticsWire {
     rule_name: Option<String>,
     service_name: Option<String>,
-    timestamp: Option<WireTime>,
+    timestamp: Option<SamplerTime>,
     anomaly_count: Option<i64>,
     total_count: Option<i64>,
     sampled_anomaly_count: Option<i64>,
+}
+
+/// A time as samplers send it: seconds, or milliseconds from those in Java, which lie far beyond any time in
+/// seconds.
+struct SamplerTime(Timestamp);
+
+impl<'de> Deserialize<'de> for SamplerTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let parsed = match Timestamp::parse_seconds(text.get()) {
+            Err(InvalidTime::TooLate) => Timestamp::parse_seconds(&format!("{}e-3", text.get())),
+            parsed => parsed,
+        };
+        parsed.map(Self).map_err(D::Error::custom)
+    }
 }
 
 /// The members of `GetSamplingStatisticSummaries` as they come.

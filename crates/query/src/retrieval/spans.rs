@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use model::{CompiledSegment, Document, Node, Orphans, SegmentId, Timestamp, Trace, TraceId};
+use model::{
+    CompiledSegment, Document, DocumentLimits, Node, Orphans, Segment, SegmentId, Timestamp, Trace,
+    TraceId,
+};
 use protocol::shapes::{RetrievedSpan, TraceFormat};
 use serde_json::{Map, Value, json};
 
@@ -13,6 +16,19 @@ pub(super) struct RetrievedSpans {
     pub(super) end: Timestamp,
     pub(super) duration: Option<Duration>,
     pub(super) spans: Vec<RetrievedSpan>,
+}
+
+/// Returns the first start and the last end documents mention; nothing for no documents.
+pub(super) fn span_of(documents: &[Document]) -> Option<(Timestamp, Timestamp)> {
+    let limits = DocumentLimits {
+        document_bytes_max: usize::MAX,
+    };
+    let heads = documents.iter().filter_map(|document| {
+        let segment = Segment::parse(&document.text, &limits).ok()?;
+        let head = segment.head();
+        Some((head.start, head.end))
+    });
+    heads.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
 }
 
 /// Returns the spans of the trace that documents make up, in a fixed order; nothing for no documents.

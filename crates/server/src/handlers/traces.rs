@@ -15,7 +15,7 @@ use storage::{SledStore, TraceStore};
 use tracing::{Span, error, warn};
 
 use super::{in_memory, query_error, store_error};
-use crate::app::{App, name_or_arn};
+use crate::app::{App, filter_of};
 use crate::clock;
 use crate::config::values::Orphans;
 use crate::http::answer::{Answer, BrokenOff, Chunks};
@@ -129,7 +129,7 @@ pub(super) async fn get_trace_summaries(
     let request: GetTraceSummariesRequest = decode(&body.bytes)?;
     let groups = app.settings.groups.snapshot();
     let options = SummariesOptions {
-        groups: Arc::new(move |group: GroupRef<'_>| groups.filter_of(name_or_arn(group))),
+        groups: Arc::new(move |group: GroupRef<'_>| filter_of(&groups, group)),
         n_summaries_max: app.config.query.summaries_per_page,
         n_scanned_max: app.config.query.traces_scanned_per_page,
         slow_trace: app.config.query.slow_trace.0,

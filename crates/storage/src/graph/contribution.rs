@@ -54,9 +54,9 @@ pub(crate) struct Refresh {
 }
 
 impl Contribution {
-    /// Returns how many links have a source that is not known.
-    pub(crate) fn n_unlinked(&self) -> usize {
-        self.now.graph.links.len() - self.now.links.len()
+    /// Returns the traces it is linked to.
+    pub(crate) fn linked(&self) -> impl Iterator<Item = TraceId> + '_ {
+        self.now.graph.links.iter().map(|link| link.trace_id)
     }
 
     /// Returns the contribution with its services entered into a partition's list.

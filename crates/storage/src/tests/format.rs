@@ -53,6 +53,10 @@ fn a_store_of_every_format_opens() {
         let data = tempfile::tempdir().unwrap();
         let unpacked = zstd::Decoder::new(File::open(&fixture).unwrap()).unwrap();
         tar::Archive::new(unpacked).unpack(data.path()).unwrap();
+        let manifest = || fs::read(data.path().join("MANIFEST")).unwrap();
+        let before = manifest();
+        assert!(!check(data.path(), &mut |_| {}).unwrap().is_damaged());
+        assert_eq!(manifest(), before, "looking changes nothing");
         let store = open(data.path());
         assert_eq!(
             texts(&store, 1),
