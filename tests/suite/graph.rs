@@ -375,6 +375,92 @@ fn check_seed(seed: u64) -> Result<()> {
     check_all(&server, &reference, window, 11)
 }
 
+/// A group's filter, and what it means to a summary of the reference.
+type Group = (&'static str, &'static str, fn(&Value) -> bool);
+
+const GROUPS: &[Group] = &[
+    ("failed", "fault", |one| one["HasFault"] == true),
+    ("not-partial", "!partial AND duration > 1", |one| {
+        one["IsPartial"] == false && one["Duration"].as_f64() > Some(1.0)
+    }),
+    ("gold", "annotation.tier = \"gold\"", |one| {
+        one["Annotations"]["tier"].get("\"gold\"").is_some()
+    }),
+    ("auth", "service(\"auth\")", |one| {
+        let services = one["ServiceIds"].as_array().unwrap();
+        services.iter().any(|service| service["Name"] == "auth")
+    }),
+    ("all", "", |_| true),
+];
+
+/// Compares graph and series of each group with those of the traces that match its filter as they are now.
+fn check_groups(server: &Server, reference: &Reference, window: (u64, u64)) -> Result<()> {
+    let summaries = reference.summaries();
+    let (from, to) = whole_minutes(window);
+    for (name, _, means) in GROUPS {
+        let matching = summaries.iter().filter(|(_, summary)| means(summary));
+        let ids: Vec<&String> = matching.map(|(id, _)| id).collect();
+        assert!(!ids.is_empty(), "{name}");
+        let facts = reference.facts_of(&ids);
+        let request = json!({ "StartTime": window.0, "EndTime": window.1, "GroupName": name });
+        let mut actual = plain_graph(&services(server, "/ServiceGraph", &request)?);
+        let expected = graph(&facts, from, to);
+        narrow(&mut actual, &expected);
+        assert_same(&format!("group {name}"), &actual, &expected);
+        let answer = server
+            .post("/TimeSeriesServiceStatistics", &request)?
+            .success()?;
+        let entries = list(&answer, "TimeSeriesServiceStatistics")?;
+        let told = entries
+            .iter()
+            .map(|one| plain(&one["EdgeSummaryStatistics"]));
+        let expected = series(&facts, (from, to), 60_000, SERIES[0].is_meant).into_iter();
+        let expected = expected.map(|(_, statistics, _)| statistics);
+        let expected = expected.filter(|statistics| statistics["TotalCount"] != json!(0.0));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            expected.collect::<Vec<_>>(),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn graphs_of_groups_are_those_of_the_traces_that_match() -> Result<()> {
+    (1..=if is_long() { 10 } else { 1 }).try_for_each(check_groups_of_seed)
+}
+
+/// Puts the traffic of a seed into several partitions, and compares what groups hold of it.
+fn check_groups_of_seed(seed: u64) -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
+    let mut server = home.start_with(&config)?;
+    for (name, filter, _) in GROUPS {
+        let group = json!({ "GroupName": name, "FilterExpression": filter });
+        server.post("/CreateGroup", &group)?.success()?;
+    }
+    let window = past_hour();
+    let mut teller = Teller::new(100 + seed, u32::try_from(window.0)?, 3_500);
+    let documents = teller.documents(150);
+    let batches = teller.batches(documents);
+    let mut reference = Reference::default();
+    for (batch_idx, batch) in batches.iter().enumerate() {
+        put(&server, &mut reference, batch, 4_000)?;
+        if batch_idx == batches.len() / 2 {
+            check_groups(&server, &reference, window)?;
+            server.kill9()?;
+            server = home.start_with(&config)?;
+        }
+    }
+    let n_partitions = n_partitions(&home)?;
+    assert!(n_partitions > 2, "{n_partitions} partitions");
+    check_groups(&server, &reference, window)?;
+    assert!(server.terminate()?.success());
+    let server = home.start_with(&config)?;
+    check_groups(&server, &reference, window)
+}
+
 #[test]
 fn answers_about_linked_traces_are_those_of_the_documents() -> Result<()> {
     for seed in 2..if is_long() { 20 } else { 4 } {
