@@ -1,4 +1,8 @@
-//! The clients people use: boto3 and the AWS CLI, at pinned versions, from the environment `cargo xtask test` makes.
+//! The clients people use: boto3, the AWS CLI and the AWS SDKs for JavaScript and Rust, at pinned versions, from the
+//! environments `cargo xtask test` makes.
+
+mod rust_sdk;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -23,7 +27,31 @@ fn venv() -> Result<PathBuf> {
 
 /// Returns a program of the environment that talks to nobody but the server.
 fn client(program: &str, home: &Home) -> Result<Command> {
-    let mut command = Command::new(venv()?.join("bin").join(program));
+    Ok(alone(Command::new(venv()?.join("bin").join(program)), home))
+}
+
+/// Returns Node with the packages of `tests/clients`.
+fn node(home: &Home) -> Result<Command> {
+    let packages = folder().join("node_modules/@aws-sdk/client-xray");
+    anyhow::ensure!(
+        packages.is_dir(),
+        "{} is missing: cargo xtask test makes it",
+        packages.display()
+    );
+    let mut command = alone(Command::new("node"), home);
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    Ok(command)
+}
+
+/// Returns where the scripts are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
+
+/// Takes everything from a client that could lead it elsewhere.
+fn alone(mut command: Command, home: &Home) -> Command {
     command
         .env_clear()
         .env("HOME", home.folder())
@@ -36,11 +64,11 @@ fn client(program: &str, home: &Home) -> Result<Command> {
     command
         .env("AWS_MAX_ATTEMPTS", "1")
         .current_dir(home.folder());
-    Ok(command)
+    command
 }
 
 fn boto3(home: &Home, server: &Server, part: &str) -> Result<()> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/flow.py");
+    let script = folder().join("flow.py");
     let output = client("python", home)?
         .arg(&script)
         .args([&server.url(), part])
@@ -80,7 +108,31 @@ fn aws_output(home: &Home, server: &Server, arguments: &[&str]) -> Result<Output
 }
 
 #[test]
-fn boto3_drives_every_operation_over_a_kill() -> Result<()> {
+fn boto3_drives_every_operation() -> Result<()> {
+    let home = Home::new()?;
+    let mut command = client("python", &home)?;
+    command.arg(folder().join("boto3_steps.py"));
+    steps::drive(&home, &home.start()?, command)
+}
+
+#[test]
+fn the_aws_cli_drives_every_operation() -> Result<()> {
+    let home = Home::new()?;
+    let mut command = client("python", &home)?;
+    command.arg(folder().join("cli_steps.py"));
+    steps::drive(&home, &home.start()?, command)
+}
+
+#[test]
+fn the_javascript_sdk_drives_every_operation() -> Result<()> {
+    let home = Home::new()?;
+    let mut command = node(&home)?;
+    command.arg(folder().join("steps.mjs"));
+    steps::drive(&home, &home.start()?, command)
+}
+
+#[test]
+fn boto3_reads_pages_of_what_it_wrote_over_a_kill() -> Result<()> {
     let home = Home::new()?;
     // Small pages, so that the paginators have something to join.
     let config = home.config("[query]\npage_bytes = 4096\nsummaries_per_page = 5\n")?;
@@ -168,10 +220,15 @@ fn the_aws_cli_shows_errors_by_their_name() -> Result<()> {
             && message.contains("Exceeding maximum query size: 5"),
         "{message}"
     );
-    let output = aws_output(&home, &server, &["get-groups"])?;
+    let unknown = [
+        "list-tags-for-resource",
+        "--resource-arn",
+        "arn:aws:xray:us-east-1:000000000000:group/a/B",
+    ];
+    let output = aws_output(&home, &server, &unknown)?;
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        !output.status.success() && message.contains("NotImplementedException"),
+        !output.status.success() && message.contains("ResourceNotFoundException"),
         "{message}"
     );
     let telemetry = aws(

@@ -7,6 +7,8 @@ mod clients;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod disk_full;

@@ -1,4 +1,7 @@
 //! How many faults a minute may have and still be as expected.
+//!
+//! This band is wide on purpose: what leaves it wakes people. One of three deviations, as charts draw it, is
+//! left by chance in one of some hundred minutes, which opens an insight every few thousand minutes.
 
 /// The counts that are as expected, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -243,14 +243,17 @@ impl<'h> Builder<'_, 'h> {
             let Some(to) = self.services.index_of_called(call) else {
                 return;
             };
-            self.graph.requests.push(Request {
-                service: to,
-                flags: call.flags.own(),
-                state: state.union(RequestState::INFERRED),
-                start: call.start,
-                end: call.end,
-                status: call.status,
-            });
+            // A service that sends segments of its own has its figures from those.
+            if self.services.is_inferred(to) {
+                self.graph.requests.push(Request {
+                    service: to,
+                    flags: call.flags.own(),
+                    state: state.union(RequestState::INFERRED),
+                    start: call.start,
+                    end: call.end,
+                    status: call.status,
+                });
+            }
             (to, None)
         };
         self.graph.edges.push(Edge {

@@ -28,8 +28,6 @@ pub enum ErrorKind {
     Unavailable,
     /// A failure the client can do nothing about.
     Internal,
-    /// The operation exists in the API and is not built here.
-    NotBuilt,
     /// No operation lives at the path.
     UnknownOperation,
     /// An operation lives at the path, under the method POST.
@@ -73,7 +71,6 @@ impl ErrorKind {
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotBuilt => StatusCode::NOT_IMPLEMENTED,
             Self::UnknownOperation | Self::ResourceNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -88,7 +85,6 @@ impl ErrorKind {
             Self::Throttled => "ThrottledException",
             Self::Unavailable => "ServiceUnavailableException",
             Self::Internal => "InternalFailure",
-            Self::NotBuilt => "NotImplementedException",
             Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
             Self::Timeout => "RequestTimeoutException",
             Self::ResourceNotFound => "ResourceNotFoundException",
@@ -126,15 +122,6 @@ impl ApiError {
             "the server could not serve this request; its log says why",
         )
         .with_logged(detail)
-    }
-
-    /// Returns the answer of an operation that is part of the API and not built here.
-    pub fn not_built(operation: Operation) -> Self {
-        let message = format!(
-            "{} is not built yet in this version of roentgen",
-            operation.name()
-        );
-        Self::of(ErrorKind::NotBuilt, message)
     }
 
     /// Returns the refusal of a path no operation lives at.

@@ -48,7 +48,6 @@ pub fn error_response(error: &ApiError, request_id: &str) -> Response<Bytes> {
         ErrorKind::InvalidRequest
         | ErrorKind::Unavailable
         | ErrorKind::Internal
-        | ErrorKind::NotBuilt
         | ErrorKind::UnknownOperation
         | ErrorKind::TooLarge
         | ErrorKind::Timeout
@@ -120,11 +119,6 @@ mod tests {
             "ServiceUnavailableException",
         );
         check(&ApiError::internal("i"), 500, "InternalFailure");
-        check(
-            &ApiError::not_built(Operation::GetGroups),
-            501,
-            "NotImplementedException",
-        );
         check(
             &ApiError::unknown_operation("/x"),
             404,

@@ -30,8 +30,12 @@ pub use graph::{
 };
 pub use groups::{Classifier, FilterAt, GroupHistory};
 pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_graph, retrieved_traces};
-pub use summaries::{FilterOfGroup, SummariesOptions, summaries};
-pub use time_series::{Entity, EntitySelector, TimeSeriesOptions, time_series};
+pub use summaries::{
+    ExplainedSummaries, FilterOfGroup, SummariesOptions, explain_summaries, summaries,
+};
+pub use time_series::{
+    EdgeTest, Entity, EntitySelector, ServiceTest, TimeSeriesOptions, time_series,
+};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -9,13 +9,13 @@ use protocol::shapes::{
     GetTraceSummariesRequest, GetTraceSummariesResponse, TimeRangeType, TraceSummary, WireTime,
 };
 use protocol::token::{self, Kind, TokenKey};
-use storage::{Judgement, Scan, ScanPage, TraceFilter, TraceStore, Window, WindowBy};
+use storage::{Judgement, Scan, ScanEffort, ScanPage, TraceFilter, TraceStore, Window, WindowBy};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cursor::SummariesCursor;
 use crate::root_cause::RootCauses;
 use crate::summary_shape::shape;
-use crate::{Filter, GroupRef, QueryError};
+use crate::{Explanation, Filter, GroupRef, QueryError};
 
 /// How pages are made.
 #[derive(Clone)]
@@ -91,6 +91,47 @@ pub async fn summaries<S: TraceStore>(
         approximate_time: Some(approximate_time),
         traces_processed_count: page.n_scanned,
         next_token,
+    })
+}
+
+/// What the first page of a list would cost, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedSummaries {
+    /// How the filter is answered; nothing without one.
+    pub filter: Option<Explanation>,
+    /// Traces of the window that were looked at.
+    pub n_scanned: u64,
+    /// Those of them that are on the page.
+    pub n_kept: usize,
+    /// Whether the page is the only one.
+    pub is_complete: bool,
+    /// What was read to find them.
+    pub effort: ScanEffort,
+}
+
+/// Returns what the first page of a list takes, without making it: which index its filter uses and what was
+/// read all the same.
+///
+/// # Errors
+/// As [`summaries`].
+pub async fn explain_summaries<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    request: &GetTraceSummariesRequest,
+    options: &SummariesOptions,
+) -> Result<ExplainedSummaries, QueryError> {
+    check(request)?;
+    let filter = filter(request, options)?;
+    let explanation = filter.as_ref().map(Filter::explain);
+    let page = store
+        .summaries(tenant, scan(request, options, filter, None))
+        .await?;
+    Ok(ExplainedSummaries {
+        filter: explanation,
+        n_scanned: page.n_scanned,
+        n_kept: page.summaries.len(),
+        is_complete: page.next.is_none(),
+        effort: page.effort,
     })
 }
 

@@ -45,10 +45,15 @@ pub struct EntitySelector {
 /// Services or calls.
 pub enum Entity {
     /// The services for which this is true: how they fared themselves.
-    Services(Box<dyn Fn(&Service) -> bool + Send + Sync>),
+    Services(ServiceTest),
     /// The calls for whose caller and called service this is true: what callers saw.
-    Edges(Box<dyn Fn(&Service, &Service) -> bool + Send + Sync>),
+    Edges(EdgeTest),
 }
+
+/// Tells whether a service is meant.
+pub type ServiceTest = Box<dyn Fn(&Service) -> bool + Send>;
+/// Tells whether the calls of the second service by the first are meant.
+pub type EdgeTest = Box<dyn Fn(&Service, &Service) -> bool + Send>;
 
 /// Returns one page of the entries of a window, oldest first.
 ///

@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod conform;
 mod documents;
 mod get;
 mod put;
@@ -109,6 +110,14 @@ enum Command {
             help = "Print the traces as JSON, as BatchGetTraces returns them"
         )]
         json: bool,
+        #[command(flatten)]
+        server: ServerFlag,
+    },
+    /// Check how well a server speaks the X-Ray API
+    #[command(long_about = CONFORM_ABOUT)]
+    Conform {
+        #[command(flatten)]
+        options: conform::Options,
         #[command(flatten)]
         server: ServerFlag,
     },
@@ -229,6 +238,9 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
         }) => {
             let endpoint = address(server)?;
             client_runtime()?.block_on(get::run(&endpoint, &trace_ids, json))
+        }
+        Some(Command::Conform { options, server }) => {
+            client_runtime()?.block_on(conform::run(&address(server)?, &options))
         }
         Some(Command::Check) => check::run(&config),
         Some(Command::Version) => Ok(Exit::Done),
@@ -352,6 +364,11 @@ const PUT_ABOUT: &str = "Send segment documents to a server
 The input is one document, a list of documents, documents one after the other (such as one a line), or
 whole PutTraceSegments bodies. Exit codes: 0 all accepted, 5 some refused, 1 none accepted, 4 no server,
 2 unreadable input.";
+const CONFORM_ABOUT: &str = "Check how well a server speaks the X-Ray API
+
+Every operation is called, rightly and wrongly, and every answer is held against the service model and against
+what was sent before. What is made carries a name that begins with conform- and is removed again, traces apart:
+they go with the server's retention. Exit codes: 0 everything passed, 1 something failed, 4 no server.";
 
 #[cfg(test)]
 mod tests {

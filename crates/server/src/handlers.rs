@@ -18,6 +18,7 @@ use protocol::token::{self, InvalidToken, Kind, TokenKey};
 use protocol::{ApiError, Operation};
 use query::QueryError;
 use storage::StoreError;
+use tracing::Span;
 
 use crate::app::App;
 use crate::http::answer::Answer;
@@ -85,8 +86,8 @@ async fn blocking<T: Send + 'static>(
     app: &Arc<App>,
     call: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let app = Arc::clone(app);
-    tokio::task::spawn_blocking(move || call(&app))
+    let (app, span) = (Arc::clone(app), Span::current());
+    tokio::task::spawn_blocking(move || span.in_scope(|| call(&app)))
         .await
         .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))
 }

@@ -156,7 +156,6 @@ fn refuse(error: &ApiError, request_id: &str) -> Answer {
         | ErrorKind::LockoutPrevention
         | ErrorKind::PolicyCountLimitExceeded
         | ErrorKind::PolicySizeLimitExceeded
-        | ErrorKind::NotBuilt
         | ErrorKind::UnknownOperation
         | ErrorKind::MethodNotAllowed
         | ErrorKind::TooLarge

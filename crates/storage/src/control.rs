@@ -13,6 +13,7 @@ use model::Tenant;
 
 use crate::StoreError;
 
+pub(crate) use rewrite::NAME as FOLDER;
 pub use sled_control::SledControl;
 
 /// A durable home of small records. All calls block for a moment.

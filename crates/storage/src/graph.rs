@@ -146,21 +146,31 @@ impl Shared {
                 })
         })?;
         for hour in read.into_iter().flatten() {
-            hour.add_to(scan, is_there, sums);
+            if hour.has_minutes_of(scan) {
+                let mut hour_sums = Sums::new(scan);
+                hour.add_to(&mut hour_sums, is_there);
+                hour_sums.merge_into(sums, hour.services());
+            }
         }
         Ok(())
     }
 
-    /// Derives what changed traces of a partition with an index now add to graphs.
-    pub(crate) fn refresh(&self, active: &Active) -> Result<(), EngineError> {
-        loop {
+    /// Derives what changed traces of a partition with an index now add to graphs. What changes meanwhile
+    /// is left to the next call: writers may be faster.
+    fn refresh(&self, active: &Active) -> Result<(), EngineError> {
+        let mut n_left = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.n_changed()
+        };
+        while n_left > 0 {
             let changed = {
                 let mut index = active.index.write().unwrap_or_else(PoisonError::into_inner);
-                index.take_changed(TRACES_AT_ONCE)
+                index.take_changed(n_left.min(TRACES_AT_ONCE))
             };
             if changed.is_empty() {
                 return Ok(());
             }
+            n_left -= changed.len();
             let mut refreshed = Vec::with_capacity(changed.len());
             for (tenant, trace_id) in changed {
                 let parts = {
@@ -186,6 +196,7 @@ impl Shared {
                 index.keep(refresh);
             }
         }
+        Ok(())
     }
 }
 

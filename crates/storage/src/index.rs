@@ -5,16 +5,22 @@
 //! it is rebuilt at open.
 
 mod copies;
+mod entry;
+mod interned;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use model::{Derived, Document, Head, SegmentId, Service, Summary, Tenant, TraceId, Version, wins};
+use model::{Document, Head, Service, Tenant, TraceId, Version, wins};
 
 use crate::graph::{Kept, Refresh};
 use crate::older::Traces;
-use crate::record::{BlockEntry, Damage, Record, decode_head, encode};
+use crate::record::{BlockEntry, Damage, Record, encode};
 use crate::{Outcome, Position, Window};
-use copies::{Copies, Slot, Span};
+use copies::{Slot, Span};
+use entry::{TraceEntry, heads_of};
+
+pub(crate) use entry::Parts;
+pub(crate) use interned::Interned;
 
 /// The index of one partition.
 #[derive(Default)]
@@ -30,49 +36,10 @@ pub(crate) struct Index {
     /// Traces whose records say that older partitions have documents of them too.
     continued_by_record: Traces,
     /// Traces whose contribution to graphs is not known, each once.
-    changed: Vec<(Tenant, TraceId)>,
+    changed: VecDeque<(Tenant, TraceId)>,
     /// Traces with links whose source is not known.
     unlinked: Traces,
     interned: Interned,
-}
-
-/// The services of a partition's traces, each with a number.
-#[derive(Default)]
-pub(crate) struct Interned {
-    services: Vec<Service>,
-    numbers: HashMap<Service, u32>,
-}
-
-/// What contributions to graphs are made from.
-pub(crate) struct Parts {
-    pub(crate) now: Derived,
-    /// The trace as the copies in older partitions make it, and the newest of those.
-    pub(crate) before: Option<(u32, Derived)>,
-    pub(crate) first_stamp: u64,
-    /// The trace's last change here.
-    pub(crate) changed: u64,
-}
-
-/// What the partition holds of one trace.
-#[derive(Default)]
-struct TraceEntry {
-    documents: Copies,
-    /// Copies in older partitions, for a trace that goes on in this one.
-    older: Option<Box<Copies>>,
-    revision: u32,
-    /// Start and end as the summary has them.
-    span: Span,
-    first_stamp: u64,
-    /// Bytes of all documents' texts.
-    bytes: u64,
-    /// Newest of the older partitions that have copies.
-    older_number: u32,
-    /// Stamp of the last change here.
-    changed: u64,
-    /// What it adds to graphs; none if that is to be derived again.
-    kept: Option<Box<Kept>>,
-    /// Whether it waits in `Index::changed`.
-    is_queued: bool,
 }
 
 /// A document on its way in, as the index judges it.
@@ -167,10 +134,9 @@ impl Index {
             }
         }
         entry.span = entry.whole_span();
-        entry.kept = None;
         if !entry.is_queued {
             entry.is_queued = true;
-            self.changed.push((tenant, trace_id));
+            self.changed.push_back((tenant, trace_id));
         }
     }
 
@@ -324,10 +290,15 @@ impl Index {
         entry.is_some_and(|entry| !entry.documents.is_empty() && entry.older.is_some())
     }
 
-    /// Returns some traces whose contribution to graphs is not known; each is returned once.
+    /// How many traces' contribution to graphs is not known.
+    pub(crate) fn n_changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Returns some traces whose contribution to graphs is not known, those that changed first first; each is returned once.
     pub(crate) fn take_changed(&mut self, n_max: usize) -> Vec<(Tenant, TraceId)> {
-        let n_left = self.changed.len().saturating_sub(n_max);
-        let taken = self.changed.split_off(n_left);
+        let n_taken = n_max.min(self.changed.len());
+        let taken: Vec<(Tenant, TraceId)> = self.changed.drain(..n_taken).collect();
         for key in &taken {
             if let Some(entry) = self.traces.get_mut(key) {
                 entry.is_queued = false;
@@ -363,7 +334,7 @@ impl Index {
                 && !entry.is_queued
             {
                 entry.is_queued = true;
-                self.changed.push(key);
+                self.changed.push_back(key);
             }
         }
     }
@@ -387,7 +358,7 @@ impl Index {
 
     /// Returns the services contributions name by their number.
     pub(crate) fn interned(&self) -> &[Service] {
-        &self.interned.services
+        self.interned.services()
     }
 
     /// How many traces have documents here.
@@ -414,10 +385,10 @@ impl Index {
         };
         entry.revision = entry.revision.max(facts.revision);
         entry.changed = entry.changed.max(facts.version.stamp);
-        entry.kept = None;
         if !entry.is_queued {
             entry.is_queued = true;
-            self.changed.push((candidate.tenant, candidate.trace_id));
+            self.changed
+                .push_back((candidate.tenant, candidate.trace_id));
         }
         entry.first_stamp = earlier(entry.first_stamp, facts.first_stamp);
         let before = entry.current(segment_id).map(|slot| slot.span);
@@ -445,79 +416,6 @@ impl Index {
         self.memory = self.memory.saturating_sub(replaced.memory());
         entry.bytes = entry.bytes.saturating_sub(u64::from(replaced.text_len));
         true
-    }
-}
-
-impl TraceEntry {
-    /// Returns the copy readers see.
-    fn current(&self, segment_id: SegmentId) -> Option<&Slot> {
-        let here = self.documents.get(segment_id);
-        let older = self.older.as_ref().and_then(|older| older.get(segment_id));
-        match (here, older) {
-            (Some(here), Some(older)) if wins(older.version, here.version) => Some(older),
-            (Some(here), _) => Some(here),
-            (None, older) => older,
-        }
-    }
-
-    /// Returns the copies readers see.
-    fn all_current(&self) -> impl Iterator<Item = &Slot> + '_ {
-        let here = self
-            .documents
-            .iter()
-            .filter_map(|slot| self.current(slot.segment_id));
-        let older = self.older.iter().flat_map(|older| older.iter());
-        here.chain(older.filter(|slot| self.documents.get(slot.segment_id).is_none()))
-    }
-
-    fn whole_span(&self) -> Span {
-        self.all_current()
-            .map(|slot| slot.span)
-            .reduce(Span::with)
-            .unwrap_or_default()
-    }
-
-    fn summary(&self, trace_id: TraceId) -> Result<BlockEntry, Damage> {
-        let heads = heads_of(self.all_current())?;
-        let summary = Summary::of(trace_id, &heads, self.revision);
-        Ok(BlockEntry {
-            first_stamp: self.first_stamp,
-            summary,
-        })
-    }
-
-    fn parts(&self, trace_id: TraceId) -> Result<Parts, Damage> {
-        let heads = heads_of(self.all_current())?;
-        let before = match &self.older {
-            Some(older) => {
-                let heads = heads_of(older.iter())?;
-                Some((self.older_number, Derived::of(trace_id, &heads, 1)))
-            }
-            None => None,
-        };
-        Ok(Parts {
-            now: Derived::of(trace_id, &heads, self.revision),
-            before,
-            first_stamp: self.first_stamp,
-            changed: self.changed,
-        })
-    }
-}
-
-fn heads_of<'s>(slots: impl Iterator<Item = &'s Slot>) -> Result<Vec<Head>, Damage> {
-    slots.map(|slot| decode_head(&slot.head)).collect()
-}
-
-impl Interned {
-    /// Returns the number of a service, giving one out if it is new.
-    pub(crate) fn number(&mut self, service: &Service) -> u32 {
-        if let Some(number) = self.numbers.get(service) {
-            return *number;
-        }
-        let number = u32::try_from(self.services.len()).unwrap_or(u32::MAX);
-        self.services.push(service.clone());
-        self.numbers.insert(service.clone(), number);
-        number
     }
 }
 

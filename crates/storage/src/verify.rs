@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use model::{DocumentLimits, Segment};
 
-use crate::OpenError;
+use crate::control::{FOLDER, SledControl};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine, Tree};
 use crate::graph::StoredHour;
 use crate::keys;
 use crate::manifest::{self, DERIVED, Manifest, PartitionEntry};
 use crate::migrations;
-use crate::open::{PARTITIONS, SEALED_CACHE_BYTES, lock};
+use crate::open::{OpenError, PARTITIONS, SEALED_CACHE_BYTES, lock};
 use crate::partitions::{Handle, Opened};
 use crate::record::{BlockEntry, Damage, Record, Zone, decode};
 use crate::sealed::Members;
@@ -37,6 +37,8 @@ pub struct CheckReport {
     pub partitions: Vec<PartitionReport>,
     /// Partitions set aside earlier as damaged.
     pub quarantined: Vec<String>,
+    /// What is wrong with the settings, in words; nothing if they are whole or there are none.
+    pub settings: Option<String>,
 }
 
 /// What a check found in one partition.
@@ -64,9 +66,8 @@ const N_FINDINGS_MAX: usize = 20;
 impl CheckReport {
     /// Tells whether anything is damaged.
     pub fn is_damaged(&self) -> bool {
-        self.partitions
-            .iter()
-            .any(|partition| partition.n_findings > 0)
+        let is_damaged = |partition: &PartitionReport| partition.n_findings > 0;
+        self.settings.is_some() || self.partitions.iter().any(is_damaged)
     }
 }
 
@@ -97,7 +98,24 @@ pub fn check(
         progress(&partition);
         report.partitions.push(partition);
     }
+    report.settings = check_settings(data)?;
     Ok(report)
+}
+
+/// Verifies every record of the settings, if there are any.
+fn check_settings(data: &Path) -> Result<Option<String>, OpenError> {
+    if !data.join(FOLDER).exists() {
+        return Ok(None);
+    }
+    match SledControl::open(data) {
+        Ok(control) => {
+            // Nothing was put, so there is nothing to lose.
+            let _ = control.close();
+            Ok(None)
+        }
+        Err(error @ OpenError::ControlDamaged { .. }) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
 }
 
 fn check_partition(

@@ -12,7 +12,8 @@ pub(crate) fn install() -> Result<()> {
     cargo_tool("cargo-nextest", NEXTEST_VERSION)?;
     cargo_tool("cargo-deny", DENY_VERSION)?;
     debian_packages()?;
-    python_clients()
+    python_clients()?;
+    node_clients()
 }
 
 /// Installs a subcommand of cargo below `target/tools`, unless there is one already. Built without
@@ -74,7 +75,7 @@ fn debian_packages() -> Result<()> {
     }
     if missing.iter().any(|need| need.is_required) {
         bail!(
-            "install python3 with its venv module (on Debian, as root: apt-get install python3-venv)"
+            "install python3 with its venv module and Node.js 20 with npm (on Debian, as root: apt-get install python3-venv nodejs npm)"
         );
     }
     Ok(())
@@ -115,6 +116,27 @@ fn pip_install(python: &Path, pins: &Path) -> Result<()> {
     run(install.arg(pins)).context("install the Python clients")
 }
 
+/// Installs the pinned packages of `tests/clients` beside their lock file, anew whenever that changes.
+fn node_clients() -> Result<()> {
+    let folder = root().join("tests/clients");
+    let packages = folder.join("node_modules");
+    let lock = folder.join("package-lock.json");
+    let wanted = std::fs::read_to_string(lock).context("read tests/clients/package-lock.json")?;
+    let marker = packages.join("installed-package-lock.json");
+    if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    eprintln!("the JavaScript client is missing: installing it into tests/clients/node_modules");
+    // Nothing of a package runs while it is installed.
+    let mut install = program(
+        "npm",
+        &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+    );
+    run(install.current_dir(&folder)).context("install the JavaScript client")?;
+    std::fs::write(&marker, wanted)?;
+    Ok(())
+}
+
 /// A program tests need, how to see that it is there, and the Debian package that has it.
 struct Need {
     package: &'static str,
@@ -130,6 +152,18 @@ const NEEDS: &[Need] = &[
         package: "python3-venv",
         test: "python3 -c 'import ensurepip, venv'",
         without: "boto3 and the AWS CLI cannot be tried",
+        is_required: true,
+    },
+    Need {
+        package: "nodejs",
+        test: "node --eval 'process.exit(process.versions.node.split(\".\")[0] >= 20 ? 0 : 1)'",
+        without: "the AWS SDK for JavaScript cannot be tried",
+        is_required: true,
+    },
+    Need {
+        package: "npm",
+        test: "npm --version",
+        without: "the AWS SDK for JavaScript cannot be installed",
         is_required: true,
     },
     Need {

@@ -349,7 +349,7 @@ fn a_hundred_versions_are_kept() {
 
 #[test]
 fn numbers_are_never_given_again() {
-    let store = Control::new();
+    let store = new_store();
     let first = open(&store, at(1));
     let one = first.groups.create(named("a"), at(1)).unwrap();
     assert_eq!(one.uid, 1);
@@ -475,7 +475,7 @@ fn bad_tags_and_unknown_arns_are_refused() {
 
 #[test]
 fn changes_made_at_once_happen_one_after_another() {
-    let store = Control::new();
+    let store = new_store();
     let settings = open(&store, at(1));
     std::thread::scope(|scope| {
         for caller in 0..4 {

@@ -197,7 +197,7 @@ fn without_unique_ids(mut told: String, settings: &Settings) -> String {
 proptest! {
     #[test]
     fn opening_again_changes_no_answer(steps in proptest::collection::vec(step(), 1..60)) {
-        let (kept_store, reopened_store) = (Control::new(), Control::new());
+        let (kept_store, reopened_store) = (new_store(), new_store());
         let kept = open(&kept_store, at(1));
         let mut reopened = open(&reopened_store, at(1));
         for (now, step) in (10..).zip(&steps) {

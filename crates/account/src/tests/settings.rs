@@ -230,7 +230,7 @@ fn all(settings: &Settings) -> String {
 
 #[test]
 fn what_is_not_written_does_not_happen() {
-    let store = Control::new();
+    let store = new_store();
     let settings = open(&store, at(1));
     let new = NewGroup {
         name: "a".to_owned(),
@@ -248,7 +248,7 @@ fn what_is_not_written_does_not_happen() {
 
 #[test]
 fn what_changes_nothing_is_not_written() {
-    let store = Control::new();
+    let store = new_store();
     let settings = open(&store, at(1));
     let new = NewGroup {
         name: "a".to_owned(),
@@ -275,7 +275,7 @@ fn what_changes_nothing_is_not_written() {
 
 #[test]
 fn what_is_made_at_first_lasts() {
-    let store = Control::new();
+    let store = new_store();
     let first = all(&open(&store, at(1)));
     assert_eq!(all(&open(&store, at(9))), first);
     // Another tenant of the same store has settings of its own.
@@ -286,13 +286,13 @@ fn what_is_made_at_first_lasts() {
 
 #[test]
 fn a_store_that_cannot_be_read_or_written_is_not_opened() {
-    let store = Control::new();
+    let store = new_store();
     for n_writes in 0..2 {
         store.refuse_after(n_writes);
         refused(try_open(&store, at(1)).map(|_| ()), "Store", "closed");
     }
     let check = |kind: ControlKind, key: &str, value: &str, text: &str| {
-        let store = Control::new();
+        let store = new_store();
         let record = ControlRecord {
             key: key.to_owned(),
             value: value.as_bytes().to_vec(),
@@ -333,7 +333,7 @@ fn a_store_that_cannot_be_read_or_written_is_not_opened() {
 /// Records of the first form, as they must be understood for ever.
 #[test]
 fn stored_records_are_understood() {
-    let store = Control::new();
+    let store = new_store();
     for (kind, key, value) in [
         (ControlKind::Group, "#numbers", r#"{"v":1,"next_uid":9}"#),
         (

@@ -353,3 +353,115 @@ fn services_that_are_kept_track_of_are_few() {
     let n_tracked = text.matches("last_seen").count();
     assert_eq!(n_tracked, 500);
 }
+
+#[test]
+fn services_that_were_not_seen_for_a_week_are_forgotten() {
+    let after = |n_days: u32| {
+        let mut run = Run::new();
+        run.minutes(30, QUIET);
+        run.next += n_days * 24 * 60;
+        run.minutes(2, BROKEN);
+        run.changes.len()
+    };
+    assert_eq!(after(6), 1);
+    assert_eq!(after(8), 0);
+}
+
+#[test]
+fn open_insights_are_few() {
+    let traffic = |faults: i64, n_faulty: usize| {
+        let mut cells = model::Cells::default();
+        for number in 0..15 {
+            let faults = if number < n_faulty { faults } else { 0 };
+            add_call(&mut cells, ("", &format!("s{number:02}")), (20, faults));
+        }
+        cells
+    };
+    let mut run = Run::new();
+    for _ in 0..30 {
+        run.minute(&traffic(0, 0));
+    }
+    for _ in 0..5 {
+        run.minute(&traffic(10, 12));
+    }
+    assert_eq!(run.state.open.len(), 10);
+    let opened = |run: &Run| {
+        let opened = run.changes.iter();
+        opened
+            .filter(|(_, change)| change.kind == ChangeKind::Opened)
+            .count()
+    };
+    assert_eq!(opened(&run), 10);
+    // Once there is room, those that had none are found.
+    for _ in 0..5 {
+        let mut cells = traffic(0, 0);
+        for number in 10..12 {
+            add_call(&mut cells, ("x", &format!("s{number:02}")), (20, 20));
+        }
+        run.minute(&cells);
+    }
+    run.minutes(1, "x>s10:40/20 x>s11:40/20");
+    assert_eq!(opened(&run), 12);
+}
+
+#[test]
+fn events_are_few_and_the_closing_is_among_them() {
+    let traffic = |n_faulty: usize| {
+        let mut cells = model::Cells::default();
+        add_call(
+            &mut cells,
+            ("", "s000"),
+            (20, if n_faulty > 0 { 10 } else { 0 }),
+        );
+        for number in 1..200 {
+            let (from, to) = (format!("s{:03}", number - 1), format!("s{number:03}"));
+            let faults = if number < n_faulty { 10 } else { 0 };
+            add_call(&mut cells, (&from, &to), (20, faults));
+        }
+        cells
+    };
+    let mut run = Run::new();
+    for _ in 0..12 {
+        run.minute(&traffic(0));
+    }
+    for n_faulty in 1..150 {
+        run.minute(&traffic(n_faulty));
+    }
+    for _ in 0..5 {
+        run.minute(&traffic(0));
+    }
+    let closed = run.last(ChangeKind::Closed);
+    assert_eq!(closed.events.len(), 100);
+    assert_eq!(closed.events[99].summary, closed.summary);
+    assert_eq!(closed.events[99].time, closed.updated);
+    // One that joined in the last minute was anomalous once only.
+    assert_eq!(closed.root_cause.name, "s147");
+    assert_eq!(closed.services.len(), 148);
+    assert_eq!(closed.top_anomalous.len(), 10);
+}
+
+#[test]
+fn nothing_is_learnt_from_services_of_an_open_insight() {
+    let mut run = Run::new();
+    run.minutes(30, ">web:100/0");
+    // Every other minute is within the band, which would soon be wide enough for all.
+    for _ in 0..240 {
+        run.minutes(1, ">web:100/10").minutes(1, ">web:100/4");
+    }
+    let opened = run.told();
+    assert_eq!(opened[0], "32 Opened web");
+    assert_eq!(run.state.open.len(), 1);
+    assert_eq!(run.state.open[0].insight.clients.faults, 240 * 10 + 239 * 4);
+}
+
+#[test]
+fn calls_are_remembered_while_an_insight_is_open() {
+    let mut run = Run::new();
+    run.minutes(30, ">web:100/0 web>db:80/0");
+    run.minutes(2, ">web:100/0 web>db:80/50");
+    // The service in front no longer calls, someone else does.
+    run.minutes(118, ">web:100/0 x>db:80/50");
+    let insight = &run.state.open[0].insight;
+    assert_eq!(insight.clients.total, 120 * 100);
+    assert_eq!(insight.root_cause_impact.faults, 120 * 50);
+}

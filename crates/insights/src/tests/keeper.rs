@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::{Document, Summary, Tenant};
 use storage::control::memory::MemoryControl;
@@ -14,58 +13,12 @@ use crate::insight::ChangeKind::{self, Closed, Opened, Updated};
 use crate::insight::{Change, Impact, InsightState};
 use crate::{InsightError, Insights};
 
-/// A store in memory that can be told to refuse writes.
-#[derive(Default)]
-struct Control {
-    memory: MemoryControl,
-    refuses: AtomicBool,
+fn keys(control: &MemoryControl) -> Vec<String> {
+    let records = control.load(TENANT, ControlKind::Insight).unwrap();
+    records.into_iter().map(|record| record.key).collect()
 }
 
-impl Control {
-    fn check(&self) -> Result<(), StoreError> {
-        if self.refuses.load(Ordering::Relaxed) {
-            return Err(StoreError::Closed);
-        }
-        Ok(())
-    }
-
-    fn keys(&self) -> Vec<String> {
-        let records = self.load(TENANT, ControlKind::Insight).unwrap();
-        records.into_iter().map(|record| record.key).collect()
-    }
-}
-
-impl ControlStore for Control {
-    fn load(&self, tenant: Tenant, kind: ControlKind) -> Result<Vec<ControlRecord>, StoreError> {
-        self.memory.load(tenant, kind)
-    }
-
-    fn put(
-        &self,
-        tenant: Tenant,
-        kind: ControlKind,
-        record: &ControlRecord,
-    ) -> Result<(), StoreError> {
-        self.check()?;
-        self.memory.put(tenant, kind, record)
-    }
-
-    fn put_soon(
-        &self,
-        tenant: Tenant,
-        kind: ControlKind,
-        record: &ControlRecord,
-    ) -> Result<(), StoreError> {
-        self.put(tenant, kind, record)
-    }
-
-    fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
-        self.check()?;
-        self.memory.remove(tenant, kind, key)
-    }
-}
-
-fn open(control: &Arc<Control>, minute: u32) -> Insights {
+fn open(control: &Arc<MemoryControl>, minute: u32) -> Insights {
     let control: Arc<dyn ControlStore> = control.clone();
     Insights::open(control, TENANT, at(minute, 0)).unwrap()
 }
@@ -85,7 +38,7 @@ fn told(changes: &[Change]) -> Vec<String> {
 
 #[test]
 fn documents_make_an_insight_that_opens_changes_and_closes() {
-    let (store, control) = (MemoryStore::default(), Arc::new(Control::default()));
+    let (store, control) = (MemoryStore::default(), Arc::new(MemoryControl::default()));
     let insights = open(&control, 0);
     let mut found = Vec::new();
     for (minute, traffic) in incident() {
@@ -118,7 +71,7 @@ fn documents_make_an_insight_that_opens_changes_and_closes() {
 
 #[test]
 fn minutes_are_evaluated_90_seconds_after_they_ended() {
-    let (store, control) = (MemoryStore::default(), Arc::new(Control::default()));
+    let (store, control) = (MemoryStore::default(), Arc::new(MemoryControl::default()));
     put(&store, &incident());
     let insights = open(&control, 0);
     let check = |minute: u32, secs: u64, expected: &[&str]| {
@@ -138,7 +91,7 @@ fn minutes_are_evaluated_90_seconds_after_they_ended() {
 #[test]
 fn late_documents_count_until_their_minute_is_evaluated() {
     let check = |puts_at: u32, expected: usize| {
-        let (store, control) = (MemoryStore::default(), Arc::new(Control::default()));
+        let (store, control) = (MemoryStore::default(), Arc::new(MemoryControl::default()));
         let (mut early, mut late) = (incident(), incident());
         early.retain(|minute, _| *minute != 13);
         late.retain(|minute, _| *minute == 13);
@@ -167,12 +120,12 @@ fn a_restart_changes_nothing() {
     let store = MemoryStore::default();
     put(&store, &incident());
     let all_at_once = {
-        let insights = open(&Arc::new(Control::default()), 0);
+        let insights = open(&Arc::new(MemoryControl::default()), 0);
         advance(&insights, &store, 40)
     };
     assert_eq!(told(&all_at_once), ["Opened db", "Updated db", "Closed db"]);
     for restarted_at in 10..24 {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(MemoryControl::default());
         let mut changes = advance(&open(&control, 0), &store, restarted_at);
         let insights = open(&control, restarted_at);
         changes.extend(advance(&insights, &store, 40));
@@ -185,14 +138,14 @@ fn a_restart_changes_nothing() {
 fn what_was_lost_with_the_power_is_found_anew() {
     let store = MemoryStore::default();
     put(&store, &incident());
-    let control = Arc::new(Control::default());
+    let control = Arc::new(MemoryControl::default());
     let before = advance(&open(&control, 0), &store, 40);
-    for key in control.keys() {
+    for key in keys(&control) {
         control.remove(TENANT, ControlKind::Insight, &key).unwrap();
     }
     assert_eq!(advance(&open(&control, 40), &store, 40), before);
     // After more than six hours the beginning is out of reach, and with it what was expected.
-    let control = Arc::new(Control::default());
+    let control = Arc::new(MemoryControl::default());
     let changes = advance(&open(&control, 0), &store, 6 * 60 + 2 + 8);
     assert_eq!(told(&changes), [""; 0]);
 }
@@ -201,7 +154,7 @@ fn what_was_lost_with_the_power_is_found_anew() {
 fn an_open_insight_survives_a_long_rest() {
     let store = MemoryStore::default();
     put(&store, &incident());
-    let control = Arc::new(Control::default());
+    let control = Arc::new(MemoryControl::default());
     let opened = advance(&open(&control, 0), &store, 17);
     let changes = advance(&open(&control, 5_000), &store, 5_000);
     assert_eq!(told(&changes), ["Closed db"]);
@@ -214,11 +167,11 @@ fn an_open_insight_survives_a_long_rest() {
 fn insights_of_groups_that_are_no_longer_watched_are_closed() {
     let store = MemoryStore::default();
     put(&store, &incident());
-    let control = Arc::new(Control::default());
+    let control = Arc::new(MemoryControl::default());
     let insights = open(&control, 0);
     let opened = advance(&insights, &store, 16);
     assert_eq!(told(&opened), ["Opened db"]);
-    assert_eq!(control.keys(), ["state/0000000000"]);
+    assert_eq!(keys(&control), ["state/0000000000"]);
 
     let changes = ready(insights.advance(&store, &[], at(16, 20))).unwrap();
     assert_eq!(told(&changes), ["Closed db"]);
@@ -230,7 +183,7 @@ fn insights_of_groups_that_are_no_longer_watched_are_closed() {
             .summary
             .ends_with("is closed: the group is no longer watched.")
     );
-    assert_eq!(control.keys(), vec![closed.id.clone()]);
+    assert_eq!(keys(&control), vec![closed.id.clone()]);
     assert_eq!(*open(&control, 17).insight(&closed.id).unwrap(), *closed);
 
     // Watched again: the same minutes give the same insight.
@@ -238,7 +191,7 @@ fn insights_of_groups_that_are_no_longer_watched_are_closed() {
     assert_eq!(again.len(), 3);
     assert_eq!(again[2].insight.id, closed.id);
     assert_eq!(
-        control.keys(),
+        keys(&control),
         [closed.id.clone(), "state/0000000000".to_owned()]
     );
     let reopened = open(&control, 40);
@@ -266,7 +219,7 @@ fn every_group_has_its_own_insights() {
     let store = MemoryStore::default();
     store.classify_by(Arc::new(ByName));
     put(&store, &incident());
-    let insights = open(&Arc::new(Control::default()), 0);
+    let insights = open(&Arc::new(MemoryControl::default()), 0);
     let groups = [group(0), group(5), group(6)];
     let changes = ready(insights.advance(&store, &groups, at(40, 0))).unwrap();
     let found: Vec<(u32, ChangeKind)> = changes
@@ -291,7 +244,7 @@ fn every_group_has_its_own_insights() {
 fn insights_are_dropped_30_days_after_their_end() {
     let store = MemoryStore::default();
     put(&store, &incident());
-    let control = Arc::new(Control::default());
+    let control = Arc::new(MemoryControl::default());
     let insights = open(&control, 0);
     let changes = advance(&insights, &store, 40);
     let id = changes[0].insight.id.clone();
@@ -300,37 +253,37 @@ fn insights_are_dropped_30_days_after_their_end() {
     assert!(insights.insight(&id).is_ok());
     assert!(open(&control, 16 + month).insight(&id).is_ok());
     assert!(open(&control, 17 + month).insight(&id).is_err());
-    assert!(control.keys().contains(&id));
+    assert!(keys(&control).contains(&id));
     advance(&insights, &store, 17 + month);
     assert!(insights.insight(&id).is_err());
-    assert!(!control.keys().contains(&id));
+    assert!(!keys(&control).contains(&id));
 }
 
 #[test]
 fn what_could_not_be_written_is_written_and_told_later() {
     let store = MemoryStore::default();
     put(&store, &incident());
-    let control = Arc::new(Control::default());
+    let control = Arc::new(MemoryControl::default());
     let insights = open(&control, 0);
-    control.refuses.store(true, Ordering::Relaxed);
+    control.refuse_after(0);
     let failed = ready(insights.advance(&store, &[group(0)], at(40, 0)));
     assert!(matches!(
         failed,
         Err(InsightError::Store(StoreError::Closed))
     ));
-    assert_eq!(control.keys(), [""; 0]);
-    control.refuses.store(false, Ordering::Relaxed);
+    assert_eq!(keys(&control), [""; 0]);
+    control.refuse_after(u32::MAX);
     let changes = advance(&insights, &store, 40);
     assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
     let id = changes[0].insight.id.clone();
-    assert_eq!(control.keys(), [id.clone(), "state/0000000000".to_owned()]);
+    assert_eq!(keys(&control), [id.clone(), "state/0000000000".to_owned()]);
     assert!(open(&control, 40).insight(&id).is_ok());
 }
 
 #[test]
 fn records_that_cannot_be_used_are_passed_over() {
     let check = |key: &str, value: &str| {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(MemoryControl::default());
         let record = ControlRecord {
             key: key.to_owned(),
             value: value.as_bytes().to_vec(),
@@ -353,7 +306,7 @@ fn records_that_cannot_be_used_are_passed_over() {
 fn a_clock_that_was_far_ahead_does_no_lasting_harm() {
     let store = MemoryStore::default();
     put(&store, &incident());
-    let insights = open(&Arc::new(Control::default()), 0);
+    let insights = open(&Arc::new(MemoryControl::default()), 0);
     advance(&insights, &store, 500_000);
     let changes = advance(&insights, &store, 40);
     assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
@@ -417,7 +370,7 @@ impl TraceStore for Damaged {
 fn a_group_that_cannot_be_read_does_not_keep_others_back() {
     let store = Damaged(MemoryStore::default());
     put(&store.0, &incident());
-    let insights = open(&Arc::new(Control::default()), 0);
+    let insights = open(&Arc::new(MemoryControl::default()), 0);
     let groups = [group(4), group(0)];
     let failed = ready(insights.advance(&store, &groups, at(40, 0)));
     assert!(matches!(
@@ -428,4 +381,70 @@ fn a_group_that_cannot_be_read_does_not_keep_others_back() {
     // Once the group is gone, what happened meanwhile is told.
     let changes = ready(insights.advance(&store, &groups[1..], at(40, 0))).unwrap();
     assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
+}
+
+#[test]
+fn closed_insights_are_few() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(MemoryControl::default());
+    let insights = open(&control, 0);
+    let closed = advance(&insights, &store, 40).remove(2).insight;
+    for number in 0..510_u32 {
+        let insight = crate::Insight {
+            id: format!("{number:08x}-0000-5000-8000-000000000000"),
+            end: Some(at(100 + number, 0)),
+            ..closed.clone()
+        };
+        let mut kept = insights.kept();
+        kept.closed.insert(insight.id.clone(), Arc::new(insight));
+    }
+    advance(&insights, &store, 700);
+    let kept = insights.kept();
+    assert_eq!(kept.closed.len(), 500);
+    assert_eq!(
+        kept.closed.keys().next().unwrap(),
+        "0000000a-0000-5000-8000-000000000000"
+    );
+    assert!(!keys(&control).contains(&closed.id));
+}
+
+#[test]
+fn an_insight_that_goes_on_again_is_told_once() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(MemoryControl::default());
+    let insights = open(&control, 0);
+    advance(&insights, &store, 16);
+    ready(insights.advance(&store, &[], at(16, 0))).unwrap();
+    assert_eq!(told(&advance(&insights, &store, 16)), ["Opened db"]);
+    let query = crate::SummariesQuery {
+        group: 0,
+        state: None,
+        from: at(0, 0),
+        to: at(20, 0),
+        after: None,
+        n_max: 10,
+    };
+    for insights in [insights, open(&control, 16)] {
+        let page = insights.summaries(&query, at(20, 0)).unwrap();
+        let states: Vec<_> = page.insights.iter().map(|one| one.state()).collect();
+        assert_eq!(states, [InsightState::Active]);
+    }
+}
+
+#[test]
+fn a_group_that_is_watched_again_before_that_was_written_stays() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(MemoryControl::default());
+    let insights = open(&control, 0);
+    advance(&insights, &store, 16);
+    control.refuse_after(0);
+    let failed = ready(insights.advance(&store, &[], at(16, 0)));
+    assert!(failed.is_err());
+    control.refuse_after(u32::MAX);
+    advance(&insights, &store, 16);
+    assert!(keys(&control).contains(&"state/0000000000".to_owned()));
+    assert_eq!(open(&control, 16).kept().watched.len(), 1);
 }

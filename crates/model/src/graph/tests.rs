@@ -146,6 +146,34 @@ fn parents_that_are_no_calls_are_callers_too() {
         let members = format!(r#"{},"error":true"#, parent(parent_id));
         check(&[shop.clone(), segment(3, "store", &members)], &expected);
     }
+    let alone = head(
+        r#""type":"subsegment","id":"0000000000000004","parent_id":"0000000000000001","name":"work",
+        "start_time":10,"end_time":11"#,
+    );
+    let members = format!(r#"{},"error":true"#, parent(4));
+    check(
+        &[segment(1, "shop", ""), alone, segment(3, "store", &members)],
+        &expected,
+    );
+}
+
+#[test]
+fn a_service_that_sends_segments_is_not_counted_by_calls() {
+    let calls = call(2, "DynamoDB", r#","namespace":"aws","fault":true"#);
+    let sent = segment(
+        3,
+        "DynamoDB",
+        r#","origin":"AWS::DynamoDB","parent_id":"0000000000000001""#,
+    );
+    check(
+        &[segment(1, "shop", &calls), sent],
+        &[
+            "DynamoDB(AWS::DynamoDB) 1/0/0/0",
+            "shop(-) 1/0/0/0",
+            "shop(-) -> DynamoDB(AWS::DynamoDB) 1/0/0/1",
+            "shop(client) -> shop(-) 1/0/0/0",
+        ],
+    );
 }
 
 #[test]

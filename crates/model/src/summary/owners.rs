@@ -8,9 +8,14 @@ use crate::{DocumentKind, Head, SegmentId};
 /// Returns for each head the index of its service: a segment's own, for a subsegment sent alone that
 /// of the segment it finally hangs on; none as long as that has not come.
 pub(super) fn owners(heads: &[&Head], services: &ServiceList<'_>) -> Vec<Option<u16>> {
+    // A segment may name a subsegment sent alone as its parent.
+    let has_parents = heads
+        .iter()
+        .any(|head| head.kind == DocumentKind::Segment && head.parent_id.is_some());
     let needs_segment = |head: &&&Head| {
-        head.kind == DocumentKind::Subsegment
-            && (!head.annotations.is_empty() || head.user.is_some() || !head.calls.is_empty())
+        let says_something =
+            !head.annotations.is_empty() || head.user.is_some() || !head.calls.is_empty();
+        head.kind == DocumentKind::Subsegment && (says_something || has_parents)
     };
     let segment_of = if heads.iter().any(|head| needs_segment(&head)) {
         segments(heads)

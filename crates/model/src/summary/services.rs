@@ -46,6 +46,12 @@ impl<'h> ServiceList<'h> {
         self.index_of.get(&client(segment)).copied()
     }
 
+    /// Tells whether a service is known from calls only.
+    pub(crate) fn is_inferred(&self, service: u16) -> bool {
+        let service = self.services.get(usize::from(service));
+        service.is_some_and(|service| service.inferred)
+    }
+
     /// Returns the index of the service inferred from a call.
     pub(crate) fn index_of_called(&self, call: &Call) -> Option<u16> {
         let called = (&*call.service_name, Some(&*call.service_type), None);

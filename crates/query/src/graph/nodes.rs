@@ -74,16 +74,16 @@ pub(crate) fn nodes(cells: &Cells) -> BTreeMap<Identity<'_>, Node<'_>> {
         let caller = nodes.entry(from).or_default();
         caller.met_call(&key.from, span);
         caller.calls.entry((to, key.kind)).or_default().merge(cell);
-        let called = nodes.entry(to).or_default();
-        called.met_call(&key.to, span);
-        called.is_root |= is_client_call(key);
+        let target = nodes.entry(to).or_default();
+        target.met_call(&key.to, span);
+        target.is_root |= is_client_call(key);
     }
     nodes
 }
 
 /// Tells whether an edge stands for requests that came from outside.
 pub(crate) fn is_client_call(key: &EdgeKey) -> bool {
-    Identity::of(&key.from).is_client() && key.kind == EdgeKind::Call
+    Identity::of(&key.from).is_client()
 }
 
 /// Returns the figures of each service once: those of its segments, if it sent any, else what was

@@ -170,3 +170,59 @@ fn duration(nanos: i128) -> Duration {
 }
 
 const NANOS_PER_SEC: u128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_taken_away_too_often_counts_nothing() {
+        let mut sums = model::Statistics {
+            n_seen: 4,
+            n_ok: -2,
+            n_throttled: 1,
+            n_errors: -1,
+            n_faults: 3,
+            total_ns: 1_500_000_000,
+            ..model::Statistics::default()
+        };
+        assert_eq!(
+            json!(statistics(&sums)),
+            json!({
+                "OkCount": 0,
+                "ErrorStatistics": {"ThrottleCount": 1, "OtherCount": 0, "TotalCount": 1},
+                "FaultStatistics": {"OtherCount": 3, "TotalCount": 3},
+                "TotalCount": 4,
+                "TotalResponseTime": 1.5,
+            })
+        );
+        sums.total_ns = -1;
+        assert_eq!(statistics(&sums).total_response_time.to_string(), "0.0");
+        (sums.n_throttled, sums.n_faults, sums.total_ns) = (0, 0, 7);
+        assert_eq!(statistics(&sums).total_response_time.to_string(), "0.0");
+        let mut counts = Histogram::default();
+        counts.add(Duration::from_millis(7), 2);
+        counts.add(Duration::from_millis(5), -1);
+        counts.add(Duration::from_millis(1_234), 1);
+        assert_eq!(
+            json!(histogram(&counts)),
+            json!([{"Value": 0.007, "Count": 2}, {"Value": 1.23, "Count": 1}])
+        );
+    }
+
+    fn check_seconds(start_ms: u64, end_ms: u64, expected: (u64, u64)) {
+        let instant = |ms: u64| Timestamp::from_nanos(ms * 1_000_000);
+        let (start, end) = whole_seconds(Some((instant(start_ms), instant(end_ms))));
+        assert_eq!((start.0.as_secs(), end.0.as_secs()), expected);
+    }
+
+    #[test]
+    fn times_are_the_whole_seconds_around() {
+        check_seconds(1_000, 3_000, (1, 3));
+        check_seconds(1_999, 3_001, (1, 4));
+        check_seconds(1_200, 1_300, (1, 2));
+        check_seconds(1_000, 1_000, (1, 2));
+    }
+}

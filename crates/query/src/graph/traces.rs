@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 use model::graph::{LinkSource, Request, Sign, TraceGraph};
-use model::{Cells, Derived, Document, DocumentLimits, Head, Segment, SegmentId, Service};
-use model::{Tenant, TraceId};
+use model::{
+    Cells, Derived, Document, DocumentLimits, Head, Segment, SegmentId, Service, Tenant, TraceId,
+};
 use protocol::shapes::{
     GetTraceGraphRequest, GetTraceGraphResponse, GraphLink, RetrievedService,
     Service as WireService,

@@ -8,7 +8,7 @@ use storage::memory::MemoryStore;
 
 use super::*;
 use crate::graph::tests::reference::{Reference, What, series};
-use crate::graph::tests::traffic::{FIRST_MINUTE, N_MINUTES, trace_id, traffic};
+use crate::graph::tests::traffic::{FIRST_MINUTE, N_MINUTES, Plan, trace_id, traffic};
 use crate::graph::tests::{ALL, TENANT, block_on, put};
 
 fn request(from_secs: u64, to_secs: u64, period: u32) -> Request {
@@ -82,7 +82,7 @@ fn served(trace: u64, name: &str, start: u64, is_fault: bool) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn a_series_is_what_its_documents_say(
@@ -94,9 +94,9 @@ proptest! {
         n_periods_max in 1..12_u32,
     ) {
         let (store, mut reference) = (MemoryStore::default(), Reference::default());
-        let texts: Vec<String> = plans.iter().map(|plan| plan.text()).collect();
+        let texts: Vec<String> = plans.iter().map(Plan::text).collect();
         put(&store, &texts);
-        texts.iter().for_each(|text| reference.put(text));
+        reference.put_all(&texts);
         let events = reference.events(&reference.trace_ids());
         let (first, end) = (FIRST_MINUTE + from, FIRST_MINUTE + from + n_minutes);
         let selector = || match what {
@@ -309,4 +309,20 @@ fn forecasts_are_of_services_named_by_id() {
         assert!(matches!(refused, Err(QueryError::Invalid(_))));
     }
     assert!(ask(&store, &forecast, Some(named("shop")), 5).is_ok());
+}
+
+#[test]
+fn servers_may_move_the_work_between_threads() {
+    fn is_send<T: Send>(_: &T) -> bool {
+        true
+    }
+    let (store, request) = (MemoryStore::default(), request(0, 60, 60));
+    let options = TimeSeriesOptions {
+        n_periods_max: 1,
+        token_key: TokenKey([7; 32]),
+    };
+    let selector = Some(named("shop"));
+    assert!(is_send(&time_series(
+        &store, TENANT, &request, ALL, selector, &options
+    )));
 }

@@ -1,6 +1,5 @@
 //! Stores that fail, and stores that take their time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -11,55 +10,6 @@ use storage::{ControlKind, ControlRecord, ControlStore, StoreError};
 use super::support::*;
 use crate::{DEFAULT_RULE, NewRateBoost, NewRule, RuleSelector, SamplingError};
 
-/// A store that refuses writes while it is told to.
-#[derive(Default)]
-struct Faulty {
-    inner: MemoryControl,
-    is_failing: AtomicBool,
-}
-
-impl Faulty {
-    fn check(&self) -> Result<(), StoreError> {
-        if self.is_failing.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable {
-                reason: "testing".to_owned(),
-            });
-        }
-        Ok(())
-    }
-}
-
-impl ControlStore for Faulty {
-    fn load(&self, tenant: Tenant, kind: ControlKind) -> Result<Vec<ControlRecord>, StoreError> {
-        self.inner.load(tenant, kind)
-    }
-
-    fn put(
-        &self,
-        tenant: Tenant,
-        kind: ControlKind,
-        record: &ControlRecord,
-    ) -> Result<(), StoreError> {
-        self.check()?;
-        self.inner.put(tenant, kind, record)
-    }
-
-    fn put_soon(
-        &self,
-        tenant: Tenant,
-        kind: ControlKind,
-        record: &ControlRecord,
-    ) -> Result<(), StoreError> {
-        self.check()?;
-        self.inner.put_soon(tenant, kind, record)
-    }
-
-    fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
-        self.check()?;
-        self.inner.remove(tenant, kind, key)
-    }
-}
-
 fn check_store_error<T: std::fmt::Debug>(outcome: Result<T, SamplingError>) {
     let error = outcome.unwrap_err();
     assert!(matches!(error, SamplingError::Store(_)), "{error}");
@@ -67,10 +17,10 @@ fn check_store_error<T: std::fmt::Debug>(outcome: Result<T, SamplingError>) {
 
 #[test]
 fn a_change_the_store_refuses_is_none() {
-    let store = Arc::new(Faulty::default());
+    let store = Arc::new(MemoryControl::default());
     let sampling = open_on(store.clone(), at(0));
     let made = sampling.create(new_rule("a"), [], at(1)).unwrap();
-    store.is_failing.store(true, Ordering::SeqCst);
+    store.refuse_after(0);
     check_store_error(sampling.create(new_rule("b"), [], at(2)));
     let update = crate::RuleUpdate {
         selector: RuleSelector::by_name("a"),
@@ -83,13 +33,13 @@ fn a_change_the_store_refuses_is_none() {
     assert_eq!(records(&sampling)[1..], *std::slice::from_ref(&made));
     assert_eq!(sampling.tags(&made.arn).unwrap().iter().count(), 0);
     assert_eq!(sampling.last_modified(), at(1));
-    store.is_failing.store(false, Ordering::SeqCst);
+    store.refuse_after(u32::MAX);
     sampling.create(new_rule("b"), [], at(2)).unwrap();
 }
 
 #[test]
 fn clients_are_answered_although_the_store_refuses_and_nothing_is_forgotten() {
-    let store = Arc::new(Faulty::default());
+    let store = Arc::new(MemoryControl::default());
     let sampling = open_on(store.clone(), at(0));
     let boost = NewRateBoost {
         max_rate: 0.5,
@@ -100,13 +50,13 @@ fn clients_are_answered_although_the_store_refuses_and_nothing_is_forgotten() {
         ..new_rule("a")
     };
     sampling.create(rule, [], at(0)).unwrap();
-    store.is_failing.store(true, Ordering::SeqCst);
+    store.refuse_after(0);
     let anomalies = [anomalies("a", 5, 0, at(0))];
     let reports = [report("a", 1, at(0)), report(DEFAULT_RULE, 1, at(0))];
     let targets = sampling.targets(&reports, &anomalies, at(0)).unwrap();
     assert!(targets.documents[0].boost.is_some());
     check_store_error(sampling.flush(at(1)));
-    store.is_failing.store(false, Ordering::SeqCst);
+    store.refuse_after(u32::MAX);
     sampling.flush(at(2)).unwrap();
     assert_eq!(
         summaries(&open_on(store, at(2)), at(2)),

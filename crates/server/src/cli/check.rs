@@ -26,6 +26,9 @@ pub(crate) fn run(config: &Config) -> Result<Exit, Stop> {
         };
         Stop::new(exit, error)
     })?;
+    if let Some(finding) = &report.settings {
+        print(&format!("settings  {finding}\n"))?;
+    }
     for folder in &report.quarantined {
         print(&format!("{folder}  set aside as damaged earlier\n"))?;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{Request, StatusCode, Uri};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -28,6 +28,8 @@ pub(crate) struct Endpoint {
 pub(crate) struct Reply {
     /// Its status.
     pub(crate) status: StatusCode,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
     /// Its body.
     pub(crate) body: Bytes,
 }
@@ -111,6 +113,23 @@ impl Connection {
     /// # Errors
     /// Stops with [`Exit::Unreachable`] if no answer comes.
     pub(crate) async fn call(&self, operation: Operation, body: Vec<u8>) -> Result<Reply, Stop> {
+        let request = Request::post(self.url(operation.path()))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body))
+            .map_err(|error| Stop::new(Exit::Usage, error))?;
+        self.send(request).await
+    }
+
+    /// Returns the URL of a path at the server.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.endpoint)
+    }
+
+    /// Sends a request for one of the server's URLs and returns whatever the server answers.
+    ///
+    /// # Errors
+    /// Stops with [`Exit::Unreachable`] if no answer comes.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Reply, Stop> {
         let unreachable = |cause: &dyn fmt::Display| {
             let endpoint = &self.endpoint;
             Stop::new(
@@ -120,10 +139,6 @@ impl Connection {
                 ),
             )
         };
-        let request = Request::post(format!("{}{}", self.endpoint, operation.path()))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(body))
-            .map_err(|error| Stop::new(Exit::Usage, error))?;
         debug_assert!(!request.headers().contains_key(HOST), "the client adds it");
         let exchange = async {
             let response = self
@@ -136,6 +151,7 @@ impl Connection {
             let body = body.map_err(|error| unreachable(&error))?.to_bytes();
             Ok(Reply {
                 status: head.status,
+                headers: head.headers,
                 body,
             })
         };
@@ -207,6 +223,7 @@ mod tests {
     fn an_answer_that_is_no_json_still_has_a_code() {
         let reply = Reply {
             status: StatusCode::BAD_GATEWAY,
+            headers: HeaderMap::new(),
             body: Bytes::from_static(b"<html>"),
         };
         assert_eq!(reply.error(), ("502 Bad Gateway".to_owned(), String::new()));

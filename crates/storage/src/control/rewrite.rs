@@ -163,7 +163,7 @@ fn failed(error: &io::Error) -> EngineError {
     }
 }
 
-const NAME: &str = "control";
+pub(crate) const NAME: &str = "control";
 const CACHE_BYTES: u64 = 4 << 20;
 /// sled begins with a file of this order whatever it holds.
 const DISK_BYTES_MIN: u64 = 16 << 20;

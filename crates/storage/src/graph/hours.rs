@@ -1,14 +1,19 @@
 //! The sums of a sealed partition: made when it is sealed, stored by group and hour.
+//!
+//! An hour names each service once and has the sums of its minutes by the numbers of services, so that
+//! reading six hours builds few texts.
 
 use std::collections::BTreeMap;
 
 use model::graph::Sign;
-use model::{Cells, Tenant};
+use model::{EdgeCell, EdgeKind, Service, Statistics, Tenant};
 use serde::{Deserialize, Serialize};
 
 use super::contribution::{Contribution, Share};
+use super::sums::Sums;
 use super::{ALL_TRACES, GraphScan, minute_of};
 use crate::engine::{EngineError, Tree};
+use crate::index::Interned;
 use crate::keys;
 use crate::partitions::Opened;
 use crate::record::{Record, encode};
@@ -16,38 +21,67 @@ use crate::record::{Record, encode};
 /// The sums of one group in one hour, as they are stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct StoredHour {
+    /// The services, each at its number.
+    services: Vec<Service>,
     /// By minute since 1970, ascending.
-    minutes: BTreeMap<u32, Cells>,
+    minutes: Vec<(u32, StoredCells)>,
     /// By the partition that is corrected, then by minute.
-    corrections: BTreeMap<(u32, u32), Cells>,
+    corrections: Vec<((u32, u32), StoredCells)>,
+}
+
+/// The sums of a minute, by the numbers of services.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct StoredCells {
+    pub(super) nodes: Vec<(u32, Statistics)>,
+    /// By caller, called service and kind.
+    pub(super) edges: Vec<((u32, u32, EdgeKind), EdgeCell)>,
 }
 
 /// The sums of a partition that is being sealed.
 #[derive(Default)]
 pub(crate) struct HourSums {
-    hours: BTreeMap<(Tenant, u32, u32), StoredHour>,
+    hours: BTreeMap<(Tenant, u32, u32), HourSum>,
+}
+
+/// The sums of one group in one hour while they are made.
+#[derive(Default)]
+struct HourSum {
+    interned: Interned,
+    minutes: BTreeMap<u32, CellSum>,
+    corrections: BTreeMap<(u32, u32), CellSum>,
+}
+
+#[derive(Default)]
+struct CellSum {
+    nodes: BTreeMap<u32, Statistics>,
+    edges: BTreeMap<(u32, u32, EdgeKind), EdgeCell>,
 }
 
 impl StoredHour {
+    /// Returns the services, each at its number.
+    pub(super) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
     /// Adds what counts to the sums of each bucket.
-    pub(crate) fn add_to(
-        &self,
-        scan: &GraphScan,
-        is_there: &dyn Fn(u32) -> bool,
-        sums: &mut BTreeMap<u32, Cells>,
-    ) {
+    pub(super) fn add_to(&self, sums: &mut Sums<'_>, is_there: &dyn Fn(u32) -> bool) {
         for (minute, cells) in &self.minutes {
-            if let Some(bucket) = scan.bucket_of(*minute) {
-                sums.entry(bucket).or_default().merge(cells);
-            }
+            sums.add_cells(*minute, cells);
         }
         for ((corrected, minute), cells) in &self.corrections {
-            if let Some(bucket) = scan.bucket_of(*minute)
-                && is_there(*corrected)
-            {
-                sums.entry(bucket).or_default().merge(cells);
+            if is_there(*corrected) {
+                sums.add_cells(*minute, cells);
             }
         }
+    }
+
+    /// Tells whether any minute of the hour counts.
+    pub(super) fn has_minutes_of(&self, scan: &GraphScan) -> bool {
+        let minutes = self.minutes.iter().map(|(minute, _)| *minute);
+        let corrected = self.corrections.iter().map(|((_, minute), _)| *minute);
+        minutes
+            .chain(corrected)
+            .any(|minute| scan.bucket_of(minute).is_some())
     }
 }
 
@@ -61,29 +95,51 @@ impl HourSums {
     }
 
     /// Writes the sums.
-    pub(crate) fn write(&self, opened: &Opened) -> Result<(), EngineError> {
-        for ((tenant, group, hour), stored) in &self.hours {
-            let key = keys::graph(*tenant, *group, *hour);
-            opened.put(Tree::Graph, &key, Record::of_payload(&encode(stored)))?;
+    pub(crate) fn write(self, opened: &Opened) -> Result<(), EngineError> {
+        for ((tenant, group, hour), sum) in self.hours {
+            let key = keys::graph(tenant, group, hour);
+            let stored = StoredHour::from(sum);
+            opened.put(Tree::Graph, &key, Record::of_payload(&encode(&stored)))?;
         }
         Ok(())
     }
 
     fn add_share(&mut self, tenant: Tenant, share: &Share, corrected: Option<u32>) {
         for group in share.groups.iter().copied().chain([ALL_TRACES]) {
-            let mut into = Into {
+            let mut target = Target {
                 sums: self,
                 tenant,
                 group,
                 corrected,
             };
-            into.add(share);
+            target.add(share);
+        }
+    }
+}
+
+impl From<HourSum> for StoredHour {
+    fn from(sum: HourSum) -> Self {
+        let minutes = sum.minutes.into_iter();
+        let corrections = sum.corrections.into_iter();
+        Self {
+            services: sum.interned.into_services(),
+            minutes: minutes.map(|(at, cells)| (at, cells.into())).collect(),
+            corrections: corrections.map(|(at, cells)| (at, cells.into())).collect(),
+        }
+    }
+}
+
+impl From<CellSum> for StoredCells {
+    fn from(sum: CellSum) -> Self {
+        Self {
+            nodes: sum.nodes.into_iter().collect(),
+            edges: sum.edges.into_iter().collect(),
         }
     }
 }
 
 /// Where the share of a trace goes to.
-struct Into<'a> {
+struct Target<'a> {
     sums: &'a mut HourSums,
     tenant: Tenant,
     group: u32,
@@ -91,7 +147,7 @@ struct Into<'a> {
     corrected: Option<u32>,
 }
 
-impl Into<'_> {
+impl Target<'_> {
     fn add(&mut self, share: &Share) {
         let service = |idx: u16| share.services.get(usize::from(idx));
         let graph = &share.graph;
@@ -101,8 +157,10 @@ impl Into<'_> {
         };
         for request in &graph.requests {
             if let Some(service) = service(request.service) {
-                let cells = self.cells(minute_of(request.start));
-                cells.add_request(service, request, sign);
+                let (interned, cells) = self.cells(minute_of(request.start));
+                let number = interned.number(service);
+                let statistics = cells.nodes.entry(number).or_default();
+                statistics.add_request(request, sign);
             }
         }
         for edge in &graph.edges {
@@ -110,26 +168,31 @@ impl Into<'_> {
                 .alias
                 .and_then(|idx| graph.aliases.get(usize::from(idx)));
             if let (Some(from), Some(to)) = (service(edge.from), service(edge.to)) {
-                let cells = self.cells(minute_of(edge.start));
-                cells.add_edge(from, to, edge, alias, sign);
+                let (interned, cells) = self.cells(minute_of(edge.start));
+                let key = (interned.number(from), interned.number(to), edge.kind);
+                cells.edges.entry(key).or_default().add(edge, alias, sign);
             }
         }
         for (link, source) in &share.links {
             let request = graph.requests.get(link.request);
             let to = request.and_then(|request| service(request.service));
             if let (Some(request), Some(to)) = (request, to) {
-                let cells = self.cells(minute_of(request.start));
-                cells.add_link(source, to, request, sign);
+                let (interned, cells) = self.cells(minute_of(request.start));
+                let from = interned.number(&source.service);
+                let key = (from, interned.number(to), EdgeKind::Link);
+                let cell = cells.edges.entry(key).or_default();
+                cell.add_link(source, request, sign);
             }
         }
     }
 
-    fn cells(&mut self, minute: u32) -> &mut Cells {
+    fn cells(&mut self, minute: u32) -> (&mut Interned, &mut CellSum) {
         let key = (self.tenant, self.group, minute / 60);
-        let stored = self.sums.hours.entry(key).or_default();
-        match self.corrected {
-            Some(corrected) => stored.corrections.entry((corrected, minute)).or_default(),
-            None => stored.minutes.entry(minute).or_default(),
-        }
+        let hour = self.sums.hours.entry(key).or_default();
+        let cells = match self.corrected {
+            Some(corrected) => hour.corrections.entry((corrected, minute)).or_default(),
+            None => hour.minutes.entry(minute).or_default(),
+        };
+        (&mut hour.interned, cells)
     }
 }

@@ -6,6 +6,7 @@ use model::graph::Sign;
 use model::{Cells, EdgeCell, EdgeKey, EdgeKind, Service, Statistics};
 
 use super::contribution::{Kept, KeptShare};
+use super::hours::StoredCells;
 use super::{ALL_TRACES, GraphScan, minute_of};
 
 /// Sums by bucket and by the numbers of services.
@@ -31,6 +32,21 @@ impl<'a> Sums<'a> {
             && is_there(before.0)
         {
             self.add(&before.1, Sign::Minus);
+        }
+    }
+
+    /// Adds the sums of a minute that counts.
+    pub(super) fn add_cells(&mut self, minute: u32, cells: &StoredCells) {
+        let Some(bucket) = self.scan.bucket_of(minute) else {
+            return;
+        };
+        for (service, statistics) in &cells.nodes {
+            let node = self.nodes.entry((bucket, *service)).or_default();
+            node.merge(statistics);
+        }
+        for ((from, to, kind), cell) in &cells.edges {
+            let edge = self.edges.entry((bucket, *from, *to, *kind)).or_default();
+            edge.merge(cell);
         }
     }
 

@@ -104,6 +104,24 @@ fn values_of_any_size_come_back() {
     });
 }
 
+#[test]
+fn check_tells_of_damaged_settings() {
+    let data = tempfile::tempdir().unwrap();
+    super::support::open(data.path()).close().unwrap();
+    let found = || crate::check(data.path(), &mut |_| {}).unwrap();
+    assert_eq!(found().settings, None, "there are none");
+    let control = SledControl::open(data.path()).unwrap();
+    put(&control, "a", "1");
+    control.close().unwrap();
+    drop(control);
+    assert!(!found().is_damaged());
+    for file in ["db", "conf"] {
+        fs::write(data.path().join("control").join(file), b"nothing").unwrap();
+    }
+    let report = found();
+    assert!(report.settings.is_some() && report.is_damaged());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put(u8, u16),

@@ -4,11 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use model::{Document, Summary, TraceId, ZoneFacts};
 use proptest::prelude::*;
 
 use super::support::*;
 use crate::store::{Config, SledStore};
-use crate::{Outcome, Scan, Window, WindowBy, check};
+use crate::{
+    Judgement, Outcome, Scan, ScanEffort, TraceFilter, TraceStore, Window, WindowBy, check,
+};
 
 const HOUR: u64 = 3_600;
 
@@ -309,6 +312,84 @@ fn a_dictionary_is_trained_on_the_stores_own_documents() {
     let store = open(data.path());
     assert_eq!(texts(&store, 900), [segment(900, 1, 5).text]);
     assert_eq!(texts(&store, 3).len(), 100);
+}
+
+/// Keeps the traces of one service, and counts what it was asked.
+struct OfService {
+    name: &'static str,
+    /// Summaries do not tell.
+    reads: bool,
+}
+
+impl TraceFilter for OfService {
+    fn may_match(&self, zone: &ZoneFacts) -> bool {
+        zone.may_have_service(self.name)
+    }
+
+    fn judge(&self, summary: &Summary) -> Judgement {
+        if self.reads {
+            return Judgement::ReadDocuments;
+        }
+        let is_of = summary.services.iter().any(|one| one.name == self.name);
+        if is_of {
+            Judgement::Keep
+        } else {
+            Judgement::Skip
+        }
+    }
+
+    fn judge_documents(&self, _summary: &Summary, documents: &[Document]) -> bool {
+        let name = format!(r#""name":"{}""#, self.name);
+        documents
+            .iter()
+            .any(|document| document.text.contains(&name))
+    }
+}
+
+#[test]
+fn zones_let_a_scan_pass_blocks_over() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path());
+    let end = |start: u64| format!(r#""end_time":{}"#, at(start + 1));
+    let mut batch: Vec<_> = (0..600).map(|trace| segment(trace, 1, trace)).collect();
+    batch.push(segment_named(900, 1, "needle", 300, &end(300)));
+    put_at(&store, 0, batch);
+    seal(&store, 2 * HOUR);
+    put_at(
+        &store,
+        2 * HOUR,
+        vec![
+            segment_named(901, 1, "needle", 700, &end(700)),
+            segment(902, 1, 701),
+        ],
+    );
+    let find = |name, reads| {
+        let filter = std::sync::Arc::new(OfService { name, reads });
+        let scan = Scan {
+            filter,
+            ..everything()
+        };
+        let page = block_on(store.summaries(TENANT, scan)).unwrap();
+        let found: Vec<TraceId> = page.summaries.iter().map(|one| one.trace_id).collect();
+        (found, page.effort)
+    };
+    let needles = vec![trace_id(901), trace_id(900)];
+    let effort = |n_blocks_read, n_blocks_passed, n_traces_read| ScanEffort {
+        n_blocks_read,
+        n_blocks_passed,
+        n_traces_read,
+    };
+    assert_eq!(find("needle", false), (needles.clone(), effort(1, 2, 0)));
+    assert_eq!(find("nobody", false), (Vec::new(), effort(0, 3, 0)));
+    assert_eq!(find("shop", false).1, effort(3, 0, 0));
+    let (found, reading) = find("needle", true);
+    assert_eq!(found, needles);
+    assert_eq!((reading.n_blocks_read, reading.n_blocks_passed), (1, 2));
+    assert_eq!(
+        reading.n_traces_read,
+        256 + 2,
+        "of one block and the recent ones"
+    );
 }
 
 proptest! {

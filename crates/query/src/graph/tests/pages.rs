@@ -1,6 +1,6 @@
 //! Pages put together are the whole, and numbers stay what they are while more arrives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::shapes::Service;
 use serde_json::json;
@@ -52,8 +52,8 @@ fn check_pages(store: &MemoryStore, n_services_max: usize, expected: &[usize]) {
     let pages = pages(store, n_services_max, || {});
     let lengths: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!(lengths, expected);
-    let whole = by_name(&json!(window(store, 1, 2).services));
-    assert_eq!(by_name(&json!(pages.concat())), whole);
+    let whole = self::pages(store, 100_000, || {}).concat();
+    assert_eq!(by_name(&json!(pages.concat())), by_name(&json!(whole)));
 }
 
 #[test]
@@ -111,12 +111,34 @@ fn numbers_stay_while_more_arrives() {
 }
 
 #[test]
-fn a_large_graph_is_ten_pages() {
+fn a_graph_may_have_ten_thousand_nodes() {
     let store = MemoryStore::default();
-    for trace in 0..20 {
-        put(&store, &chain(trace, trace * 1_000..trace * 1_000 + 498));
+    for trace in 0..25 {
+        put(&store, &[wide(trace, 398)]);
     }
-    check_pages(&store, 1_000, &[1_000; 10]);
+    let pages = pages(&store, 4_000, || {});
+    let lengths: Vec<usize> = pages.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [4_000, 4_000, 2_000]);
+    let nodes = pages.concat();
+    let numbers: BTreeSet<u32> = nodes.iter().map(|node| node.reference_id).collect();
+    assert_eq!(numbers.len(), 10_000);
+    let mut edges = nodes.iter().flat_map(|node| &node.edges);
+    assert!(edges.all(|edge| numbers.contains(&edge.reference_id)));
+}
+
+/// Returns a service that calls so many others, none of which another trace calls.
+fn wide(trace: u64, n_called: u64) -> String {
+    let call = |number: u64| {
+        format!(
+            r#"{{"id":"f{number:015x}","name":"{trace} calls {number}","namespace":"remote","start_time":60,"end_time":61}}"#
+        )
+    };
+    let calls: Vec<String> = (0..n_called).map(call).collect();
+    format!(
+        r#"{{"trace_id":"{}","id":"0000000000000001","name":"wide {trace}","start_time":60,"end_time":61,"subsegments":[{}]}}"#,
+        traffic::trace_id(trace),
+        calls.join(",")
+    )
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the developer guide tells of one of its traces ("Getting data from X-Ray", `BatchGetTraces` and
 //! the trace map of Scorekeep), and other graphs a reader can check by eye.
 
-use protocol::shapes::Service;
+use model::TraceId;
+use protocol::shapes::{RetrievedService, Service};
 use serde_json::json;
 use storage::memory::MemoryStore;
 
@@ -10,9 +11,9 @@ use super::*;
 
 /// The documents the guide's answer is made of, without the inferred ones.
 const SCOREKEEP: [&str; 3] = [
-    r###"{"id":"1fb07842d944e714","name":"random-name","start_time":1.499473411677E9,"end_time":1.499473414572E9,"parent_id":"0c544c1b1bbff948","http":{"response":{"status":200}},"aws":{"request_id":"ac086670-6373-11e7-a174-f31b3397f190"},"trace_id":"1-59602603-23fc5b688855d396af79b496","origin":"AWS::Lambda","resource_arn":"arn:aws:lambda:us-west-2:123456789012:function:random-name"}"###,
+    r#"{"id":"1fb07842d944e714","name":"random-name","start_time":1.499473411677E9,"end_time":1.499473414572E9,"parent_id":"0c544c1b1bbff948","http":{"response":{"status":200}},"aws":{"request_id":"ac086670-6373-11e7-a174-f31b3397f190"},"trace_id":"1-59602603-23fc5b688855d396af79b496","origin":"AWS::Lambda","resource_arn":"arn:aws:lambda:us-west-2:123456789012:function:random-name"}"#,
     r###"{"id":"194fcc8747581230","name":"Scorekeep","start_time":1.499473411562E9,"end_time":1.499473414794E9,"http":{"request":{"url":"http://scorekeep.elasticbeanstalk.com/api/user","method":"POST","user_agent":"Mozilla/5.0 (Windows NT 6.1; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/59.0.3071.115 Safari/537.36","client_ip":"205.251.233.183"},"response":{"status":200}},"aws":{"elastic_beanstalk":{"version_label":"app-abb9-170708_002045","deployment_id":406,"environment_name":"scorekeep-dev"},"ec2":{"availability_zone":"us-west-2c","instance_id":"i-0cd9e448944061b4a"},"xray":{"sdk_version":"1.1.2","sdk":"X-Ray for Java"}},"service":{},"trace_id":"1-59602603-23fc5b688855d396af79b496","user":"5M388M1E","origin":"AWS::ElasticBeanstalk::Environment","subsegments":[{"id":"0c544c1b1bbff948","name":"Lambda","start_time":1.499473411629E9,"end_time":1.499473414572E9,"http":{"response":{"status":200,"content_length":14}},"aws":{"log_type":"None","status_code":200,"function_name":"random-name","invocation_type":"RequestResponse","operation":"Invoke","request_id":"ac086670-6373-11e7-a174-f31b3397f190","resource_names":["random-name"]},"namespace":"aws"},{"id":"071684f2e555e571","name":"## UserModel.saveUser","start_time":1.499473414581E9,"end_time":1.499473414769E9,"metadata":{"debug":{"test":"Metadata string from UserModel.saveUser"}},"subsegments":[{"id":"4cd3f10b76c624b4","name":"DynamoDB","start_time":1.49947341469E9,"end_time":1.499473414769E9,"http":{"response":{"status":200,"content_length":57}},"aws":{"table_name":"scorekeep-user","operation":"UpdateItem","request_id":"MFQ8CGJ3JTDDVVVASUAAJGQ6NJ82F738BOB4KQNSO5AEMVJF66Q9","resource_names":["scorekeep-user"]},"namespace":"aws"}]}]}"###,
-    r###"{"id":"00f91aa01f4984fd","name":"random-name","start_time":1.49947341283E9,"end_time":1.49947341457E9,"parent_id":"1fb07842d944e714","aws":{"function_arn":"arn:aws:lambda:us-west-2:123456789012:function:random-name","resource_names":["random-name"],"account_id":"123456789012"},"trace_id":"1-59602603-23fc5b688855d396af79b496","origin":"AWS::Lambda::Function","subsegments":[{"id":"e6d2fe619f827804","name":"annotations","start_time":1.499473413012E9,"end_time":1.499473413069E9,"annotations":{"UserID":"5M388M1E","Name":"Ola"}},{"id":"b29b548af4d54a0f","name":"SNS","start_time":1.499473413112E9,"end_time":1.499473414071E9,"http":{"response":{"status":200}},"aws":{"operation":"Publish","region":"us-west-2","request_id":"a2137970-f6fc-5029-83e8-28aadeb99198","retries":0,"topic_arn":"arn:aws:sns:us-west-2:123456789012:awseb-e-ruag3jyweb-stack-NotificationTopic-6B829NT9V5O9"},"namespace":"aws"},{"id":"2279c0030c955e52","name":"Initialization","start_time":1.499473412064E9,"end_time":1.499473412819E9,"aws":{"function_arn":"arn:aws:lambda:us-west-2:123456789012:function:random-name"}}]}"###,
+    r#"{"id":"00f91aa01f4984fd","name":"random-name","start_time":1.49947341283E9,"end_time":1.49947341457E9,"parent_id":"1fb07842d944e714","aws":{"function_arn":"arn:aws:lambda:us-west-2:123456789012:function:random-name","resource_names":["random-name"],"account_id":"123456789012"},"trace_id":"1-59602603-23fc5b688855d396af79b496","origin":"AWS::Lambda::Function","subsegments":[{"id":"e6d2fe619f827804","name":"annotations","start_time":1.499473413012E9,"end_time":1.499473413069E9,"annotations":{"UserID":"5M388M1E","Name":"Ola"}},{"id":"b29b548af4d54a0f","name":"SNS","start_time":1.499473413112E9,"end_time":1.499473414071E9,"http":{"response":{"status":200}},"aws":{"operation":"Publish","region":"us-west-2","request_id":"a2137970-f6fc-5029-83e8-28aadeb99198","retries":0,"topic_arn":"arn:aws:sns:us-west-2:123456789012:awseb-e-ruag3jyweb-stack-NotificationTopic-6B829NT9V5O9"},"namespace":"aws"},{"id":"2279c0030c955e52","name":"Initialization","start_time":1.499473412064E9,"end_time":1.499473412819E9,"aws":{"function_arn":"arn:aws:lambda:us-west-2:123456789012:function:random-name"}}]}"#,
 ];
 const SCOREKEEP_TRACE: &str = "1-59602603-23fc5b688855d396af79b496";
 
@@ -209,84 +210,71 @@ fn a_window_holds_the_minutes_that_begin_in_it_and_the_one_it_begins_in() {
     assert!(matches!(refused, Err(QueryError::Invalid(_))));
 }
 
-#[test]
-fn a_message_from_another_trace_is_a_link() {
+/// Returns a store with a message sent in trace 1 and received in trace 2; what trace 3 received comes
+/// from a trace that is not there.
+fn linked() -> (MemoryStore, Vec<String>) {
     let store = MemoryStore::default();
     let sends = r#""start_time":10,"end_time":20,"subsegments":[{"id":"00000000000000c1","name":"SQS","namespace":"aws","start_time":11,"end_time":12.5}]"#;
-    let link = |id: u64, trace: u64| {
-        let trace = traffic::trace_id(trace);
+    let link = |trace: u64| {
+        let trace_id = traffic::trace_id(trace);
         format!(
-            r#""start_time":15,"end_time":16,"links":[{{"trace_id":"{trace}","id":"{id:016x}"}}]"#
+            r#""start_time":15,"end_time":16,"links":[{{"trace_id":"{trace_id}","id":"00000000000000c1"}}]"#
         )
     };
     put(
         &store,
         &[
             document(1, 1, "shop", sends),
-            document(2, 1, "worker", &link(0xc1, 1)),
-            document(3, 1, "lost", &link(0xc1, 9)),
+            document(2, 1, "worker", &link(1)),
+            document(3, 1, "lost", &link(9)),
         ],
     );
-    let ids: Vec<String> = (2..4).map(traffic::trace_id).collect();
     // The sender's trace is not among those asked for.
-    let services = of_traces(&store, &ids).unwrap();
-    let queue = services
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|node| node["Name"] == "SQS")
-        .unwrap();
+    (store, [2, 3].map(traffic::trace_id).to_vec())
+}
+
+#[test]
+fn a_message_from_another_trace_is_a_link() {
+    let (store, trace_ids) = linked();
+    let services = of_traces(&store, &trace_ids).unwrap();
+    let mut nodes = services.as_array().unwrap().iter();
+    let queue = nodes.find(|node| node["Name"] == "SQS").unwrap();
     assert_eq!(queue["Edges"][0]["EdgeType"], "link");
     assert_eq!(
         queue["Edges"][0]["ReceivedEventAgeHistogram"],
         json!([{"Value": 2.5, "Count": 1}])
     );
-    let trace_ids = ids
-        .iter()
-        .map(|id| model::TraceId::parse(id).unwrap())
-        .collect();
-    let graph = block_on(graph_of_traces(
-        &store,
-        TENANT,
-        &trace_ids,
-        None,
-        &options(),
-    ))
-    .unwrap();
-    let links = |name: &str| {
-        let node = graph.services.iter().find(|node| {
-            node.service.name.as_deref() == Some(name)
-                && node.service.service_type.as_deref() != Some("client")
-        });
-        json!(node.unwrap().links)
-    };
-    let [sender, worker] = [1, 2].map(traffic::trace_id);
-    assert_eq!(
-        links("worker"),
-        json!([{"ReferenceType": "parent", "SourceTraceId": worker, "DestinationTraceIds": [sender]}])
-    );
-    assert_eq!(
-        links("SQS"),
-        json!([{"ReferenceType": "child", "SourceTraceId": sender, "DestinationTraceIds": [worker]}])
-    );
-    // What is linked to need not be there.
-    assert_eq!(
-        links("lost")[0]["DestinationTraceIds"],
-        json!([traffic::trace_id(9)])
-    );
     let mut unfollowed = options();
     unfollowed.n_linked_traces_max = 0;
     let request = GetTraceGraphRequest {
-        trace_ids: ids,
+        trace_ids,
         next_token: None,
     };
     let graph = block_on(trace_graph(&store, TENANT, &request, &unfollowed)).unwrap();
-    assert!(
-        graph
-            .services
-            .iter()
-            .all(|node| node.name.as_deref() != Some("SQS"))
-    );
+    let mut names = graph.services.iter().map(|node| node.name.as_deref());
+    assert!(names.all(|name| name != Some("SQS")));
+}
+
+#[test]
+fn links_are_on_both_ends() {
+    let (store, trace_ids) = linked();
+    let asked = trace_ids.iter().map(|id| TraceId::parse(id).unwrap());
+    let asked = asked.collect();
+    let graph = block_on(graph_of_traces(&store, TENANT, &asked, None, &options())).unwrap();
+    let links = |name: &str| {
+        let is_it = |node: &&RetrievedService| {
+            let is_client = node.service.service_type.as_deref() == Some("client");
+            node.service.name.as_deref() == Some(name) && !is_client
+        };
+        json!(graph.services.iter().find(is_it).unwrap().links)
+    };
+    let link = |others: &str, one: u64, other: u64| {
+        let [one, other] = [one, other].map(traffic::trace_id);
+        json!([{"ReferenceType": others, "SourceTraceId": one, "DestinationTraceIds": [other]}])
+    };
+    assert_eq!(links("worker"), link("parent", 2, 1));
+    assert_eq!(links("SQS"), link("child", 1, 2));
+    assert_eq!(links("lost"), link("parent", 3, 9));
 }
 
 #[test]

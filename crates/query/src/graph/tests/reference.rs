@@ -43,8 +43,15 @@ pub(crate) enum What {
 }
 
 impl Reference {
+    /// Takes documents in this order.
+    pub(crate) fn put_all(&mut self, texts: &[String]) {
+        for text in texts {
+            self.put(text);
+        }
+    }
+
     /// Takes a document: a finished one is not replaced by one in progress.
-    pub(crate) fn put(&mut self, text: &str) {
+    fn put(&mut self, text: &str) {
         let document: Value = serde_json::from_str(text).unwrap();
         let trace = self
             .traces
@@ -275,7 +282,6 @@ impl<'d> Trace<'d> {
 /// Figures of one node or edge.
 #[derive(Default)]
 struct Figures {
-    n_seen: u64,
     counts: BTreeMap<&'static str, u64>,
     total_ms: u64,
     span: Option<(u64, u64)>,
@@ -286,7 +292,6 @@ struct Figures {
 
 impl Figures {
     fn add(&mut self, event: &Event) {
-        self.n_seen += 1;
         let (first, last) = self.span.unwrap_or((event.start, event.end));
         self.span = Some((first.min(event.start), last.max(event.end)));
         self.aliases.extend(event.alias.clone());
@@ -299,6 +304,10 @@ impl Figures {
             self.total_ms += took;
             *self.histogram.entry(bucket(took)).or_default() += 1;
         }
+    }
+
+    fn whole_span(&self) -> (u64, u64) {
+        self.span.unwrap()
     }
 
     fn statistics(&self) -> Value {
@@ -318,70 +327,72 @@ impl Figures {
 /// Returns the graph of the events that begin in the minutes from `from` up to `to`, by the names of
 /// nodes, see [`by_name`].
 pub(crate) fn graph(events: &[Event], (from, to): (u64, u64)) -> Value {
-    let mut sent: BTreeMap<Key, Figures> = BTreeMap::new();
-    let mut inferred: BTreeMap<Key, Figures> = BTreeMap::new();
-    let mut edges: BTreeMap<(Key, Key, bool), Figures> = BTreeMap::new();
-    let mut active: BTreeSet<Key> = BTreeSet::new();
-    for event in events
+    let mut sums = Sums::default();
+    events
         .iter()
         .filter(|event| (from..to).contains(&(event.start / 60_000)))
-    {
-        match &event.what {
-            What::Request {
-                node,
-                is_inferred: true,
-            } => inferred.entry(node.clone()).or_default().add(event),
-            What::Request {
-                node,
-                is_inferred: false,
-            } => sent.entry(node.clone()).or_default().add(event),
+        .for_each(|event| sums.add(event));
+    let ends = sums.edges.keys().flat_map(|(from, to, _)| [from, to]);
+    let served = sums.sent.keys().chain(sums.inferred.keys());
+    let names: BTreeSet<&Key> = served.chain(ends).collect();
+    let nodes: Map<String, Value> = names
+        .into_iter()
+        .map(|name| (node_name(name), sums.node(name)))
+        .collect();
+    Value::Object(nodes)
+}
+
+/// What events add up to.
+#[derive(Default)]
+struct Sums {
+    sent: BTreeMap<Key, Figures>,
+    inferred: BTreeMap<Key, Figures>,
+    edges: BTreeMap<(Key, Key, bool), Figures>,
+    /// The services that sent segments.
+    active: BTreeSet<Key>,
+}
+
+impl Sums {
+    fn add(&mut self, event: &Event) {
+        let figures = match &event.what {
+            What::Request { node, is_inferred } if *is_inferred => {
+                self.inferred.entry(node.clone()).or_default()
+            }
+            What::Request { node, .. } => {
+                self.active.insert(node.clone());
+                self.sent.entry(node.clone()).or_default()
+            }
             What::Edge {
                 from,
                 to,
                 is_link,
                 sent,
             } => {
-                active.extend(sent.clone());
-                edges
-                    .entry((from.clone(), to.clone(), *is_link))
-                    .or_default()
-                    .add(event);
+                self.active.extend(sent.clone());
+                let key = (from.clone(), to.clone(), *is_link);
+                self.edges.entry(key).or_default()
             }
-        }
+        };
+        figures.add(event);
     }
-    let ends = edges.keys().flat_map(|(from, to, _)| [from, to]);
-    let names: BTreeSet<&Key> = sent.keys().chain(inferred.keys()).chain(ends).collect();
-    let is_client = |key: &Key| key.1.as_deref() == Some("client");
-    let mut nodes = Map::new();
-    for name in names {
-        let touching: Vec<&Figures> = edges
-            .iter()
-            .filter(|((from, to, _), _)| from == name || to == name)
-            .map(|(_, figures)| figures)
-            .collect();
-        let calls: Map<String, Value> = edges
+
+    fn node(&self, name: &Key) -> Value {
+        let calls: Map<String, Value> = self
+            .edges
             .iter()
             .filter(|((from, _, _), _)| from == name)
             .map(|((_, to, is_link), figures)| (edge_name(to, *is_link), edge(figures, *is_link)))
             .collect();
-        let own = sent.get(name).or(inferred.get(name));
-        let span = own.and_then(|own| own.span).unwrap_or_else(|| {
-            let spans = || touching.iter().filter_map(|figures| figures.span);
-            (
-                spans().map(|span| span.0).min().unwrap(),
-                spans().map(|span| span.1).max().unwrap(),
-            )
-        });
-        let is_root = edges
-            .keys()
-            .any(|(from, to, is_link)| is_client(from) && to == name && !is_link);
+        let own = self.sent.get(name).or(self.inferred.get(name));
+        let (start, end) = whole(own.map_or_else(|| self.calls_span(name), Figures::whole_span));
         let nothing = Figures::default();
         let figures = own.unwrap_or(&nothing);
         let histogram = entries(&figures.histogram);
+        let is_active = self.active.contains(name);
         let mut node = json!({
             "Name": name.0, "Names": [name.0],
-            "State": if sent.contains_key(name) || active.contains(name) { "active" } else { "unknown" },
-            "StartTime": whole(span).0, "EndTime": whole(span).1,
+            "State": if is_active { "active" } else { "unknown" },
+            "StartTime": start, "EndTime": end,
             "Edges": calls,
             "DurationHistogram": histogram, "ResponseTimeHistogram": histogram,
         });
@@ -390,19 +401,32 @@ pub(crate) fn graph(events: &[Event], (from, to): (u64, u64)) -> Value {
                 node[member] = json!(value);
             }
         }
-        if is_root {
+        let mut edges = self.edges.keys();
+        if edges.any(|(from, to, is_link)| is_client(from) && to == name && !is_link) {
             node["Root"] = json!(true);
         }
         if !is_client(name) {
             node["SummaryStatistics"] = figures.statistics();
         }
-        nodes.insert(node_name(name), node);
+        node
     }
-    Value::Object(nodes)
+
+    /// Returns the first start and the last end of the calls a node makes and answers.
+    fn calls_span(&self, name: &Key) -> (u64, u64) {
+        let touching = self
+            .edges
+            .iter()
+            .filter(|((from, to, _), _)| from == name || to == name);
+        let spans: Vec<(u64, u64)> = touching.map(|(_, figures)| figures.whole_span()).collect();
+        (
+            spans.iter().map(|span| span.0).min().unwrap(),
+            spans.iter().map(|span| span.1).max().unwrap(),
+        )
+    }
 }
 
 /// Returns for each period that begins in the minutes from `from` up to `to` the figures of what is
-/// meant: start in seconds, statistics, histogram; `None` where there was nothing.
+/// meant: start in seconds, statistics, histogram.
 pub(crate) fn series(
     events: &[Event],
     (from, to): (u64, u64),
@@ -641,6 +665,10 @@ fn whole((first, last): (u64, u64)) -> (f64, f64) {
     let first = first / 1_000;
     let last = last.div_ceil(1_000).max(first + 1);
     (seconds(first * 1_000), seconds(last * 1_000))
+}
+
+fn is_client(key: &Key) -> bool {
+    key.1.as_deref() == Some("client")
 }
 
 fn node_name((name, kind, account): &Key) -> String {
