@@ -10,6 +10,7 @@ use roentgen_tests::wait::now;
 use roentgen_tests::{Home, Server};
 use serde_json::{Value, json};
 
+use crate::fixture::is_long;
 use crate::reference::{
     Fact, Reference, What, difference, graph, plain, plain_graph, plain_summary, series,
 };
@@ -215,6 +216,35 @@ fn check_series(server: &Server, facts: &[Fact], window: (u64, u64), asked: &Ser
     Ok(())
 }
 
+/// Compares which traces are listed for a part of the hour, in each of the three kinds of windows.
+fn check_windows(server: &Server, reference: &Reference, (from, to): (u64, u64)) -> Result<()> {
+    let seconds = |at: u64| f64::from(u32::try_from(at).unwrap());
+    let (from_s, to_s) = (seconds(from), seconds(to));
+    for kind in ["TraceId", "Event", "Service"] {
+        let request = json!({ "StartTime": from, "EndTime": to, "TimeRangeType": kind });
+        let found = crate::fixture::summaries(server, &request)?;
+        let mut found: Vec<&str> = found
+            .iter()
+            .map(|one| one["Id"].as_str().unwrap())
+            .collect();
+        found.sort_unstable();
+        let all = reference.summaries();
+        let is_within = |summary: &Value| {
+            let start = summary["StartTime"].as_f64().unwrap();
+            let end = start + summary["Duration"].as_f64().unwrap();
+            match kind {
+                "TraceId" => start >= from_s && start < to_s,
+                "Event" => start < to_s && end >= from_s,
+                _ => end >= from_s && end < to_s,
+            }
+        };
+        let expected = all.iter().filter(|(_, summary)| is_within(summary));
+        let expected: Vec<&str> = expected.map(|(id, _)| id.as_str()).collect();
+        assert_eq!(found, expected, "{request}");
+    }
+    Ok(())
+}
+
 /// Compares everything the server tells of an hour of traffic.
 fn check_all(server: &Server, reference: &Reference, window: (u64, u64), seed: u64) -> Result<()> {
     check_summaries(server, reference, window)?;
@@ -225,6 +255,7 @@ fn check_all(server: &Server, reference: &Reference, window: (u64, u64), seed: u
         let from = window.0 + u64::from(random.below(3_000));
         let to = from + u64::from(random.between(1, 600));
         check_graph_but_for_sets(server, &facts, (from, to))?;
+        check_windows(server, reference, (from, to))?;
         for asked in SERIES {
             check_series(server, &facts, (from, to), asked)?;
         }
@@ -308,11 +339,16 @@ pub(crate) fn past_hour() -> (u64, u64) {
 
 #[test]
 fn answers_are_those_of_the_documents_before_and_after_restarts() -> Result<()> {
+    (1..=if is_long() { 10 } else { 1 }).try_for_each(check_seed)
+}
+
+/// Puts the traffic of a seed into several partitions, with a kill on the way, and compares again and again.
+fn check_seed(seed: u64) -> Result<()> {
     let home = Home::new()?;
     let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
     let mut server = home.start_with(&config)?;
     let window = past_hour();
-    let mut teller = Teller::new(1, u32::try_from(window.0)?, 3_500);
+    let mut teller = Teller::new(seed, u32::try_from(window.0)?, 3_500);
     let documents = teller.documents(220);
     let batches = teller.batches(documents);
     let mut reference = Reference::default();
@@ -339,9 +375,95 @@ fn answers_are_those_of_the_documents_before_and_after_restarts() -> Result<()> 
     check_all(&server, &reference, window, 11)
 }
 
+/// A group's filter, and what it means to a summary of the reference.
+type Group = (&'static str, &'static str, fn(&Value) -> bool);
+
+const GROUPS: &[Group] = &[
+    ("failed", "fault", |one| one["HasFault"] == true),
+    ("not-partial", "!partial AND duration > 1", |one| {
+        one["IsPartial"] == false && one["Duration"].as_f64() > Some(1.0)
+    }),
+    ("gold", "annotation.tier = \"gold\"", |one| {
+        one["Annotations"]["tier"].get("\"gold\"").is_some()
+    }),
+    ("auth", "service(\"auth\")", |one| {
+        let services = one["ServiceIds"].as_array().unwrap();
+        services.iter().any(|service| service["Name"] == "auth")
+    }),
+    ("all", "", |_| true),
+];
+
+/// Compares graph and series of each group with those of the traces that match its filter as they are now.
+fn check_groups(server: &Server, reference: &Reference, window: (u64, u64)) -> Result<()> {
+    let summaries = reference.summaries();
+    let (from, to) = whole_minutes(window);
+    for (name, _, means) in GROUPS {
+        let matching = summaries.iter().filter(|(_, summary)| means(summary));
+        let ids: Vec<&String> = matching.map(|(id, _)| id).collect();
+        assert!(!ids.is_empty(), "{name}");
+        let facts = reference.facts_of(&ids);
+        let request = json!({ "StartTime": window.0, "EndTime": window.1, "GroupName": name });
+        let mut actual = plain_graph(&services(server, "/ServiceGraph", &request)?);
+        let expected = graph(&facts, from, to);
+        narrow(&mut actual, &expected);
+        assert_same(&format!("group {name}"), &actual, &expected);
+        let answer = server
+            .post("/TimeSeriesServiceStatistics", &request)?
+            .success()?;
+        let entries = list(&answer, "TimeSeriesServiceStatistics")?;
+        let told = entries
+            .iter()
+            .map(|one| plain(&one["EdgeSummaryStatistics"]));
+        let expected = series(&facts, (from, to), 60_000, SERIES[0].is_meant).into_iter();
+        let expected = expected.map(|(_, statistics, _)| statistics);
+        let expected = expected.filter(|statistics| statistics["TotalCount"] != json!(0.0));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            expected.collect::<Vec<_>>(),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn graphs_of_groups_are_those_of_the_traces_that_match() -> Result<()> {
+    (1..=if is_long() { 10 } else { 1 }).try_for_each(check_groups_of_seed)
+}
+
+/// Puts the traffic of a seed into several partitions, and compares what groups hold of it.
+fn check_groups_of_seed(seed: u64) -> Result<()> {
+    let home = Home::new()?;
+    let config = home.config("[storage]\npartition_bytes = \"1MiB\"\n")?;
+    let mut server = home.start_with(&config)?;
+    for (name, filter, _) in GROUPS {
+        let group = json!({ "GroupName": name, "FilterExpression": filter });
+        server.post("/CreateGroup", &group)?.success()?;
+    }
+    let window = past_hour();
+    let mut teller = Teller::new(100 + seed, u32::try_from(window.0)?, 3_500);
+    let documents = teller.documents(150);
+    let batches = teller.batches(documents);
+    let mut reference = Reference::default();
+    for (batch_idx, batch) in batches.iter().enumerate() {
+        put(&server, &mut reference, batch, 4_000)?;
+        if batch_idx == batches.len() / 2 {
+            check_groups(&server, &reference, window)?;
+            server.kill9()?;
+            server = home.start_with(&config)?;
+        }
+    }
+    let n_partitions = n_partitions(&home)?;
+    assert!(n_partitions > 2, "{n_partitions} partitions");
+    check_groups(&server, &reference, window)?;
+    assert!(server.terminate()?.success());
+    let server = home.start_with(&config)?;
+    check_groups(&server, &reference, window)
+}
+
 #[test]
 fn answers_about_linked_traces_are_those_of_the_documents() -> Result<()> {
-    for seed in 2..5 {
+    for seed in 2..if is_long() { 20 } else { 4 } {
         let home = Home::new()?;
         let server = home.start()?;
         let window = past_hour();
@@ -380,11 +502,11 @@ fn times_are_those_of_what_was_not_replaced() -> Result<()> {
     check_graph(&server, &reference.facts(), window)?;
     fill_partition(&home, &server)?;
     // Stock did send something about the early call: what was thought of it is no longer so.
-    let served = json!({
+    let answer = json!({
         "trace_id": trace_id, "id": "00000000000000c1", "parent_id": "00000000000000a2", "name": "stock",
         "origin": "AWS::ECS::Container", "start_time": start + 1, "end_time": start + 2,
     });
-    put(&server, &mut reference, &[served], 0)?;
+    put(&server, &mut reference, &[answer], 0)?;
     check_graph(&server, &reference.facts(), window)
 }
 
@@ -417,7 +539,7 @@ fn names_callers_use_are_those_of_what_was_not_replaced() -> Result<()> {
             "id": id, "name": name, "namespace": "remote", "start_time": start + 1, "end_time": start + 5,
         })
     };
-    let served = |id: &str, parent_id: &str, name: &str, at: u64| {
+    let answered_by = |id: &str, parent_id: &str, name: &str, at: u64| {
         json!({
             "trace_id": trace_id, "id": id, "parent_id": parent_id, "name": name, "start_time": at, "end_time": at + 1,
         })
@@ -427,15 +549,45 @@ fn names_callers_use_are_those_of_what_was_not_replaced() -> Result<()> {
             "trace_id": trace_id, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 9,
             "subsegments": [call("00000000000000a2", "stock"), call("00000000000000a3", "stock.internal")],
         }),
-        served("00000000000000b1", "00000000000000a2", "stock", start + 2),
-        served("00000000000000b2", "00000000000000a3", "stock", start + 3),
+        answered_by("00000000000000b1", "00000000000000a2", "stock", start + 2),
+        answered_by("00000000000000b2", "00000000000000a3", "stock", start + 3),
     ];
     put(&server, &mut reference, &documents, 0)?;
     check_graph(&server, &reference.facts(), window)?;
     fill_partition(&home, &server)?;
     // Somebody else answered the call by the other name, before stock did.
-    let gate = served("00000000000000c1", "00000000000000a3", "gate", start + 2);
+    let gate = answered_by("00000000000000c1", "00000000000000a3", "gate", start + 2);
     put(&server, &mut reference, &[gate], 0)?;
+    check_graph(&server, &reference.facts(), window)
+}
+
+#[test]
+fn a_link_leads_to_whoever_answered_the_call_once_that_is_known() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let window = past_hour();
+    let start = window.0 + 600;
+    let (sender, receiver) = (crate::fixture::trace_id(1), crate::fixture::trace_id(2));
+    let mut reference = Reference::default();
+    let documents = [
+        json!({
+            "trace_id": sender, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 3,
+            "subsegments": [{
+                "id": "00000000000000a2", "name": "queue.internal", "namespace": "remote", "start_time": start, "end_time": start + 1,
+            }],
+        }),
+        json!({
+            "trace_id": receiver, "id": "00000000000000b1", "name": "worker", "start_time": start + 5, "end_time": start + 6,
+            "links": [{ "trace_id": sender, "id": "00000000000000a2" }],
+        }),
+    ];
+    put(&server, &mut reference, &documents, 0)?;
+    check_graph(&server, &reference.facts(), window)?;
+    let queue = json!({
+        "trace_id": sender, "id": "00000000000000c1", "parent_id": "00000000000000a2", "name": "queue",
+        "start_time": start, "end_time": start + 1,
+    });
+    put(&server, &mut reference, &[queue], 0)?;
     check_graph(&server, &reference.facts(), window)
 }
 
@@ -446,16 +598,16 @@ fn a_link_is_followed_to_a_sender_that_comes_a_partition_later() -> Result<()> {
     let server = home.start_with(&config)?;
     let window = past_hour();
     let start = window.0 + 600;
-    let (sender, receiver) = (crate::fixture::trace_id(1), crate::fixture::trace_id(2));
+    let (queue, worker) = (crate::fixture::trace_id(1), crate::fixture::trace_id(2));
     let mut reference = Reference::default();
     let received = json!({
-        "trace_id": receiver, "id": "00000000000000b1", "name": "worker", "start_time": start + 5, "end_time": start + 6,
-        "links": [{ "trace_id": sender, "id": "00000000000000a1" }],
+        "trace_id": worker, "id": "00000000000000b1", "name": "worker", "start_time": start + 5, "end_time": start + 6,
+        "links": [{ "trace_id": queue, "id": "00000000000000a1" }],
     });
     put(&server, &mut reference, &[received], 0)?;
     fill_partition(&home, &server)?;
     let sent = json!({
-        "trace_id": sender, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 1,
+        "trace_id": queue, "id": "00000000000000a1", "name": "shop", "start_time": start, "end_time": start + 1,
     });
     put(&server, &mut reference, &[sent], 0)?;
     check_graph(&server, &reference.facts(), window)

@@ -1,7 +1,7 @@
 //! Summaries and graphs once retention has dropped a part of the traffic, compared with the derivation from what
 //! `BatchGetTraces` still returns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use roentgen_tests::process::disk_bytes;
@@ -151,8 +151,8 @@ fn what_was_dropped_counts_no_more_and_the_rest_as_before() -> Result<()> {
         }
         for (number, sent) in (0..).zip(waves) {
             let left = left(&server, sent)?;
-            let n_left: usize = left.traces.values().map(|documents| documents.len()).sum();
-            let n_sent: usize = sent.traces.values().map(|documents| documents.len()).sum();
+            let n_left: usize = left.traces.values().map(BTreeMap::len).sum();
+            let n_sent: usize = sent.traces.values().map(BTreeMap::len).sum();
             assert!(
                 n_left == 0 || n_left == n_sent,
                 "wave {number}: {n_left} of {n_sent} are left"

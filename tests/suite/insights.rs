@@ -204,18 +204,24 @@ fn faults_become_insights_with_their_events_and_their_graph() -> Result<()> {
 /// States, windows and pages of the list of insights.
 fn check_lists(server: &Server, begin: u32, open: &Value, closed: &Value) -> Result<()> {
     let listed = |members: Value| summaries(server, begin, &members);
-    assert_eq!(listed(json!({ "States": ["ACTIVE"] }))?, [open.clone()]);
-    assert_eq!(listed(json!({ "States": ["CLOSED"] }))?, [closed.clone()]);
+    assert_eq!(
+        listed(json!({ "States": ["ACTIVE"] }))?,
+        std::slice::from_ref(open)
+    );
+    assert_eq!(
+        listed(json!({ "States": ["CLOSED"] }))?,
+        std::slice::from_ref(closed)
+    );
     assert_eq!(listed(json!({ "States": [] }))?.len(), 2);
     let arn = json!({ "GroupName": null, "GroupARN": open["GroupARN"] });
     assert_eq!(listed(arn)?.len(), 2);
     assert_eq!(
         listed(json!({ "EndTime": begin + (GOES_ON.start - 5) * 60 }))?,
-        [closed.clone()]
+        std::slice::from_ref(closed)
     );
     assert_eq!(
         listed(json!({ "StartTime": begin + (OVER.end + 10) * 60 }))?,
-        [open.clone()]
+        std::slice::from_ref(open)
     );
     assert!(listed(json!({ "EndTime": begin + 60 }))?.is_empty());
     assert!(listed(json!({ "GroupName": "Default" }))?.is_empty());
@@ -345,6 +351,16 @@ fn wrong_requests_are_refused() -> Result<()> {
     let server = home.start()?;
     let unknown = "00000000-0000-4000-8000-000000000000";
     let (from, to) = (now() - 600, now());
+    let window = json!({ "StartTime": from, "EndTime": to, "GroupName": "Default" });
+    let within = |members: &Value| {
+        let mut request = window.clone();
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        request
+    };
+    let page = json!({ "InsightId": unknown, "NextToken": "" });
     for (path, request) in [
         ("/Insight", json!({})),
         ("/Insight", json!({ "InsightId": unknown })),
@@ -355,62 +371,37 @@ fn wrong_requests_are_refused() -> Result<()> {
             "/InsightEvents",
             json!({ "InsightId": unknown, "MaxResults": 51 }),
         ),
-        (
-            "/InsightEvents",
-            json!({ "InsightId": unknown, "NextToken": "" }),
-        ),
+        ("/InsightEvents", page),
         ("/InsightImpactGraph", json!({ "InsightId": unknown })),
         (
             "/InsightImpactGraph",
-            json!({ "InsightId": unknown, "StartTime": from, "EndTime": to }),
+            within(&json!({ "InsightId": unknown })),
+        ),
+        ("/InsightSummaries", within(&json!({ "GroupName": null }))),
+        ("/InsightSummaries", within(&json!({ "EndTime": null }))),
+        ("/InsightSummaries", within(&json!({ "EndTime": from - 1 }))),
+        ("/InsightSummaries", within(&json!({ "GroupName": "gone" }))),
+        ("/InsightSummaries", within(&json!({ "States": ["OPEN"] }))),
+        (
+            "/InsightSummaries",
+            within(&json!({ "States": ["ACTIVE", "CLOSED"] })),
+        ),
+        ("/InsightSummaries", within(&json!({ "MaxResults": 0 }))),
+        ("/InsightSummaries", within(&json!({ "MaxResults": 101 }))),
+        (
+            "/InsightSummaries",
+            within(&json!({ "StartTime": from - 31 * 86_400 })),
         ),
         (
             "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "GroupName": "Default" }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": to, "EndTime": from, "GroupName": "Default" }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to, "GroupName": "gone" }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to, "GroupName": "Default", "States": ["OPEN"] }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to, "GroupName": "Default", "States": ["ACTIVE", "CLOSED"] }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to, "GroupName": "Default", "MaxResults": 0 }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to, "GroupName": "Default", "MaxResults": 101 }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from - 31 * 86_400, "EndTime": to, "GroupName": "Default" }),
-        ),
-        (
-            "/InsightSummaries",
-            json!({ "StartTime": from, "EndTime": to, "GroupName": "Default", "NextToken": "never given out" }),
+            within(&json!({ "NextToken": "never given out" })),
         ),
     ] {
         let response = server.post(path, &request)?;
         assert_error(&response, 400, "InvalidRequestException")
             .with_context(|| format!("{path} {request}"))?;
     }
-    let request = json!({ "StartTime": from, "EndTime": to, "GroupName": "Default" });
-    let answer = server.post("/InsightSummaries", &request)?.success()?;
+    let answer = server.post("/InsightSummaries", &window)?.success()?;
     assert_eq!(answer, json!({ "InsightSummaries": [] }));
     Ok(())
 }

@@ -382,6 +382,9 @@ pub(crate) fn plain_summary(summary: &Value) -> Value {
     plain(&Value::Object(plainer))
 }
 
+/// The calls between two services, and whether they came through links.
+type Edges<'f> = BTreeMap<(&'f Key, &'f Key, bool), Vec<(&'f Fact, &'f Call)>>;
+
 /// Figures of a node, an edge or a period.
 #[derive(Default)]
 struct Figures<'f> {
@@ -429,16 +432,16 @@ pub(crate) fn graph(facts: &[Fact], from: u64, to: u64) -> Value {
         .collect();
     let mut sent: BTreeMap<&Key, Figures<'_>> = BTreeMap::new();
     let mut inferred: BTreeMap<&Key, Figures<'_>> = BTreeMap::new();
-    let mut edges: BTreeMap<(&Key, &Key, bool), Vec<(&Fact, &Call)>> = BTreeMap::new();
+    let mut edges: Edges<'_> = BTreeMap::new();
     for fact in facts {
         match &fact.what {
             What::Served { by, is_inferred } => {
-                let nodes = if *is_inferred {
+                let figures = if *is_inferred {
                     &mut inferred
                 } else {
                     &mut sent
                 };
-                nodes.entry(by).or_default().facts.push(fact);
+                figures.entry(by).or_default().facts.push(fact);
             }
             What::Called(call) => {
                 let between = (&call.from, &call.to, call.age.is_some());
@@ -454,7 +457,7 @@ pub(crate) fn graph(facts: &[Fact], from: u64, to: u64) -> Value {
         .chain(ends)
         .collect();
     let none = Figures::default();
-    let mut nodes = Map::new();
+    let mut by_name = Map::new();
     for key in keys {
         let own = sent.get(key).or_else(|| inferred.get(key));
         let touching: Vec<&(&Fact, &Call)> = edges
@@ -471,27 +474,27 @@ pub(crate) fn graph(facts: &[Fact], from: u64, to: u64) -> Value {
         let is_root = edges.keys().any(|(from, to, is_link)| {
             *to == key && !is_link && from.1.as_deref() == Some("client")
         });
-        let mut node = service_id(key);
-        node["State"] = json!(if sends { "active" } else { "unknown" });
+        let mut shown = service_id(key);
+        shown["State"] = json!(if sends { "active" } else { "unknown" });
         let own_span = own.and_then(Figures::span).or_else(|| around.span());
-        (node["StartTime"], node["EndTime"]) = whole_seconds(own_span.unwrap());
+        (shown["StartTime"], shown["EndTime"]) = whole_seconds(own_span.unwrap());
         let mut calls = Map::new();
         for ((_, to, is_link), called) in edges.iter().filter(|((from, _, _), _)| *from == key) {
             calls.insert(edge_name(to, *is_link), edge(called));
         }
-        node["Edges"] = Value::Object(calls);
+        shown["Edges"] = Value::Object(calls);
         if is_root {
-            node["Root"] = json!(true);
+            shown["Root"] = json!(true);
         }
         if !is_client {
             let own = own.unwrap_or(&none);
-            node["SummaryStatistics"] = own.statistics();
-            node["DurationHistogram"] = own.histogram();
-            node["ResponseTimeHistogram"] = own.histogram();
+            shown["SummaryStatistics"] = own.statistics();
+            shown["DurationHistogram"] = own.histogram();
+            shown["ResponseTimeHistogram"] = own.histogram();
         }
-        nodes.insert(node_name(key), node);
+        by_name.insert(node_name(key), shown);
     }
-    plain(&Value::Object(nodes))
+    plain(&Value::Object(by_name))
 }
 
 fn edge(calls: &[(&Fact, &Call)]) -> Value {

@@ -74,17 +74,16 @@ fn start(server: &Server, ids: &[String], (from, to): (u64, u64)) -> Result<Stri
     Ok(token.to_owned())
 }
 
+/// Documents by trace and span id.
+type Documents = BTreeMap<String, BTreeMap<String, Value>>;
+
 /// Returns the documents of each retrieved trace, all pages joined, by span id, and how many pages there were.
-fn retrieved(
-    server: &Server,
-    token: &str,
-    format: Option<&str>,
-) -> Result<(BTreeMap<String, BTreeMap<String, Value>>, usize)> {
+fn retrieved(server: &Server, token: &str, format: Option<&str>) -> Result<(Documents, usize)> {
     let mut request = json!({ "RetrievalToken": token });
     if let Some(format) = format {
         request["TraceFormat"] = json!(format);
     }
-    let mut traces: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    let mut traces = Documents::new();
     for n_pages in 1.. {
         let page = server.post(LIST, &request)?.success()?;
         assert_eq!(page["RetrievalStatus"], "COMPLETE");
@@ -118,7 +117,7 @@ fn retrieved(
 }
 
 /// Returns the documents of traces as `BatchGetTraces` has them, in the same form.
-fn batch(server: &Server, ids: &[String]) -> Result<BTreeMap<String, BTreeMap<String, Value>>> {
+fn batch(server: &Server, ids: &[String]) -> Result<Documents> {
     let mut traces = BTreeMap::new();
     for id in ids {
         for trace in server.traces(&[id])? {
@@ -187,10 +186,8 @@ fn spans_are_those_of_opentelemetry() -> Result<()> {
             );
             let (start, end) = (&span["startTimeUnixNano"], &span["endTimeUnixNano"]);
             let nanos = |time: &Value| {
-                let text = time
-                    .as_str()
-                    .map(str::to_owned)
-                    .unwrap_or_else(|| time.to_string());
+                let text = time.to_string();
+                let text = text.trim_matches('"');
                 text.parse::<u64>().with_context(|| span.to_string())
             };
             assert!(nanos(start)? < nanos(end)?, "{span}");
@@ -413,15 +410,15 @@ fn the_graph_tells_which_traces_are_linked() -> Result<()> {
     let window = past_hour();
     let (sender, receiver) = (trace_id(window.0, 1), trace_id(window.0, 2));
     let at = window.0 + 60;
-    let sent = json!({
+    let told = json!({
         "trace_id": sender, "id": "00000000000000a1", "name": "shop", "start_time": at, "end_time": at + 2,
         "subsegments": [{ "id": "00000000000000a2", "name": "SQS", "namespace": "aws", "start_time": at, "end_time": at + 1 }],
     });
-    let received = json!({
+    let heard = json!({
         "trace_id": receiver, "id": "00000000000000b1", "name": "worker", "start_time": at + 30, "end_time": at + 31,
         "links": [{ "trace_id": sender, "id": "00000000000000a2" }],
     });
-    server.put_all(&[received.to_string(), sent.to_string()])?;
+    server.put_all(&[heard.to_string(), told.to_string()])?;
     let token = start(&server, &[sender.clone(), receiver.clone()], window)?;
     let answer = server
         .post(GRAPH, &json!({ "RetrievalToken": token }))?
@@ -435,11 +432,8 @@ fn the_graph_tells_which_traces_are_linked() -> Result<()> {
     for link in &links {
         let destinations = list(link, "DestinationTraceIds")?;
         let ends = [&link["SourceTraceId"], &destinations[0]];
-        let (sender, receiver) = (json!(sender), json!(receiver));
-        assert!(
-            ends == [&sender, &receiver] || ends == [&receiver, &sender],
-            "{link}"
-        );
+        let (from, to) = (json!(sender), json!(receiver));
+        assert!(ends == [&from, &to] || ends == [&to, &from], "{link}");
         assert!(link["ReferenceType"].is_string(), "{link}");
     }
     Ok(())

@@ -194,7 +194,7 @@ fn pages_of_a_series_join_to_the_whole() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_period_window_or_selector_is_refused() -> Result<()> {
+fn what_is_no_period_and_no_window_is_refused() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
     let window = past_hour();
@@ -240,13 +240,20 @@ fn what_is_no_period_window_or_selector_is_refused() -> Result<()> {
         };
         assert_eq!(nothing[member], json!([]), "an instant");
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_selector_is_refused_with_its_place() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let window = past_hour();
     let mut n_checked = 0;
     for rejected in tables(&corpus("filter_refused.toml")?, "rejected_selector") {
         let selector = text(&rejected, "expr");
-        let message = refuse(
-            SERIES,
-            &with(window, &json!({ "EntitySelectorExpression": selector })),
-        )?;
+        let request = with(window, &json!({ "EntitySelectorExpression": selector }));
+        let response = server.post(SERIES, &request)?;
+        let message = assert_error(&response, 400, "InvalidRequestException").context(request)?;
         if (1..=500).contains(&selector.len()) {
             let place = format!(
                 "Error Location: line {}, position {} : ",
@@ -266,10 +273,8 @@ fn what_is_no_period_window_or_selector_is_refused() -> Result<()> {
             window,
             &json!({ "EntitySelectorExpression": text(&accepted, "expr") }),
         );
-        server
-            .post(SERIES, &request)?
-            .success()
-            .with_context(|| request.to_string())?;
+        let response = server.post(SERIES, &request)?;
+        response.success().context(request)?;
     }
     Ok(())
 }
