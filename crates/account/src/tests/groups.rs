@@ -407,16 +407,16 @@ fn a_snapshot_stays_as_it_was() {
         .update(Selector::name("a"), filter("f2"), at(2))
         .unwrap();
     groups.create(named("b"), at(2)).unwrap();
-    assert_eq!(filter(&snapshot, "a").as_deref(), Some("f1"));
+    assert_eq!(filter_of(&snapshot, "a").as_deref(), Some("f1"));
     assert_eq!(
         snapshot.by_arn(&a.arn).map(|group| group.filter()),
         Some("f1")
     );
-    assert_eq!(filter(&snapshot, "b"), None);
+    assert_eq!(filter_of(&snapshot, "b"), None);
     let later = groups.snapshot();
-    assert_eq!(filter(&later, "a").as_deref(), Some("f2"));
-    assert_eq!(filter(&later, "b").as_deref(), Some(""));
-    assert_eq!(filter(&later, "Default").as_deref(), Some(""));
+    assert_eq!(filter_of(&later, "a").as_deref(), Some("f2"));
+    assert_eq!(filter_of(&later, "b").as_deref(), Some(""));
+    assert_eq!(filter_of(&later, "Default").as_deref(), Some(""));
     let uids: Vec<u32> = later.iter().map(|group| group.uid).collect();
     assert_eq!(uids, [0, 1, 2]);
     let mut backwards: Vec<Group> = later.iter().map(|group| Group::clone(group)).collect();
@@ -508,6 +508,6 @@ fn changes_made_at_once_happen_one_after_another() {
 }
 
 /// Returns the filter in force of a group.
-fn filter(groups: &crate::GroupsSnapshot, name: &str) -> Option<String> {
+fn filter_of(groups: &crate::GroupsSnapshot, name: &str) -> Option<String> {
     groups.by_name(name).map(|group| group.filter().to_owned())
 }
