@@ -429,9 +429,4 @@ fn reports_of_anomalies_that_cannot_be_taken_are_named() {
         "400",
         "greater than AnomalyCount",
     );
-    check(
-        anomalies("a", 101, 0, at(0)),
-        "400",
-        "greater than TotalCount",
-    );
 }

@@ -24,7 +24,8 @@ pub(crate) use hours::{HourSums, StoredHour};
 
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
-use crate::keys;
+use crate::keys::{self, Grain};
+use crate::partitions::Opened;
 use crate::record::{Damage, decode};
 use crate::sealed::Sealed;
 use crate::store::Shared;
@@ -60,6 +61,14 @@ impl GraphScan {
         let into = minute - self.from_minute;
         let bucket = self.bucket_minutes.max(1);
         Some(self.from_minute + into / bucket * bucket)
+    }
+
+    /// Tells whether all minutes of an hour count, and in one bucket.
+    fn holds_as_one(&self, hour: u32) -> bool {
+        let first = hour.saturating_mul(60);
+        let last = first.saturating_add(59);
+        let bucket = self.bucket_of(first);
+        bucket.is_some() && bucket == self.bucket_of(last)
     }
 
     fn hours(&self) -> (u32, u32) {
@@ -119,38 +128,19 @@ impl Shared {
         if facts.n_traces == 0 || !scan.may_hold(facts.active.0, facts.active.1) {
             return Ok(());
         }
-        let (first, last) = scan.hours();
-        let from = keys::graph(tenant, scan.group, first, 0);
-        let prefix = keys::graph_prefix(tenant, scan.group);
-        let mut damage = None;
         self.read_sealed(sealed, |opened| {
-            opened.scan_records(
-                Tree::Graph,
-                &prefix,
-                &from,
-                &self.dictionaries,
-                &mut |key, read| {
-                    if keys::read_graph_hour(key).is_none_or(|hour| hour > last) {
-                        return ControlFlow::Break(());
-                    }
-                    match read.and_then(|(_, payload)| decode::<StoredHour>(&payload)) {
-                        Ok(hour) => {
-                            hour.add_to(scan, is_there, sums);
-                            ControlFlow::Continue(())
-                        }
-                        Err(found) => {
-                            damage = Some(found);
-                            ControlFlow::Break(())
-                        }
-                    }
-                },
-            )?;
-            damage.take().map_or(Ok(()), |damage: Damage| {
-                Err(EngineError::Damaged {
-                    action: "reading sums of a graph",
-                    detail: damage.0,
-                })
-            })
+            // What counts whole is read whole, and by minute what does not.
+            let mut keys = hours_of(opened, tenant, scan, Grain::Hour)?;
+            keys.extend(hours_of(opened, tenant, scan, Grain::Minutes)?);
+            for key in keys {
+                let read = opened.record(Tree::Graph, &key, &self.dictionaries)?;
+                let hour = read.map(|read| read.and_then(|(_, payload)| decode(&payload)));
+                let hour: Option<StoredHour> = hour.transpose().map_err(damaged)?;
+                if let Some(hour) = hour {
+                    hour.add_to(scan, is_there, sums);
+                }
+            }
+            Ok(())
         })?;
         Ok(())
     }
@@ -202,10 +192,7 @@ impl Shared {
                 index.parts(tenant, trace_id)
             };
             let Some(parts) = parts else { continue };
-            let parts = parts.map_err(|damage| EngineError::Damaged {
-                action: "deriving a graph",
-                detail: damage.0,
-            })?;
+            let parts = parts.map_err(damaged)?;
             let changed = parts.changed;
             let contribution = self.contribution(active.number, tenant, trace_id, parts)?;
             refreshed.push(Refresh {
@@ -216,6 +203,38 @@ impl Shared {
             });
         }
         Ok(())
+    }
+}
+
+/// Returns the keys of the hours that a scan needs told by a grain.
+fn hours_of(
+    opened: &Opened,
+    tenant: Tenant,
+    scan: &GraphScan,
+    grain: Grain,
+) -> Result<Vec<Vec<u8>>, EngineError> {
+    let (first, last) = scan.hours();
+    let from = keys::graph(tenant, scan.group, grain, first, 0);
+    let upper = keys::after_prefix(&keys::graph_prefix(tenant, scan.group, grain));
+    let mut found = Vec::new();
+    let visit = &mut |key: &[u8], _: &[u8]| match keys::read_graph_hour(key) {
+        Some(hour) if hour <= last => {
+            if scan.holds_as_one(hour) == (grain == Grain::Hour) {
+                found.push(key.to_vec());
+            }
+            ControlFlow::Continue(())
+        }
+        Some(_) | None => ControlFlow::Break(()),
+    };
+    let engine = opened.engine();
+    engine.scan(Tree::Graph, &from, upper.as_deref(), visit)?;
+    Ok(found)
+}
+
+fn damaged(damage: Damage) -> EngineError {
+    EngineError::Damaged {
+        action: "reading sums of a graph",
+        detail: damage.0,
     }
 }
 

@@ -67,23 +67,37 @@ pub(crate) fn read_block(key: &[u8]) -> Option<(Tenant, Position)> {
     Some((Tenant(u32::from_be_bytes(*tenant)), position))
 }
 
-/// `graph`: tenant 4, group 4, hour since 1970 4, part 4.
-pub(crate) fn graph(tenant: Tenant, group: u32, hour: u32, part: u32) -> [u8; 16] {
+/// `graph`: tenant 4, group 4, grain 1, hour since 1970 4, part 4.
+pub(crate) fn graph(tenant: Tenant, group: u32, grain: Grain, hour: u32, part: u32) -> [u8; 17] {
     concat(&[
-        &graph_prefix(tenant, group),
+        &graph_prefix(tenant, group, grain),
         &hour.to_be_bytes(),
         &part.to_be_bytes(),
     ])
 }
 
-/// What all `graph` keys of one group begin with.
-pub(crate) fn graph_prefix(tenant: Tenant, group: u32) -> [u8; 8] {
-    concat(&[&tenant.0.to_be_bytes(), &group.to_be_bytes()])
+/// How finely the sums of an hour are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Grain {
+    /// By minute.
+    Minutes = 0,
+    /// The hour as one.
+    Hour = 1,
+}
+
+/// What all `graph` keys of one group and grain begin with.
+pub(crate) fn graph_prefix(tenant: Tenant, group: u32, grain: Grain) -> [u8; 9] {
+    concat(&[
+        &tenant.0.to_be_bytes(),
+        &group.to_be_bytes(),
+        &[grain as u8],
+    ])
 }
 
 /// Returns the hour of a `graph` key.
 pub(crate) fn read_graph_hour(key: &[u8]) -> Option<u32> {
-    let (_, rest) = key.split_first_chunk::<8>()?;
+    let (_, rest) = key.split_first_chunk::<9>()?;
     let (hour, part) = rest.split_first_chunk::<4>()?;
     (part.len() == 4).then(|| u32::from_be_bytes(*hour))
 }
@@ -196,8 +210,9 @@ mod tests {
         assert_eq!(read_segment(&[0; 29]), None);
         assert_eq!(read_chunk(&[0; 9]), None);
         assert_eq!(read_block(&[0; 27]), None);
-        assert_eq!(read_graph_hour(&[0; 15]), None);
-        assert_eq!(read_graph_hour(&graph(Tenant(1), 2, 3, 4)), Some(3));
+        assert_eq!(read_graph_hour(&[0; 16]), None);
+        let key = graph(Tenant(1), 2, Grain::Hour, 3, 4);
+        assert_eq!(read_graph_hour(&key), Some(3));
         assert_eq!(read_control(&[0; 4]), None);
     }
 }

@@ -1,13 +1,14 @@
 //! How long requests took, in few buckets (spec: `HistogramEntry`).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// Counts by length of time. Counts may be negative: sums are corrected by taking away.
+///
+/// A list ascending by length, without zeros: most have a handful of buckets, and there are many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Histogram(BTreeMap<u32, i64>);
+pub struct Histogram(Vec<(u32, i64)>);
 
 impl Histogram {
     /// Adds to the count of a length of time.
@@ -17,6 +18,10 @@ impl Histogram {
 
     /// Adds the counts of another one.
     pub fn merge(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return;
+        }
         for (ms, count) in &other.0 {
             self.add_ms(*ms, *count);
         }
@@ -24,14 +29,22 @@ impl Histogram {
 
     /// Returns the milliseconds of each bucket and its count, ascending, without empty ones.
     pub fn iter(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
-        self.0.iter().map(|(ms, count)| (*ms, *count))
+        self.0.iter().copied()
     }
 
     fn add_ms(&mut self, ms: u32, count: i64) {
-        let slot = self.0.entry(ms).or_default();
-        *slot = slot.saturating_add(count);
-        if *slot == 0 {
-            self.0.remove(&ms);
+        match self.0.binary_search_by_key(&ms, |(ms, _)| *ms) {
+            Ok(place) => {
+                let Some((_, slot)) = self.0.get_mut(place) else {
+                    return;
+                };
+                *slot = slot.saturating_add(count);
+                if *slot == 0 {
+                    self.0.remove(place);
+                }
+            }
+            Err(place) if count != 0 => self.0.insert(place, (ms, count)),
+            Err(_) => {}
         }
     }
 }

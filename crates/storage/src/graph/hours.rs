@@ -14,7 +14,7 @@ use super::sums::Sums;
 use super::{ALL_TRACES, GraphScan, minute_of};
 use crate::engine::{EngineError, Tree};
 use crate::index::Interned;
-use crate::keys;
+use crate::keys::{self, Grain};
 use crate::partitions::Opened;
 use crate::record::{Record, encode};
 
@@ -62,6 +62,27 @@ struct CellSum {
 }
 
 impl StoredHour {
+    /// Returns the hour with the sums of all its minutes in its first one.
+    fn as_one(&self, hour: u32) -> Self {
+        let minute = hour.saturating_mul(60);
+        let mut whole = CellSum::default();
+        for (_, cells) in &self.minutes {
+            whole.add(cells);
+        }
+        let mut corrections: BTreeMap<u32, CellSum> = BTreeMap::new();
+        for ((corrected, _), cells) in &self.corrections {
+            corrections.entry(*corrected).or_default().add(cells);
+        }
+        let corrections = corrections.into_iter();
+        Self {
+            services: self.services.clone(),
+            minutes: vec![(minute, whole.into())],
+            corrections: corrections
+                .map(|(corrected, cells)| ((corrected, minute), cells.into()))
+                .collect(),
+        }
+    }
+
     /// Adds what counts to the sums of each bucket.
     pub(super) fn add_to(
         &self,
@@ -99,9 +120,12 @@ impl HourSums {
     /// Writes what was added since the last time.
     pub(crate) fn write(&mut self, opened: &Opened) -> Result<(), EngineError> {
         for ((tenant, group, hour), sum) in std::mem::take(&mut self.hours) {
-            let key = keys::graph(tenant, group, hour, self.n_written);
             let stored = StoredHour::from(sum);
-            opened.put(Tree::Graph, &key, Record::of_payload(&encode(&stored)))?;
+            let whole = stored.as_one(hour);
+            for (grain, stored) in [(Grain::Minutes, stored), (Grain::Hour, whole)] {
+                let key = keys::graph(tenant, group, grain, hour, self.n_written);
+                opened.put(Tree::Graph, &key, Record::of_payload(&encode(&stored)))?;
+            }
         }
         self.n_added = 0;
         self.n_written += 1;
@@ -118,6 +142,17 @@ impl HourSums {
                 corrected,
             };
             target.add(share);
+        }
+    }
+}
+
+impl CellSum {
+    fn add(&mut self, cells: &StoredCells) {
+        for (service, statistics) in &cells.nodes {
+            self.nodes.entry(*service).or_default().merge(statistics);
+        }
+        for (key, cell) in &cells.edges {
+            self.edges.entry(*key).or_default().merge(cell);
         }
     }
 }
