@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{Cells, EdgeKind, Service, Timestamp};
-use storage::{GraphScan, TraceStore, minute_of};
+use storage::{GraphParts, GraphScan, TraceStore, minute_of};
 
 use crate::InsightError;
 use crate::detector::{Topology, minute_start};
@@ -67,6 +67,7 @@ impl Insights {
                 from_minute,
                 to_minute,
                 bucket_minutes: to_minute - from_minute,
+                parts: GraphParts::All,
             };
             for bucket in store.graph(self.tenant(), scan).await?.values() {
                 cells.merge(bucket);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{Cells, Tenant, Timestamp};
-use storage::{ControlStore, GraphScan, TraceStore};
+use storage::{ControlStore, GraphParts, GraphScan, TraceStore};
 
 use crate::InsightError;
 use crate::detector::{GroupState, Scope, step};
@@ -132,6 +132,7 @@ impl Insights {
                 from_minute: from,
                 to_minute: to.min(from.saturating_add(MINUTES_AT_ONCE)),
                 bucket_minutes: 1,
+                parts: GraphParts::All,
             };
             let minutes = store.graph(self.tenant(), scan).await?;
             self.kept().apply(self.tenant(), &scan, &minutes);

@@ -21,7 +21,7 @@ mod traces;
 use model::{Cells, Tenant, Timestamp};
 use protocol::shapes::{GetServiceGraphRequest, GetServiceGraphResponse, WireTime};
 use protocol::token::{Kind, TokenKey};
-use storage::{GraphScan, TraceStore, minute_of};
+use storage::{GraphParts, GraphScan, TraceStore, minute_of};
 
 use crate::QueryError;
 use shape::{Page, page};
@@ -81,6 +81,7 @@ pub async fn service_graph<S: TraceStore>(
         from_minute,
         to_minute,
         bucket_minutes: (to_minute - from_minute).max(1),
+        parts: GraphParts::All,
     };
     let sums = store.graph(tenant, scan).await?;
     let cells = sums.into_values().next().unwrap_or_default();

@@ -302,9 +302,8 @@ pub async fn retrieved_graph<S: TraceStore>(
         let mut trace_ids = BTreeSet::new();
         for trace_id in retrieval.trace_ids() {
             let stored = store.documents(tenant, trace_id).await?;
-            let retrieved = spans_of(trace_id, &stored.documents, TraceFormat::XRay);
-            let is_covered =
-                retrieved.is_some_and(|found| retrieval.covers(found.start, found.end));
+            let span = off_worker(move || span_of(&stored.documents)).await?;
+            let is_covered = span.is_some_and(|(start, end)| retrieval.covers(start, end));
             trace_ids.extend(is_covered.then_some(trace_id));
         }
         graph = graph_of_traces(store, tenant, &trace_ids, after, options).await?;

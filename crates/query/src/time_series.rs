@@ -18,7 +18,7 @@ use protocol::shapes::{
     GetTimeSeriesServiceStatisticsResponse as Response, TimeSeriesServiceStatistics, WireTime,
 };
 use protocol::token::{Kind, TokenKey};
-use storage::{GraphScan, TraceStore};
+use storage::{GraphParts, GraphScan, TraceStore};
 
 use crate::QueryError;
 use crate::graph::{
@@ -142,6 +142,11 @@ impl Series {
             from_minute: periods.start.saturating_mul(self.period_minutes),
             to_minute: periods.end.saturating_mul(self.period_minutes),
             bucket_minutes: self.period_minutes,
+            parts: match self.selector.as_ref().map(|selector| &selector.entity) {
+                Some(Entity::Services(_)) => GraphParts::Nodes,
+                Some(Entity::Edges(_)) => GraphParts::Calls,
+                None => GraphParts::ClientCalls,
+            },
         }
     }
 

@@ -42,6 +42,21 @@ pub struct GraphScan {
     pub to_minute: u32,
     /// How many minutes are summed up together, counted from `from_minute`; at least 1.
     pub bucket_minutes: u32,
+    /// What is wanted of the sums; the rest may be left out.
+    pub parts: GraphParts,
+}
+
+/// Parts of sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraphParts {
+    /// Everything.
+    All,
+    /// The figures of services.
+    Nodes,
+    /// Calls.
+    Calls,
+    /// Calls of clients.
+    ClientCalls,
 }
 
 /// The number of the group all traces are in.

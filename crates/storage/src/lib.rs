@@ -47,7 +47,7 @@ use std::sync::Arc;
 use model::{Cells, Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
 pub use control::{ControlKind, ControlRecord, ControlStore, SledControl};
-pub use graph::{ALL_TRACES, GraphScan, minute_of};
+pub use graph::{ALL_TRACES, GraphParts, GraphScan, minute_of};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
 pub use verify::{CheckError, CheckReport, PartitionReport, check};

@@ -90,13 +90,21 @@ impl StoredHour {
         is_there: &dyn Fn(u32) -> bool,
         sums: &mut BTreeMap<u32, Cells>,
     ) {
+        let services = self.services.iter();
+        let clients: Vec<bool> = services
+            .map(|service| service.service_type.as_deref() == Some("client"))
+            .collect();
+        let is_client = |number: u32| {
+            let place = usize::try_from(number).unwrap_or(usize::MAX);
+            clients.get(place) == Some(&true)
+        };
         let mut hour = Sums::new(scan);
         for (minute, cells) in &self.minutes {
-            hour.add_cells(*minute, cells);
+            hour.add_cells(*minute, cells, &is_client);
         }
         for ((corrected, minute), cells) in &self.corrections {
             if is_there(*corrected) {
-                hour.add_cells(*minute, cells);
+                hour.add_cells(*minute, cells, &is_client);
             }
         }
         hour.merge_into(sums, &self.services);

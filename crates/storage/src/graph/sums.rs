@@ -7,7 +7,7 @@ use model::{Cells, EdgeCell, EdgeKey, EdgeKind, Service, Statistics};
 
 use super::contribution::{Kept, KeptShare};
 use super::hours::StoredCells;
-use super::{ALL_TRACES, GraphScan, minute_of};
+use super::{ALL_TRACES, GraphParts, GraphScan, minute_of};
 
 /// Sums by bucket and by the numbers of services.
 pub(super) struct Sums<'a> {
@@ -35,16 +35,31 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// Adds the sums of a minute that counts.
-    pub(super) fn add_cells(&mut self, minute: u32, cells: &StoredCells) {
+    /// Adds the sums of a minute that counts; `is_client` tells of a service whether it is a client.
+    pub(super) fn add_cells(
+        &mut self,
+        minute: u32,
+        cells: &StoredCells,
+        is_client: &dyn Fn(u32) -> bool,
+    ) {
         let Some(bucket) = self.scan.bucket_of(minute) else {
             return;
         };
-        for (service, statistics) in &cells.nodes {
+        let has_nodes = matches!(self.scan.parts, GraphParts::All | GraphParts::Nodes);
+        for (service, statistics) in cells.nodes.iter().filter(|_| has_nodes) {
             let node = self.nodes.entry((bucket, *service)).or_default();
             node.merge(statistics);
         }
+        let parts = self.scan.parts;
+        let is_wanted = |from: u32| match parts {
+            GraphParts::All | GraphParts::Calls => true,
+            GraphParts::ClientCalls => is_client(from),
+            GraphParts::Nodes => false,
+        };
         for ((from, to, kind), cell) in &cells.edges {
+            if !is_wanted(*from) {
+                continue;
+            }
             let edge = self.edges.entry((bucket, *from, *to, *kind)).or_default();
             edge.merge(cell);
         }

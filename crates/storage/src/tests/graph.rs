@@ -12,7 +12,7 @@ use super::partitions::seal;
 use super::support::*;
 use crate::memory::MemoryStore;
 use crate::store::SledStore;
-use crate::{ALL_TRACES, Classify, GraphScan, NewDocument, TraceStore, minute_of};
+use crate::{ALL_TRACES, Classify, GraphParts, GraphScan, NewDocument, TraceStore, minute_of};
 
 /// Group 1 has the traces that are partial, group 2 those of which a document says `"user":"u"`; both
 /// only traces that arrived after some time.
@@ -49,6 +49,7 @@ fn scan(group: u32, bucket_minutes: u32) -> GraphScan {
         from_minute: minute_of(at(0)),
         to_minute: minute_of(at(7_200)),
         bucket_minutes,
+        parts: GraphParts::All,
     }
 }
 
