@@ -144,18 +144,16 @@ impl GroupState {
             .retain(|_, track| minute.saturating_sub(track.last_seen) < UNSEEN_MAX);
         let mut services = BTreeMap::new();
         for (service, statistics) in &cells.nodes {
+            // All that are kept track of were seen in this minute: no other one will find room.
+            if services.len() >= SERVICES_MAX {
+                break;
+            }
             let impact = impact(statistics);
             if impact.total > 0 && self.track(service, minute) {
                 services.insert(service.clone(), impact);
             }
         }
-        let mut entries: BTreeMap<Service, Impact> = BTreeMap::new();
-        for (key, cell) in &cells.edges {
-            if is_client(&key.from) {
-                let sum = entries.entry(key.to.clone()).or_default();
-                *sum = sum.plus(impact(&cell.statistics));
-            }
-        }
+        let entries = self.entries(cells);
         if !services.is_empty() || !entries.is_empty() {
             self.recent.push_back(Minute {
                 number: minute,
@@ -163,6 +161,24 @@ impl GroupState {
                 entries,
             });
         }
+    }
+
+    /// Returns how requests of clients fared, by the service they came to: those that are kept track of,
+    /// and as many others as there is room for.
+    fn entries(&self, cells: &Cells) -> BTreeMap<Service, Impact> {
+        let mut entries: BTreeMap<Service, Impact> = BTreeMap::new();
+        for (key, cell) in &cells.edges {
+            if !is_client(&key.from) {
+                continue;
+            }
+            let impact = impact(&cell.statistics);
+            if let Some(sum) = entries.get_mut(&key.to) {
+                *sum = sum.plus(impact);
+            } else if entries.len() < SERVICES_MAX || self.tracks.contains_key(&key.to) {
+                entries.insert(key.to.clone(), impact);
+            }
+        }
+        entries
     }
 
     /// Tells whether a service is kept track of from now on: if there are too many, the one that was not
@@ -387,7 +403,7 @@ const QUIET_MINUTES: u32 = 5;
 const INSIGHT_MINUTES_MAX: u32 = 24 * 60;
 /// Open insights of a group; more are not opened before others are closed.
 const OPEN_MAX: usize = 10;
-/// Services of a group that are kept track of.
+/// Services of a group that are kept track of; of a minute's entries, others may be as many.
 const SERVICES_MAX: usize = 500;
 /// Minutes after which a service that had no requests is forgotten: a week.
 const UNSEEN_MAX: u32 = 7 * 24 * 60;

@@ -5,25 +5,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{Cells, Tenant, Timestamp};
-use storage::{ControlStore, GraphParts, GraphScan, TraceStore};
+use storage::{ControlStore, GraphParts, GraphScan, StoreError, TraceStore};
 
 use crate::InsightError;
 use crate::detector::{GroupState, Scope, step};
 use crate::insight::{Change, ChangeKind, GroupRef, Insight};
-use crate::records::{Records, Watched};
+use crate::records::{Records, Watched, Write};
 
 /// The insights of a tenant.
 pub struct Insights {
-    records: Records,
-    kept: Mutex<Kept>,
+    home: Arc<Home>,
     n_passed_over: u32,
+}
+
+/// What is in memory, and where it is written to.
+struct Home {
+    records: Records,
+    /// Locked for as long as it takes to look something up or to evaluate one minute, never while writing.
+    kept: Mutex<Kept>,
+    /// Locked while writing: nothing is written after what is newer.
+    saver: Mutex<()>,
 }
 
 /// What is in memory.
 #[derive(Default)]
 pub(crate) struct Kept {
     /// Watched groups with their open insights, by number.
-    pub(crate) watched: BTreeMap<u32, Watched>,
+    pub(crate) watched: BTreeMap<u32, Arc<Watched>>,
     /// Insights that are over, by id.
     pub(crate) closed: BTreeMap<String, Arc<Insight>>,
     unsaved: Unsaved,
@@ -60,12 +68,16 @@ impl Insights {
             for incident in &watched.state.open {
                 kept.closed.remove(&incident.insight.id);
             }
-            kept.watched.insert(watched.group.number, watched);
+            let number = watched.group.number;
+            kept.watched.insert(number, Arc::new(watched));
         }
         kept.drop_old(now);
         Ok(Self {
-            records,
-            kept: Mutex::new(kept),
+            home: Arc::new(Home {
+                records,
+                kept: Mutex::new(kept),
+                saver: Mutex::default(),
+            }),
             n_passed_over: loaded.n_passed_over,
         })
     }
@@ -81,8 +93,8 @@ impl Insights {
     /// Reads the sums of each of those minutes once; no more than the last six hours of them, also for a
     /// group that is watched for the first time. Documents that arrive after a minute was evaluated
     /// do not count. Open insights of groups that are not among these are closed. Call it about twice a minute;
-    /// calls at the same time are of no use and do no harm. It blocks for the moments it takes to
-    /// hand records to the store.
+    /// calls at the same time are of no use and do no harm. It needs a tokio runtime: records are handed to
+    /// the store by a thread that may block, and whoever reads waits for none of that.
     ///
     /// # Errors
     /// If the store failed for some group or some record. What could be evaluated was, the rest is made up
@@ -101,21 +113,20 @@ impl Insights {
                 failure = failure.or(evaluated.err());
             }
         }
-        let mut kept = self.kept();
-        kept.drop_old(now);
-        kept.save(&self.records)?;
+        self.kept().drop_old(now);
+        self.save().await?;
         match failure {
             Some(failure) => Err(failure),
-            None => Ok(std::mem::take(&mut kept.untold)),
+            None => Ok(std::mem::take(&mut self.kept().untold)),
         }
     }
 
     pub(crate) fn tenant(&self) -> Tenant {
-        self.records.tenant
+        self.home.records.tenant
     }
 
     pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.home.kept()
     }
 
     async fn evaluate<S: TraceStore>(
@@ -135,10 +146,57 @@ impl Insights {
                 parts: GraphParts::All,
             };
             let minutes = store.graph(self.tenant(), scan).await?;
-            self.kept().apply(self.tenant(), &scan, &minutes);
+            for minute in scan.from_minute..scan.to_minute {
+                let cells = minutes.get(&minute);
+                self.kept().apply(self.tenant(), number, minute, cells);
+                // Lets those in between who wait for the lock or for this thread.
+                tokio::task::yield_now().await;
+            }
             from = scan.to_minute;
         }
         Ok(())
+    }
+
+    /// Brings the store up to what is in memory, on a thread that may block. Once begun it is ended, also
+    /// if nobody waits for it any longer.
+    async fn save(&self) -> Result<(), InsightError> {
+        if self.kept().unsaved.is_empty() {
+            return Ok(());
+        }
+        let home = Arc::clone(&self.home);
+        let saved = tokio::task::spawn_blocking(move || home.save()).await;
+        saved.unwrap_or_else(|error| {
+            let reason = format!("saving insights was cut off: {error}");
+            Err(StoreError::Unavailable { reason }.into())
+        })
+    }
+}
+
+impl Home {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self) -> Result<(), InsightError> {
+        let _saving = self.saver.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let Some(write) = self.kept().next_write() else {
+                return Ok(());
+            };
+            if let Err(error) = self.records.write(&write) {
+                self.kept().put_back(&write);
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Unsaved {
+    fn is_empty(&self) -> bool {
+        self.closed.is_empty()
+            && self.dropped.is_empty()
+            && self.watched.is_empty()
+            && self.unwatched.is_empty()
     }
 }
 
@@ -148,19 +206,22 @@ impl Kept {
         let numbers: BTreeSet<u32> = groups.iter().map(|group| group.number).collect();
         let known: Vec<u32> = self.watched.keys().copied().collect();
         for number in known.iter().filter(|number| !numbers.contains(number)) {
-            if let Some(mut watched) = self.watched.remove(number) {
-                self.take(watched.state.close_all(now));
+            if let Some(watched) = self.watched.remove(number) {
+                let mut state = Arc::unwrap_or_clone(watched).state;
+                self.take(state.close_all(now));
                 self.unsaved.watched.remove(number);
                 self.unsaved.unwatched.insert(*number);
             }
         }
         for group in groups {
             let watched = self.watched.entry(group.number);
-            let watched = watched.or_insert_with(|| Watched {
-                group: group.clone(),
-                state: GroupState::default(),
+            let watched = watched.or_insert_with(|| {
+                let (group, state) = (group.clone(), GroupState::default());
+                Arc::new(Watched { group, state })
             });
-            watched.group = group.clone();
+            if watched.group != *group {
+                Arc::make_mut(watched).group = group.clone();
+            }
             self.unsaved.unwatched.remove(&group.number);
         }
     }
@@ -176,30 +237,27 @@ impl Kept {
             return earliest;
         };
         if evaluated > newest.saturating_add(CATCH_UP_MINUTES) {
-            let changes = watched
-                .state
-                .close_all(crate::detector::minute_start(newest + 1));
-            watched.state = GroupState::default();
+            let state = &mut Arc::make_mut(watched).state;
+            let changes = state.close_all(crate::detector::minute_start(newest + 1));
+            *state = GroupState::default();
             self.take(changes);
             return earliest;
         }
         evaluated.saturating_add(1).max(earliest)
     }
 
-    /// Evaluates the minutes of a scan, those without any sums among them.
-    fn apply(&mut self, tenant: Tenant, scan: &GraphScan, minutes: &BTreeMap<u32, Cells>) {
-        let Some(Watched { group, state }) = self.watched.get_mut(&scan.group) else {
+    /// Evaluates a minute of a group, which may have no sums.
+    fn apply(&mut self, tenant: Tenant, number: u32, minute: u32, cells: Option<&Cells>) {
+        let Some(watched) = self.watched.get_mut(&number) else {
             return;
         };
+        let Watched { group, state } = Arc::make_mut(watched);
         let idle = Cells::default();
-        let mut changes = Vec::new();
-        for minute in scan.from_minute..scan.to_minute {
-            let cells = minutes.get(&minute).unwrap_or(&idle);
-            changes.extend(step(state, Scope { tenant, group }, minute, cells));
-        }
+        let scope = Scope { tenant, group };
+        let changes = step(state, scope, minute, cells.unwrap_or(&idle));
         // Minutes without anything are evaluated again after a restart, to the same end.
-        if !minutes.is_empty() || !changes.is_empty() {
-            self.unsaved.watched.insert(scan.group);
+        if cells.is_some() || !changes.is_empty() {
+            self.unsaved.watched.insert(number);
         }
         self.take(changes);
     }
@@ -248,30 +306,50 @@ impl Kept {
         }
     }
 
-    /// Brings the store up to what is in memory. Closed insights go first: a state without one that is
-    /// not in the store yet would lose it.
-    fn save(&mut self, records: &Records) -> Result<(), InsightError> {
-        while let Some(id) = self.unsaved.closed.first().cloned() {
+    /// Takes out what is to be written next to bring the store up to what is in memory. Closed insights
+    /// go first: a state without one that is not in the store yet would lose it.
+    fn next_write(&mut self) -> Option<Write> {
+        while let Some(id) = self.unsaved.closed.pop_first() {
             if let Some(insight) = self.closed.get(&id) {
-                records.put_closed(insight)?;
+                return Some(Write::Closed(Arc::clone(insight)));
             }
-            self.unsaved.closed.remove(&id);
         }
-        while let Some(number) = self.unsaved.watched.first().copied() {
+        while let Some(number) = self.unsaved.watched.pop_first() {
             if let Some(watched) = self.watched.get(&number) {
-                records.put_watched(watched)?;
+                return Some(Write::Watched(Arc::clone(watched)));
             }
-            self.unsaved.watched.remove(&number);
         }
-        while let Some(number) = self.unsaved.unwatched.first().copied() {
-            records.remove_watched(number)?;
-            self.unsaved.unwatched.remove(&number);
+        if let Some(number) = self.unsaved.unwatched.pop_first() {
+            return Some(Write::Unwatched(number));
         }
-        while let Some(id) = self.unsaved.dropped.first().cloned() {
-            records.remove_closed(&id)?;
-            self.unsaved.dropped.remove(&id);
+        self.unsaved.dropped.pop_first().map(Write::Dropped)
+    }
+
+    /// Keeps for later what could not be written, unless it is out of date meanwhile.
+    fn put_back(&mut self, write: &Write) {
+        match write {
+            Write::Closed(insight) => {
+                if self.closed.contains_key(&insight.id) {
+                    self.unsaved.closed.insert(insight.id.clone());
+                }
+            }
+            Write::Watched(watched) => {
+                let number = watched.group.number;
+                if self.watched.contains_key(&number) {
+                    self.unsaved.watched.insert(number);
+                }
+            }
+            Write::Unwatched(number) => {
+                if !self.watched.contains_key(number) {
+                    self.unsaved.unwatched.insert(*number);
+                }
+            }
+            Write::Dropped(id) => {
+                if !self.closed.contains_key(id) {
+                    self.unsaved.dropped.insert(id.clone());
+                }
+            }
         }
-        Ok(())
     }
 }
 
@@ -293,3 +371,50 @@ pub(crate) const KEPT: Duration = Duration::from_hours(30 * 24);
 const CLOSED_MAX: usize = 500;
 /// Changes that wait to be told while the store fails; the oldest give way.
 const UNTOLD_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use storage::control::memory::MemoryControl;
+    use storage::memory::MemoryStore;
+
+    use super::*;
+    use crate::tests::support::{TENANT, at, block_on, group, incident, put};
+
+    /// Takes out everything that is to be written.
+    fn writes(kept: &mut Kept) -> Vec<Write> {
+        std::iter::from_fn(|| kept.next_write()).collect()
+    }
+
+    /// What fails to be written while it changes is not written later, or as it is then.
+    #[test]
+    fn nothing_out_of_date_is_put_back() {
+        let store = MemoryStore::default();
+        put(&store, &incident());
+        let control = Arc::new(MemoryControl::default());
+        let insights = Insights::open(control.clone(), TENANT, at(0, 0)).unwrap();
+        control.refuse_after(0);
+        block_on(insights.advance(&store, &[group(0)], at(40, 0))).unwrap_err();
+        let mut kept = insights.kept();
+        let taken = writes(&mut kept);
+        let [Write::Closed(closed), Write::Watched(_)] = &*taken else {
+            panic!("{taken:?}");
+        };
+        let check = |kept: &mut Kept, failed: &[Write], expected: &[Write]| {
+            for write in failed {
+                kept.put_back(write);
+            }
+            assert_eq!(writes(kept), expected);
+        };
+        check(&mut kept, &taken, &taken);
+        // The group is no longer watched and the insight is dropped meanwhile.
+        kept.watch(&[], at(41, 0));
+        kept.drop_old(at(41 + 30 * 24 * 60, 0));
+        let gone = [Write::Unwatched(0), Write::Dropped(closed.id.clone())];
+        check(&mut kept, &taken, &gone);
+        check(&mut kept, &gone, &gone);
+        // Both are there again.
+        kept.watch(&[group(0)], at(42, 0));
+        kept.closed.insert(closed.id.clone(), Arc::clone(closed));
+        check(&mut kept, &gone, &[]);
+    }
+}

@@ -32,10 +32,8 @@
 //! assert!(insights.summaries(&query, now)?.insights.is_empty());
 //! # Ok::<(), insights::InsightError>(())
 //! # };
-//! # let mut run = std::pin::pin!(run);
-//! # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-//! # assert!(matches!(run.as_mut().poll(&mut context), std::task::Poll::Ready(Ok(()))));
-//! # use std::future::Future;
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! # runtime.block_on(run).unwrap();
 //! ```
 #![warn(missing_docs)]
 

@@ -1,7 +1,7 @@
 //! What the store keeps: each closed insight under its id, and the state of each watched group, its open
 //! insights among it, under its number.
 //!
-//! All of it follows from the sums of graphs. So records are written without waiting for the disk, and one that
+//! All of it follows from the sums of graphs. So records are written and removed without waiting for the disk, and one that
 //! is damaged or of another version is passed over: what it said is found anew or is lost, and nothing else.
 
 use std::sync::Arc;
@@ -27,6 +27,19 @@ pub(crate) struct Records {
 pub(crate) struct Watched {
     pub(crate) group: GroupRef,
     pub(crate) state: GroupState,
+}
+
+/// A change of what the store keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// This insight is closed.
+    Closed(Arc<Insight>),
+    /// This is the state of a watched group.
+    Watched(Arc<Watched>),
+    /// The group of this number is no longer watched.
+    Unwatched(u32),
+    /// The insight of this id is dropped.
+    Dropped(String),
 }
 
 /// What was found in the store.
@@ -63,21 +76,14 @@ impl Records {
         Ok(loaded)
     }
 
-    pub(crate) fn put_closed(&self, insight: &Insight) -> Result<(), InsightError> {
-        self.put(insight.id.clone(), insight)
-    }
-
-    pub(crate) fn put_watched(&self, watched: &Watched) -> Result<(), InsightError> {
-        self.put(state_key(watched.group.number), watched)
-    }
-
-    pub(crate) fn remove_closed(&self, id: &str) -> Result<(), InsightError> {
-        Ok(self.store.remove(self.tenant, ControlKind::Insight, id)?)
-    }
-
-    pub(crate) fn remove_watched(&self, number: u32) -> Result<(), InsightError> {
-        let key = state_key(number);
-        Ok(self.store.remove(self.tenant, ControlKind::Insight, &key)?)
+    /// Makes a change. It blocks for a moment, and may be lost with the power.
+    pub(crate) fn write(&self, write: &Write) -> Result<(), InsightError> {
+        match write {
+            Write::Closed(insight) => self.put(insight.id.clone(), &**insight),
+            Write::Watched(watched) => self.put(state_key(watched.group.number), &**watched),
+            Write::Unwatched(number) => self.remove(&state_key(*number)),
+            Write::Dropped(id) => self.remove(id),
+        }
     }
 
     fn put<R: Serialize>(&self, key: String, content: &R) -> Result<(), InsightError> {
@@ -92,6 +98,11 @@ impl Records {
         let record = ControlRecord { key, value };
         let kind = ControlKind::Insight;
         Ok(self.store.put_soon(self.tenant, kind, &record)?)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), InsightError> {
+        let kind = ControlKind::Insight;
+        Ok(self.store.remove_soon(self.tenant, kind, key)?)
     }
 }
 

@@ -6,4 +6,4 @@ mod keeper;
 mod properties;
 mod quiet;
 mod reads;
-mod support;
+pub(crate) mod support;

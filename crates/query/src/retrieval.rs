@@ -355,10 +355,10 @@ impl Page {
             if !retrieval.covers(retrieved.start, retrieved.end) {
                 continue;
             }
-            let mut n_spans = n_skipped;
             let mut spans = Vec::new();
             let skipped = usize::try_from(n_skipped).unwrap_or(usize::MAX);
-            for span in retrieved.spans.into_iter().skip(skipped) {
+            let left = retrieved.spans.into_iter().skip(skipped);
+            for (n_spans, span) in (n_skipped..).zip(left) {
                 let is_full = spans.len() == SPANS_PER_TRACE
                     || (self.n_bytes > 0
                         && self.n_bytes + span.document.len() > options.page_bytes);
@@ -367,7 +367,6 @@ impl Page {
                     break;
                 }
                 self.n_bytes += span.document.len();
-                n_spans += 1;
                 spans.push(span);
             }
             if !spans.is_empty() {
@@ -409,7 +408,7 @@ fn fingerprint(
 }
 
 /// A retrieval is over after so long (spec: 60 minutes).
-const LIFETIME: Duration = Duration::from_mins(60);
+const LIFETIME: Duration = Duration::from_hours(1);
 /// Its client is told so for a day.
 const REMEMBERED: Duration = Duration::from_hours(24);
 const RETRIEVALS_MAX: usize = 10_000;

@@ -12,6 +12,7 @@ mod sled_control;
 use model::Tenant;
 
 use crate::StoreError;
+use crate::engine::VALUE_BYTES_MAX;
 
 pub(crate) use rewrite::NAME as FOLDER;
 pub use sled_control::SledControl;
@@ -40,6 +41,12 @@ pub trait ControlStore: Send + Sync + 'static {
 
     /// Removes a record if it is there; gone from disk once this returns `Ok`.
     fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError>;
+
+    /// Removes a record like [`ControlStore::remove`], from disk within half a second: for what may come
+    /// back if the power fails. A store that knows no faster way removes it for good at once.
+    fn remove_soon(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        self.remove(tenant, kind, key)
+    }
 }
 
 /// One record.
@@ -47,7 +54,7 @@ pub trait ControlStore: Send + Sync + 'static {
 pub struct ControlRecord {
     /// Its key, unique within tenant and kind; 1 to 1,024 bytes.
     pub key: String,
-    /// Its content.
+    /// Its content; at most [`CONTROL_VALUE_BYTES_MAX`] bytes.
     pub value: Vec<u8>,
 }
 
@@ -76,3 +83,17 @@ pub enum ControlKind {
     /// An insight and its events, by id.
     Insight = 10,
 }
+
+/// Refuses a record that could not be stored.
+fn check_size(record: &ControlRecord) -> Result<(), StoreError> {
+    if record.value.len() > CONTROL_VALUE_BYTES_MAX {
+        return Err(StoreError::TooLarge {
+            n_bytes: record.value.len(),
+            n_bytes_max: CONTROL_VALUE_BYTES_MAX,
+        });
+    }
+    Ok(())
+}
+
+/// Bytes of a record's content at most: what fits into its chunks, whose number is stored in two bytes.
+pub const CONTROL_VALUE_BYTES_MAX: usize = VALUE_BYTES_MAX * 65_535;

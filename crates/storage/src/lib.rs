@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 use model::{Cells, Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
-pub use control::{ControlKind, ControlRecord, ControlStore, SledControl};
+pub use control::{CONTROL_VALUE_BYTES_MAX, ControlKind, ControlRecord, ControlStore, SledControl};
 pub use graph::{ALL_TRACES, GraphParts, GraphScan, minute_of};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
@@ -301,6 +301,14 @@ pub enum StoreError {
     Unavailable {
         /// What happened, for the log.
         reason: String,
+    },
+    /// A record is larger than any that can be stored.
+    #[error("a record of {n_bytes} bytes is too large: at most {n_bytes_max} are taken")]
+    TooLarge {
+        /// Length of its content.
+        n_bytes: usize,
+        /// The most that is taken.
+        n_bytes_max: usize,
     },
     /// Reading failed.
     #[error("reading the store: {reason}")]

@@ -4,13 +4,22 @@
 //! 1. Rounds of both, taking turns, so that a neighbour's load hits both alike.
 //! 2. The store is filled further, then read: one trace, and the first page of a list.
 //! 3. SIGKILL, and the time until the server is ready again.
+//! 4. A store of many small traces is read through every operation that looks at more than one of them; then
+//!    sampling, and what a group with insights costs those who write.
 
+mod api;
+mod calls;
+mod graphs;
+mod groups;
+mod lists;
 mod load;
 mod raw;
 mod reads;
 mod report;
+mod samplers;
+mod small_traces;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +40,12 @@ struct Plan {
     fill_bytes: u64,
     full_bytes: Option<u64>,
     n_reads: usize,
+    /// Traces of the store that is read through the whole API.
+    n_small_traces: u64,
+    /// When its partitions are closed, as configuration says it.
+    small_partition_bytes: &'static str,
+    /// Whether only that store is measured.
+    is_api_only: bool,
 }
 
 /// Builds everything optimised and measures; the table is printed on standard output.
@@ -46,63 +61,90 @@ pub(crate) fn all(options: &[&str]) -> Result<()> {
             "--package",
             "xtask",
         ]))?;
-        let measured = root().join("target/release/xtask");
+        let measured = target().join("release/xtask");
         return run(program(&measured.display().to_string(), &["bench"]).args(options));
     }
     measure(plan)
 }
 
 fn parse(options: &[&str]) -> Result<Plan> {
-    let normal = Plan {
+    let mut plan = Plan {
         n_rounds: 5,
         round: Duration::from_secs(5),
         fill_bytes: GB,
         full_bytes: None,
         n_reads: 4000,
+        n_small_traces: 50_000,
+        small_partition_bytes: "32MiB",
+        is_api_only: false,
     };
-    match options {
-        [] => Ok(normal),
-        ["--quick"] => Ok(Plan {
-            n_rounds: 2,
-            round: Duration::from_secs(2),
-            fill_bytes: GB / 10,
-            n_reads: 500,
-            ..normal
-        }),
-        ["--full"] => Ok(Plan {
-            full_bytes: Some(10 * GB),
-            ..normal
-        }),
-        _ => bail!("options of bench: --quick or --full"),
+    for option in options {
+        match *option {
+            "--quick" => {
+                plan.n_rounds = 2;
+                plan.round = Duration::from_secs(2);
+                plan.fill_bytes = GB / 10;
+                plan.n_reads = 500;
+            }
+            "--full" => {
+                plan.full_bytes = Some(10 * GB);
+                plan.n_small_traces = 1_000_000;
+                plan.small_partition_bytes = "192MiB";
+            }
+            "--api" => plan.is_api_only = true,
+            _ => bail!(
+                "options of bench: --quick or --full, and --api for the reads of many traces alone"
+            ),
+        }
     }
+    Ok(plan)
 }
 
 fn measure(plan: Plan) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("bench-")
-        .tempdir_in(root().join("target"))?;
-    let home = Home::of_binary(root().join("target/release/roentgen"))?
-        .with_data(folder.path().join("data"));
+        .tempdir_in(target())?;
     eprintln!("writing the documents");
     let pool = Arc::new(Pool::new(N_TEMPLATES, 1));
     let mut report = Report::default();
+    if !plan.is_api_only {
+        measure_store(plan, &pool, folder.path(), &mut report)?;
+    }
+    report.api = api::measure(plan, &pool, folder.path())?;
+    report.print(N_CONNECTIONS, N_DOCUMENTS)
+}
 
+fn measure_store(plan: Plan, pool: &Arc<Pool>, folder: &Path, report: &mut Report) -> Result<()> {
+    let home = Home::of_binary(binary())?.with_data(folder.join("data"));
     let server = home.start()?;
-    let mut load = Load::new(&pool, N_CONNECTIONS, N_DOCUMENTS);
-    rounds(plan, &server, &mut load, folder.path(), &mut report)?;
+    let mut load = Load::new(pool, N_CONNECTIONS, N_DOCUMENTS, 6 * 3600);
+    rounds(plan, &server, &mut load, folder, report)?;
     fill(plan.fill_bytes, &server, &mut load)?;
     report.disk_bytes = disk_bytes(home.data())?;
     report.document_bytes = load.n_bytes();
     report.n_documents = load.n_documents();
-    reads::measure(&server, &load, plan.n_reads, &mut report)?;
+    reads::measure(&server, &load, plan.n_reads, report)?;
     report.resident_bytes = resident_bytes_max(server.pid())?;
-    let server = reopen(&home, server, load.n_bytes(), &mut report)?;
+    let server = reopen(&home, server, load.n_bytes(), report)?;
     if let Some(full_bytes) = plan.full_bytes {
         fill(full_bytes, &server, &mut load)?;
         report.resident_bytes = report.resident_bytes.max(resident_bytes_max(server.pid())?);
-        reopen(&home, server, load.n_bytes(), &mut report)?;
+        drop(reopen(&home, server, load.n_bytes(), report)?);
     }
-    report.print(N_CONNECTIONS, N_DOCUMENTS)
+    // What it held is not needed any more; the disk is.
+    std::fs::remove_dir_all(home.data())?;
+    Ok(())
+}
+
+/// Returns the folder builds go to.
+fn target() -> PathBuf {
+    let own = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    own.unwrap_or_else(|| root().join("target"))
+}
+
+/// Returns the server that is measured.
+fn binary() -> PathBuf {
+    target().join("release/roentgen")
 }
 
 /// Lets the raw append and the server take turns.

@@ -341,17 +341,54 @@ fn a_minute_is_evaluated_once() {
 #[test]
 fn services_that_are_kept_track_of_are_few() {
     let mut run = Run::new();
-    for round in 0..8 {
+    let mut largest = 0;
+    for round in 0..12 {
         let mut cells = model::Cells::default();
-        for number in 0..400 {
-            let name = format!("s{:05}", round * 400 + number);
+        for number in 0..3_000 {
+            let name = format!("s{:05}", round * 3_000 + number);
             add_call(&mut cells, ("", &name), (10, 0));
         }
         run.minute(&cells);
+        let record = serde_json::to_string(&run.state).unwrap();
+        let state: serde_json::Value = serde_json::from_str(&record).unwrap();
+        let len = |list: &serde_json::Value| list.as_array().unwrap().len();
+        assert_eq!(len(&state["tracks"]), 500);
+        let recent = state["recent"].as_array().unwrap();
+        assert_eq!(recent.len(), 6.min(round + 1));
+        for minute in recent {
+            let kept = (len(&minute["services"]), len(&minute["entries"]));
+            assert_eq!(kept, (500, 500), "{round}");
+        }
+        largest = largest.max(record.len());
     }
-    let text = serde_json::to_string(&run.state).unwrap();
-    let n_tracked = text.matches("last_seen").count();
-    assert_eq!(n_tracked, 500);
+    assert!(largest < 2 << 20, "a record of {largest} bytes");
+}
+
+/// What clients called counts for a service that is kept track of, however many others there are.
+#[test]
+fn requests_of_clients_to_services_kept_track_of_count() {
+    let mut run = Run::new();
+    let traffic = |faults: i64, n_others: usize| {
+        let mut cells = model::Cells::default();
+        add_call(&mut cells, ("", "web"), (20, faults));
+        for number in 0..n_others {
+            // They come before and are no services themselves.
+            add_call(&mut cells, ("", &format!("a{number:05}")), (10, 0));
+            cells.nodes.remove(&service(&format!("a{number:05}")));
+        }
+        cells
+    };
+    for _ in 0..30 {
+        run.minute(&traffic(0, 0));
+    }
+    for _ in 0..3 {
+        run.minute(&traffic(10, 600));
+    }
+    let sent = Impact {
+        faults: 20,
+        total: 40,
+    };
+    assert_eq!(run.last(ChangeKind::Opened).clients, sent);
 }
 
 #[test]

@@ -37,10 +37,10 @@ fn setting() -> (MemoryStore, Insights, String) {
         r#"{{"trace_id":"1-{secs:08x}-ffffffffffffffffffffffff","id":"ffffffffffffffff","name":"other",
         "start_time":{secs}.1,"end_time":{secs}.9}}"#
     ));
-    ready(store.put(TENANT, vec![other], at(14, 0))).unwrap();
+    block_on(store.put(TENANT, vec![other], at(14, 0))).unwrap();
     let control = Arc::new(MemoryControl::default());
     let insights = Insights::open(control, TENANT, at(0, 0)).unwrap();
-    let changes = ready(insights.advance(&store, &[group(0)], at(40, 0))).unwrap();
+    let changes = block_on(insights.advance(&store, &[group(0)], at(40, 0))).unwrap();
     let id = changes[0].insight.id.clone();
     (store, insights, id)
 }
@@ -50,7 +50,7 @@ fn the_graph_leads_from_clients_to_anomalous_services() {
     let (store, insights, id) = setting();
     let graph = |from, to| {
         let window = (from, to);
-        ready(insights.impact_graph(&store, &id, window, at(40, 0))).unwrap()
+        block_on(insights.impact_graph(&store, &id, window, at(40, 0))).unwrap()
     };
     let found = graph(at(12, 0), at(16, 0));
     // The queue is called by an anomalous service and is none.
@@ -75,7 +75,7 @@ fn the_graph_leads_from_clients_to_anomalous_services() {
 fn what_cannot_be_asked_is_refused() {
     let (store, insights, id) = setting();
     let check = |id: &str, from, to, now, expected: &str| {
-        let found = ready(insights.impact_graph(&store, id, (from, to), now));
+        let found = block_on(insights.impact_graph(&store, id, (from, to), now));
         let text = match found {
             Ok(_) => String::new(),
             Err(InsightError::Store(error)) => panic!("{error}"),

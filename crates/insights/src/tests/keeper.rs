@@ -1,7 +1,10 @@
 //! Insights over a store of traces and a store of records, both in memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use model::{Document, Summary, Tenant};
 use storage::control::memory::MemoryControl;
@@ -25,7 +28,7 @@ fn open(control: &Arc<MemoryControl>, minute: u32) -> Insights {
 
 /// Evaluates what is complete when a minute begins.
 fn advance(insights: &Insights, store: &MemoryStore, minute: u32) -> Vec<Change> {
-    ready(insights.advance(store, &[group(0)], at(minute, 0))).unwrap()
+    block_on(insights.advance(store, &[group(0)], at(minute, 0))).unwrap()
 }
 
 fn told(changes: &[Change]) -> Vec<String> {
@@ -44,7 +47,7 @@ fn documents_make_an_insight_that_opens_changes_and_closes() {
     for (minute, traffic) in incident() {
         put(&store, &BTreeMap::from([(minute, traffic)]));
         // The minute before is complete half a minute into the next one but one.
-        let changes = ready(insights.advance(&store, &[group(0)], at(minute + 1, 30)));
+        let changes = block_on(insights.advance(&store, &[group(0)], at(minute + 1, 30)));
         let told = told(&changes.unwrap());
         found.extend(told.into_iter().map(|told| format!("{minute} {told}")));
     }
@@ -75,7 +78,7 @@ fn minutes_are_evaluated_90_seconds_after_they_ended() {
     put(&store, &incident());
     let insights = open(&control, 0);
     let check = |minute: u32, secs: u64, expected: &[&str]| {
-        let changes = ready(insights.advance(&store, &[group(0)], at(minute, secs)));
+        let changes = block_on(insights.advance(&store, &[group(0)], at(minute, secs)));
         assert_eq!(told(&changes.unwrap()), expected, "{minute} {secs}");
     };
     check(15, 29, &[]);
@@ -173,7 +176,7 @@ fn insights_of_groups_that_are_no_longer_watched_are_closed() {
     assert_eq!(told(&opened), ["Opened db"]);
     assert_eq!(keys(&control), ["state/0000000000"]);
 
-    let changes = ready(insights.advance(&store, &[], at(16, 20))).unwrap();
+    let changes = block_on(insights.advance(&store, &[], at(16, 20))).unwrap();
     assert_eq!(told(&changes), ["Closed db"]);
     let closed = &changes[0].insight;
     assert_eq!((closed.start, closed.end), (at(12, 0), Some(at(14, 0))));
@@ -221,7 +224,7 @@ fn every_group_has_its_own_insights() {
     put(&store, &incident());
     let insights = open(&Arc::new(MemoryControl::default()), 0);
     let groups = [group(0), group(5), group(6)];
-    let changes = ready(insights.advance(&store, &groups, at(40, 0))).unwrap();
+    let changes = block_on(insights.advance(&store, &groups, at(40, 0))).unwrap();
     let found: Vec<(u32, ChangeKind)> = changes
         .iter()
         .map(|change| (change.insight.group.number, change.kind))
@@ -266,7 +269,7 @@ fn what_could_not_be_written_is_written_and_told_later() {
     let control = Arc::new(MemoryControl::default());
     let insights = open(&control, 0);
     control.refuse_after(0);
-    let failed = ready(insights.advance(&store, &[group(0)], at(40, 0)));
+    let failed = block_on(insights.advance(&store, &[group(0)], at(40, 0)));
     assert!(matches!(
         failed,
         Err(InsightError::Store(StoreError::Closed))
@@ -372,14 +375,14 @@ fn a_group_that_cannot_be_read_does_not_keep_others_back() {
     put(&store.0, &incident());
     let insights = open(&Arc::new(MemoryControl::default()), 0);
     let groups = [group(4), group(0)];
-    let failed = ready(insights.advance(&store, &groups, at(40, 0)));
+    let failed = block_on(insights.advance(&store, &groups, at(40, 0)));
     assert!(matches!(
         failed,
         Err(InsightError::Store(StoreError::Closed))
     ));
     assert_eq!(insights.kept().closed.len(), 1);
     // Once the group is gone, what happened meanwhile is told.
-    let changes = ready(insights.advance(&store, &groups[1..], at(40, 0))).unwrap();
+    let changes = block_on(insights.advance(&store, &groups[1..], at(40, 0))).unwrap();
     assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
 }
 
@@ -416,7 +419,7 @@ fn an_insight_that_goes_on_again_is_told_once() {
     let control = Arc::new(MemoryControl::default());
     let insights = open(&control, 0);
     advance(&insights, &store, 16);
-    ready(insights.advance(&store, &[], at(16, 0))).unwrap();
+    block_on(insights.advance(&store, &[], at(16, 0))).unwrap();
     assert_eq!(told(&advance(&insights, &store, 16)), ["Opened db"]);
     let query = crate::SummariesQuery {
         group: 0,
@@ -441,10 +444,133 @@ fn a_group_that_is_watched_again_before_that_was_written_stays() {
     let insights = open(&control, 0);
     advance(&insights, &store, 16);
     control.refuse_after(0);
-    let failed = ready(insights.advance(&store, &[], at(16, 0)));
+    let failed = block_on(insights.advance(&store, &[], at(16, 0)));
     assert!(failed.is_err());
     control.refuse_after(u32::MAX);
     advance(&insights, &store, 16);
     assert!(keys(&control).contains(&"state/0000000000".to_owned()));
     assert_eq!(open(&control, 16).kept().watched.len(), 1);
+}
+
+#[test]
+fn whichever_write_fails_all_is_made_up_for_later() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let month = 30 * 24 * 60;
+    let groups = [group(0)];
+    // An insight is found, its group is no longer watched, it is dropped, the group is watched again.
+    let calls = [
+        (40, &groups[..]),
+        (41, &[]),
+        (17 + month, &[]),
+        (18 + month, &groups),
+    ];
+    let run = |n_writes: u32| {
+        let control = Arc::new(MemoryControl::default());
+        let insights = open(&control, 0);
+        let mut changes = Vec::new();
+        let mut n_failed = 0;
+        control.refuse_after(n_writes);
+        for (minute, groups) in calls {
+            let mut told = block_on(insights.advance(&store, groups, at(minute, 0)));
+            if told.is_err() {
+                n_failed += 1;
+                control.refuse_after(u32::MAX);
+                told = block_on(insights.advance(&store, groups, at(minute, 0)));
+            }
+            changes.extend(told.unwrap());
+        }
+        let records = control.load(TENANT, ControlKind::Insight).unwrap();
+        (n_failed, changes, records)
+    };
+    let (n_failed, changes, records) = run(u32::MAX);
+    assert_eq!((n_failed, records.len()), (0, 0));
+    for n_writes in 0..4 {
+        let failed = run(n_writes);
+        assert_eq!(failed, (1, changes.clone(), records.clone()), "{n_writes}");
+    }
+    assert_eq!(run(4).0, 0, "there are four writes");
+}
+
+/// A store of records during whose writes insights are read.
+#[derive(Default)]
+struct Watching {
+    inner: MemoryControl,
+    insights: OnceLock<Arc<Insights>>,
+    /// Which threads wrote, and what.
+    writes: Mutex<Vec<(ThreadId, String)>>,
+}
+
+impl Watching {
+    fn note(&self, what: String) {
+        let insights = Arc::clone(self.insights.get().unwrap());
+        let (done, is_done) = channel();
+        // On a thread of its own: one that has to wait for this write would wait for ever.
+        thread::spawn(move || {
+            let query = crate::SummariesQuery {
+                group: 0,
+                state: None,
+                from: at(0, 0),
+                to: at(20, 0),
+                after: None,
+                n_max: 10,
+            };
+            let page = insights.summaries(&query, at(20, 0)).unwrap();
+            done.send(page.insights.len()).unwrap();
+        });
+        let read = is_done.recv_timeout(Duration::from_secs(20));
+        assert_eq!(read, Ok(1), "read during {what}");
+        let mut writes = self.writes.lock().unwrap();
+        writes.push((thread::current().id(), what));
+    }
+}
+
+impl ControlStore for Watching {
+    fn load(&self, tenant: Tenant, kind: ControlKind) -> Result<Vec<ControlRecord>, StoreError> {
+        self.inner.load(tenant, kind)
+    }
+
+    fn put(&self, _: Tenant, _: ControlKind, record: &ControlRecord) -> Result<(), StoreError> {
+        panic!("{} waits for the disk", record.key);
+    }
+
+    fn put_soon(
+        &self,
+        tenant: Tenant,
+        kind: ControlKind,
+        record: &ControlRecord,
+    ) -> Result<(), StoreError> {
+        self.note(format!("put {}", record.key));
+        self.inner.put_soon(tenant, kind, record)
+    }
+
+    fn remove(&self, _: Tenant, _: ControlKind, key: &str) -> Result<(), StoreError> {
+        panic!("{key} waits for the disk");
+    }
+
+    fn remove_soon(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        self.note(format!("remove {key}"));
+        self.inner.remove_soon(tenant, kind, key)
+    }
+}
+
+#[test]
+fn who_reads_does_not_wait_for_the_store() {
+    let store = MemoryStore::default();
+    put(&store, &incident());
+    let control = Arc::new(Watching::default());
+    let insights = Arc::new(Insights::open(control.clone(), TENANT, at(0, 0)).unwrap());
+    assert!(control.insights.set(Arc::clone(&insights)).is_ok());
+    let changes = block_on(insights.advance(&store, &[group(0)], at(40, 0))).unwrap();
+    assert_eq!(told(&changes), ["Opened db", "Updated db", "Closed db"]);
+    block_on(insights.advance(&store, &[], at(41, 0))).unwrap();
+    let writes = control.writes.lock().unwrap();
+    let written: Vec<&str> = writes.iter().map(|(_, what)| what.as_str()).collect();
+    let closed = format!("put {}", changes[2].insight.id);
+    assert_eq!(
+        written,
+        [&closed, "put state/0000000000", "remove state/0000000000"]
+    );
+    let own = thread::current().id();
+    assert!(writes.iter().all(|(writer, _)| *writer != own));
 }

@@ -159,7 +159,7 @@ proptest! {
         put(&store, &(0..).zip(quiet.chain(traffic)).collect());
         let watched = [group(0)];
         let advance = |insights: &Insights, minute| {
-            ready(insights.advance(&store, &watched, at(minute, 0))).unwrap()
+            block_on(insights.advance(&store, &watched, at(minute, 0))).unwrap()
         };
         let open = |control: &Arc<dyn ControlStore>, minute| {
             Insights::open(Arc::clone(control), TENANT, at(minute, 0)).unwrap()

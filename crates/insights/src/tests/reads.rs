@@ -25,7 +25,7 @@ fn insights() -> Insights {
     put(&store, &minutes);
     let control = Arc::new(MemoryControl::default());
     let insights = Insights::open(control, TENANT, at(0, 0)).unwrap();
-    ready(insights.advance(&store, &[group(0)], at(168, 0))).unwrap();
+    block_on(insights.advance(&store, &[group(0)], at(168, 0))).unwrap();
     insights
 }
 

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use model::{
     Cells, DocumentLimits, EdgeCell, EdgeKey, EdgeKind, Segment, Service, Statistics, Tenant,
@@ -170,16 +168,10 @@ impl Random {
     }
 }
 
-/// Returns what a future that never waits comes to.
-pub(crate) fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a store in memory never waits"),
-    }
+/// Returns what a future comes to.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(future)
 }
 
 /// When a minute counted from [`M0`] begins, and some seconds more.
@@ -225,7 +217,7 @@ pub(crate) fn put(store: &MemoryStore, minutes: &BTreeMap<u32, (u64, u64)>) {
         for number in 0..*total {
             let start = at(*minute, number % 50);
             let documents = trace(u64::from(*minute) << 16 | number, start, number < *faults);
-            ready(store.put(TENANT, documents, at(*minute, 60))).unwrap();
+            block_on(store.put(TENANT, documents, at(*minute, 60))).unwrap();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The documents of a retrieved trace: segments as they are compiled, or spans of OpenTelemetry in the
-//! form Transaction Search keeps them (spec: CloudWatch user guide, "Transaction Search").
+//! form Transaction Search keeps them (spec: user guide of Amazon
+//! `CloudWatch`, "Transaction Search").
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use model::Tenant;
 
-use super::{ControlKind, ControlRecord, ControlStore};
+use super::{ControlKind, ControlRecord, ControlStore, check_size};
 use crate::StoreError;
 
 /// Records by tenant, kind and key.
@@ -68,6 +68,7 @@ impl ControlStore for MemoryControl {
         kind: ControlKind,
         record: &ControlRecord,
     ) -> Result<(), StoreError> {
+        check_size(record)?;
         self.count()?;
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.insert((tenant, kind, record.key.clone()), record.value.clone());
@@ -88,5 +89,9 @@ impl ControlStore for MemoryControl {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.remove(&(tenant, kind, key.to_owned()));
         Ok(())
+    }
+
+    fn remove_soon(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        self.remove(tenant, kind, key)
     }
 }

@@ -16,11 +16,35 @@ use crate::engine::{Engine, EngineError, Tree};
 use crate::partitions::{Handle, Opened};
 use crate::record::Record;
 
+/// A record as it was before a change that failed.
+pub(super) struct Former {
+    key: Vec<u8>,
+    /// Nothing if there was none.
+    payload: Option<Vec<u8>>,
+}
+
 /// What it takes to make and replace the database.
 pub(super) struct Rewriting {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) data: PathBuf,
     pub(super) dictionaries: Dictionaries,
+}
+
+impl Former {
+    /// Returns what is under a key. Nothing if that is damaged: what takes its place is all there is then.
+    pub(super) fn read(
+        opened: &Opened,
+        key: &[u8],
+        dictionaries: &Dictionaries,
+    ) -> Result<Option<Self>, EngineError> {
+        let payload = match opened.record(Tree::Control, key, dictionaries)? {
+            None => None,
+            Some(Ok((_, payload))) => Some(payload),
+            Some(Err(_)) => return Ok(None),
+        };
+        let key = key.to_owned();
+        Ok(Some(Self { key, payload }))
+    }
 }
 
 impl Rewriting {
@@ -55,17 +79,25 @@ impl Rewriting {
         Ok(self.handle())
     }
 
-    /// Copies every record into a fresh database and puts that in the place of the old one, which
-    /// nobody may have open. Returns the handle of the fresh one.
-    pub(super) fn rewrite(&self) -> Result<Handle, EngineError> {
+    /// Copies every record into a fresh database, some of them as they were, and puts that in the place of
+    /// the old one, which nobody may have open. Returns the handle of the fresh one.
+    pub(super) fn rewrite(&self, formers: &[Former]) -> Result<Handle, EngineError> {
         self.settle()?;
         let old = self.handle();
         let fresh = self.begin()?;
         old.with(|from| {
             fresh.with(|to| {
                 each(from, &self.dictionaries, &mut |key, payload| {
+                    if formers.iter().any(|former| former.key == key) {
+                        return Ok(());
+                    }
                     to.put(Tree::Control, key, Record::of_payload(payload))
                 })?;
+                for Former { key, payload } in formers {
+                    if let Some(payload) = payload {
+                        to.put(Tree::Control, key, Record::of_payload(payload))?;
+                    }
+                }
                 to.sync()
             })
         })?;

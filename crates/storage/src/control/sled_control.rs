@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use model::Tenant;
 
-use super::rewrite::{self, Rewriting};
-use super::{ControlKind, ControlRecord, ControlStore};
+use super::rewrite::{self, Former, Rewriting};
+use super::{ControlKind, ControlRecord, ControlStore, check_size};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine, Tree};
 use crate::open::OpenError;
@@ -19,7 +19,8 @@ use crate::{StoreError, keys};
 ///
 /// Whoever opens it has the store of the same folder open, whose lock keeps other processes out.
 /// After a failed write or flush nothing more is written to the same files: the next write begins
-/// a fresh database with all that can be read from the old one.
+/// a fresh database with all that can be read from the old one, but for the change that failed: its
+/// caller was told that it did not happen. So does [`SledControl::close`].
 pub struct SledControl {
     rewriting: Rewriting,
     /// Written to while the database is replaced.
@@ -30,8 +31,9 @@ pub struct SledControl {
 
 enum Writer {
     Working,
-    /// A write failed: the files may hold less than readers see.
-    Poisoned,
+    /// A write failed: the files may hold less than readers see, and readers may see what failed. This is
+    /// what was there before, if that could be read.
+    Poisoned(Option<Former>),
     Closed,
 }
 
@@ -65,7 +67,7 @@ impl SledControl {
             .map_err(failed)?;
         let home = if rewrite::is_worthwhile(home.dir(), live_bytes) {
             home.retire();
-            rewriting.rewrite().map_err(failed)?
+            rewriting.rewrite(&[]).map_err(failed)?
         } else {
             home
         };
@@ -79,10 +81,11 @@ impl SledControl {
     /// Makes everything put so far durable and closes the database; calls after it are refused.
     pub fn close(&self) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        let home = self.home.write().unwrap_or_else(PoisonError::into_inner);
-        let synced = match *writer {
+        let mut home = self.home.write().unwrap_or_else(PoisonError::into_inner);
+        let synced = match &*writer {
             Writer::Working => home.with(Opened::sync).map_err(|error| unavailable(&error)),
-            Writer::Poisoned | Writer::Closed => Ok(()),
+            Writer::Poisoned(former) => self.renew(&mut home, former.as_slice()),
+            Writer::Closed => Ok(()),
         };
         *writer = Writer::Closed;
         home.retire();
@@ -93,32 +96,42 @@ impl SledControl {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes, in a fresh database if a write failed before.
+    /// Changes the record of a key, in a fresh database if a write failed before.
     fn write(
         &self,
+        key: &[u8],
         act: impl FnOnce(&Opened) -> Result<(), EngineError>,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer();
-        match *writer {
+        match &*writer {
             Writer::Working => {}
             Writer::Closed => return Err(StoreError::Closed),
-            Writer::Poisoned => {
+            Writer::Poisoned(former) => {
                 let mut home = self.home.write().unwrap_or_else(PoisonError::into_inner);
-                home.close();
-                *home = self
-                    .rewriting
-                    .rewrite()
-                    .map_err(|error| unavailable(&error))?;
+                self.renew(&mut home, former.as_slice())?;
                 *writer = Writer::Working;
-                tracing::warn!("settings go on in a fresh database after a failed write");
             }
         }
         let home = self.home.read().unwrap_or_else(PoisonError::into_inner);
-        home.with(act).map_err(|error| {
+        let mut former = None;
+        let written = home.with(|opened| {
+            former = Former::read(opened, key, &self.rewriting.dictionaries)?;
+            act(opened)
+        });
+        written.map_err(|error| {
             tracing::error!(%error, "a write of settings failed");
-            *writer = Writer::Poisoned;
+            *writer = Writer::Poisoned(former);
             unavailable(&error)
         })
+    }
+
+    /// Goes on in a fresh database after a failed write.
+    fn renew(&self, home: &mut Handle, formers: &[Former]) -> Result<(), StoreError> {
+        home.close();
+        let renewed = self.rewriting.rewrite(formers);
+        *home = renewed.map_err(|error| unavailable(&error))?;
+        tracing::warn!("settings go on in a fresh database after a failed write");
+        Ok(())
     }
 }
 
@@ -159,8 +172,10 @@ impl ControlStore for SledControl {
         kind: ControlKind,
         record: &ControlRecord,
     ) -> Result<(), StoreError> {
-        self.write(|opened| {
-            put(opened, &keys::control(tenant, kind, &record.key), record)?;
+        check_size(record)?;
+        let key = keys::control(tenant, kind, &record.key);
+        self.write(&key, |opened| {
+            put(opened, &key, record)?;
             opened.sync()
         })
     }
@@ -171,14 +186,22 @@ impl ControlStore for SledControl {
         kind: ControlKind,
         record: &ControlRecord,
     ) -> Result<(), StoreError> {
-        self.write(|opened| put(opened, &keys::control(tenant, kind, &record.key), record))
+        check_size(record)?;
+        let key = keys::control(tenant, kind, &record.key);
+        self.write(&key, |opened| put(opened, &key, record))
     }
 
     fn remove(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
-        self.write(|opened| {
-            remove(opened, &keys::control(tenant, kind, key))?;
+        let key = keys::control(tenant, kind, key);
+        self.write(&key, |opened| {
+            remove(opened, &key)?;
             opened.sync()
         })
+    }
+
+    fn remove_soon(&self, tenant: Tenant, kind: ControlKind, key: &str) -> Result<(), StoreError> {
+        let key = keys::control(tenant, kind, key);
+        self.write(&key, |opened| remove(opened, &key))
     }
 }
 
@@ -287,7 +310,9 @@ mod tests {
         store.put(TENANT, KIND, &record(20)).unwrap();
         let key = keys::control(TENANT, KIND, "a");
         store
-            .write(|opened| opened.engine().insert(Tree::Control, &key, b"spoilt"))
+            .write(&key, |opened| {
+                opened.engine().insert(Tree::Control, &key, b"spoilt")
+            })
             .unwrap();
         let read = store.load(TENANT, KIND);
         assert!(matches!(read, Err(StoreError::Read { .. })), "{read:?}");

@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use super::faults::{Faults, Faulty};
 use super::support::{TENANT, noise};
 use crate::control::memory::MemoryControl;
-use crate::{ControlKind, ControlRecord, ControlStore, OpenError, SledControl, StoreError};
+use crate::{
+    CONTROL_VALUE_BYTES_MAX, ControlKind, ControlRecord, ControlStore, OpenError, SledControl,
+    StoreError,
+};
 
 const KIND: ControlKind = ControlKind::SamplingRule;
 
@@ -127,6 +130,7 @@ enum Step {
     Put(u8, u16),
     PutSoon(u8, u16),
     Remove(u8),
+    RemoveSoon(u8),
     Close,
     Drop,
 }
@@ -136,6 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..6_u8, 0..12_000_u16).prop_map(|(key, n)| Step::Put(key, n)),
         3 => (0..6_u8, 0..12_000_u16).prop_map(|(key, n)| Step::PutSoon(key, n)),
         2 => (0..6_u8).prop_map(Step::Remove),
+        2 => (0..6_u8).prop_map(Step::RemoveSoon),
         1 => Just(Step::Close),
         1 => Just(Step::Drop),
     ]
@@ -165,6 +170,10 @@ proptest! {
                 Step::Remove(key) => {
                     store.remove(TENANT, KIND, &key.to_string()).unwrap();
                     plain.remove(TENANT, KIND, &key.to_string()).unwrap();
+                }
+                Step::RemoveSoon(key) => {
+                    store.remove_soon(TENANT, KIND, &key.to_string()).unwrap();
+                    plain.remove_soon(TENANT, KIND, &key.to_string()).unwrap();
                 }
                 Step::Close => {
                     store.close().unwrap();
@@ -362,39 +371,140 @@ fn a_replacement_cut_off_anywhere_is_settled_at_open() {
     check_states(&[first, second], "new");
 }
 
-/// Fails at one place, then lets it work again: refused writes, readable records, a fresh database.
-fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool) {
+/// A write that fails.
+type Write = fn(&SledControl) -> Result<(), StoreError>;
+
+/// Fails at one place, then lets it work again: refused writes, readable records, a fresh database. What
+/// was refused did not happen, whether the store is written to afterwards or only closed.
+fn check_recovery(fault: impl Fn(&Faults) -> &AtomicBool, write: Write) {
+    for is_written in [true, false] {
+        let data = tempfile::tempdir().unwrap();
+        let engine = Faulty::default();
+        let faults = Arc::clone(&engine.faults);
+        let store = SledControl::open_with(Arc::new(engine), data.path()).unwrap();
+        let large = noise(20_000, 1);
+        put(&store, "a", "1");
+        put(&store, "large", &large);
+        let marker = data.path().join("control/marker");
+        fs::write(&marker, "these files are the ones that failed").unwrap();
+        fault(&faults).store(true, Ordering::SeqCst);
+        for _ in 0..2 {
+            let refused = write(&store);
+            assert!(
+                matches!(refused, Err(StoreError::Unavailable { .. })),
+                "{refused:?}"
+            );
+        }
+        assert!(store.load(TENANT, KIND).is_ok());
+        assert!(marker.exists());
+        fault(&faults).store(false, Ordering::SeqCst);
+        let mut expected = vec![("a", "1"), ("large", &*large)];
+        if is_written {
+            put(&store, "c", "3");
+            assert!(!marker.exists());
+            expected.insert(1, ("c", "3"));
+            check(&store, &expected);
+        } else {
+            store.close().unwrap();
+        }
+        drop(store);
+        check(&open(data.path()), &expected);
+    }
+}
+
+#[test]
+fn a_failed_write_or_flush_is_never_retried_on_the_same_files() {
+    let writes: [Write; 6] = [
+        |store| store.put(TENANT, KIND, &record("b", "2")),
+        |store| store.put(TENANT, KIND, &record("b", &noise(30_000, 2))),
+        |store| store.put(TENANT, KIND, &record("a", "2")),
+        |store| store.put(TENANT, KIND, &record("large", "2")),
+        |store| store.remove(TENANT, KIND, "a"),
+        |store| store.remove(TENANT, KIND, "large"),
+    ];
+    for write in writes {
+        check_recovery(|faults| &faults.write, write);
+        check_recovery(|faults| &faults.sync, write);
+    }
+    let soon: [Write; 2] = [
+        |store| store.put_soon(TENANT, KIND, &record("large", "2")),
+        |store| store.remove_soon(TENANT, KIND, "large"),
+    ];
+    for write in soon {
+        check_recovery(|faults| &faults.write, write);
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_made_whole_says_so_when_it_is_closed() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Faulty::default();
+    let faults = Arc::clone(&engine.faults);
+    let store = SledControl::open_with(Arc::new(engine), data.path()).unwrap();
+    faults.sync.store(true, Ordering::SeqCst);
+    store.put(TENANT, KIND, &record("a", "1")).unwrap_err();
+    let closed = store.close();
+    assert!(
+        matches!(closed, Err(StoreError::Unavailable { .. })),
+        "{closed:?}"
+    );
+    let put = store.put(TENANT, KIND, &record("a", "2"));
+    assert!(matches!(put, Err(StoreError::Closed)));
+}
+
+/// What is removed without waiting for the disk is gone at once, and after a restart.
+#[test]
+fn what_is_removed_soon_is_gone() {
+    on_every_engine!(store, {
+        put(store, "a", "1");
+        put(store, "b", &noise(20_000, 1));
+        put(store, "c", "3");
+        store.remove_soon(TENANT, KIND, "b").unwrap();
+        store.remove_soon(TENANT, KIND, "never there").unwrap();
+        check(store, &[("a", "1"), ("c", "3")]);
+        store.remove_soon(TENANT, KIND, "a").unwrap();
+        check(store, &[("c", "3")]);
+    });
+}
+
+#[test]
+fn removing_soon_waits_for_no_disk() {
     let data = tempfile::tempdir().unwrap();
     let engine = Faulty::default();
     let faults = Arc::clone(&engine.faults);
     let store = SledControl::open_with(Arc::new(engine), data.path()).unwrap();
     put(&store, "a", "1");
-    let marker = data.path().join("control/marker");
-    fs::write(&marker, "these files are the ones that failed").unwrap();
-    fault(&faults).store(true, Ordering::SeqCst);
-    for _ in 0..2 {
-        let refused = store.put(TENANT, KIND, &record("b", "2"));
-        assert!(
-            matches!(refused, Err(StoreError::Unavailable { .. })),
-            "{refused:?}"
-        );
-    }
-    let a = record("a", "1");
-    assert!(store.load(TENANT, KIND).unwrap().contains(&a));
-    assert!(marker.exists());
-    fault(&faults).store(false, Ordering::SeqCst);
-    put(&store, "c", "3");
-    assert!(!marker.exists());
-    store.remove(TENANT, KIND, "b").unwrap();
-    check(&store, &[("a", "1"), ("c", "3")]);
-    drop(store);
-    check(&open(data.path()), &[("a", "1"), ("c", "3")]);
+    faults.sync.store(true, Ordering::SeqCst);
+    store.remove_soon(TENANT, KIND, "a").unwrap();
+    check(&store, &[]);
+    faults.sync.store(false, Ordering::SeqCst);
+    store.close().unwrap();
+    check(&open(data.path()), &[]);
 }
 
+/// Nothing of it is written, and the store goes on.
 #[test]
-fn a_failed_write_or_flush_is_never_retried_on_the_same_files() {
-    check_recovery(|faults| &faults.write);
-    check_recovery(|faults| &faults.sync);
+fn a_value_that_is_too_large_is_refused() {
+    on_every_engine!(store, {
+        put(store, "a", "1");
+        // Zeroed pages cost nothing as long as nobody reads them.
+        let too_large = ControlRecord {
+            key: "a".to_owned(),
+            value: vec![0; CONTROL_VALUE_BYTES_MAX + 1],
+        };
+        for refused in [
+            store.put(TENANT, KIND, &too_large),
+            store.put_soon(TENANT, KIND, &too_large),
+        ] {
+            assert_eq!(
+                refused.unwrap_err().to_string(),
+                "a record of 458745001 bytes is too large: at most 458745000 are taken"
+            );
+        }
+        check(store, &[("a", "1")]);
+        put(store, "a", "2");
+        check(store, &[("a", "2")]);
+    });
 }
 
 #[test]

@@ -40,10 +40,10 @@ struct Client {
 }
 
 impl Load {
-    pub(super) fn new(pool: &Arc<Pool>, n_clients: u32, batch: usize) -> Self {
+    /// Returns clients whose traces start in the last `spread_s` seconds.
+    pub(super) fn new(pool: &Arc<Pool>, n_clients: u32, batch: usize, spread_s: u32) -> Self {
         let client = |number: u32| {
-            // Traces of the last six hours, as a store in use has them.
-            let feed = Feed::new(Arc::clone(pool), u64::from(number) + 1, now(), 6 * 3600);
+            let feed = Feed::new(Arc::clone(pool), u64::from(number) + 1, now(), spread_s);
             Client {
                 feed,
                 batch,

@@ -7,6 +7,9 @@ use anyhow::Result;
 
 use super::load::Round;
 
+/// A figure, what was measured, what it must be and what is aimed at.
+pub(super) type Row = [String; 4];
+
 /// All that was measured.
 #[derive(Default)]
 pub(super) struct Report {
@@ -21,6 +24,8 @@ pub(super) struct Report {
     pub(super) list_reads: Vec<Duration>,
     pub(super) n_traces: u64,
     pub(super) reopened: Vec<(u64, Duration)>,
+    /// What reading a store of many small traces came to.
+    pub(super) api: Vec<Row>,
 }
 
 impl Report {
@@ -34,21 +39,25 @@ impl Report {
     /// Prints the table.
     pub(super) fn print(&self, n_connections: u32, n_documents: usize) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        let mean = number(self.document_bytes) / number(self.n_documents).max(1.0);
-        let n_rounds = self.served.len();
-        writeln!(
-            out,
-            "{n_connections} connections, {n_documents} documents a call, {mean:.0} bytes a document on average; \
-             {n_rounds} rounds of each side in turn, medians of the rounds.\n"
-        )?;
-        writeln!(out, "| figure | measured | must | aim |\n|---|---|---|---|")?;
-        for [figure, measured, must, aim] in self.write_rows().into_iter().chain(self.read_rows()) {
-            writeln!(out, "| {figure} | {measured} | {must} | {aim} |")?;
+        if self.n_documents > 0 {
+            let mean = number(self.document_bytes) / number(self.n_documents);
+            let n_rounds = self.served.len();
+            writeln!(
+                out,
+                "{n_connections} connections, {n_documents} documents a call, {mean:.0} bytes a document on average; \
+                 {n_rounds} rounds of each side in turn, medians of the rounds.\n"
+            )?;
+            print(
+                &mut out,
+                self.write_rows().into_iter().chain(self.read_rows()),
+            )?;
+            writeln!(out)?;
         }
+        print(&mut out, self.api.iter().cloned())?;
         Ok(())
     }
 
-    fn write_rows(&self) -> Vec<[String; 4]> {
+    fn write_rows(&self) -> Vec<Row> {
         let pairs = || self.served.iter().zip(&self.raw);
         let served = median(self.served.iter().map(Round::per_second));
         let raw = median(self.raw.iter().map(Round::per_second));
@@ -90,7 +99,7 @@ impl Report {
         ]
     }
 
-    fn read_rows(&self) -> Vec<[String; 4]> {
+    fn read_rows(&self) -> Vec<Row> {
         let received = number(self.document_bytes);
         let on_disk = number(self.disk_bytes) / received.max(1.0);
         let memory = number(self.resident_bytes) / f64::from(1 << 20);
@@ -135,7 +144,15 @@ impl Report {
     }
 }
 
-fn row(figure: &str, measured: String, must: &str, aim: &str) -> [String; 4] {
+fn print(out: &mut impl Write, rows: impl Iterator<Item = Row>) -> Result<()> {
+    writeln!(out, "| figure | measured | must | aim |\n|---|---|---|---|")?;
+    for [figure, measured, must, aim] in rows {
+        writeln!(out, "| {figure} | {measured} | {must} | {aim} |")?;
+    }
+    Ok(())
+}
+
+pub(super) fn row(figure: &str, measured: String, must: &str, aim: &str) -> Row {
     [figure.to_owned(), measured, must.to_owned(), aim.to_owned()]
 }
 
@@ -153,13 +170,13 @@ pub(super) fn number(count: u64) -> f64 {
     f64::from(high) * 4_294_967_296.0 + f64::from(low)
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn percentiles(mut latencies: Vec<Duration>) -> String {
+pub(super) fn percentiles(mut latencies: Vec<Duration>) -> String {
     latencies.sort();
     let at = |percent: usize| {
         let latency = latencies

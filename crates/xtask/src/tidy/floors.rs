@@ -108,7 +108,10 @@ const KEPT: &[(&str, &[&str])] = &[
     ("prometheus-client", &["server"]),
     ("seccompiler", &["storage"]),
     ("sled", &["storage"]),
-    ("tokio", &["ingest", "query", "server", "storage"]),
+    (
+        "tokio",
+        &["ingest", "insights", "query", "server", "storage"],
+    ),
     ("tracing-subscriber", &["server"]),
     ("zstd", &["storage"]),
 ];

@@ -246,7 +246,9 @@ fn join(operation: Operation, joined: &mut Value, mut page: Value) {
         let more = page.get_mut(member.name).map(Value::take);
         let items = joined.get_mut(member.name).and_then(Value::as_array_mut);
         if let (Some(items), Some(Value::Array(more))) = (items, more) {
-            more.into_iter().for_each(|item| join_item(items, item));
+            for item in more {
+                join_item(items, item);
+            }
         }
     }
 }
