@@ -18,6 +18,7 @@ mod filters;
 mod fixture;
 #[cfg(test)]
 mod graph;
+mod graph_changes;
 #[cfg(test)]
 mod graph_retention;
 #[cfg(test)]
