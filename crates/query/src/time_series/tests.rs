@@ -207,6 +207,19 @@ fn periods_without_requests_are_zeros_for_a_selector_and_left_out_without() {
 }
 
 #[test]
+fn reading_ends_with_whole_hours() {
+    for (period, expected) in [
+        (0, 60),
+        (59, 60),
+        (60, 120),
+        (61, 120),
+        (u32::MAX, u32::MAX),
+    ] {
+        assert_eq!(read_end(period), expected, "{period}");
+    }
+}
+
+#[test]
 fn pages_hold_so_many_periods() {
     let store = MemoryStore::default();
     put(
