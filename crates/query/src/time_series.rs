@@ -100,7 +100,7 @@ pub async fn time_series<S: TraceStore>(
     };
     let mut next = first - n_before;
     while next < page.end {
-        let read = next..page.end.min(read_end(next));
+        let read = next..page.end.min(read_end(next, period_minutes));
         let sums = store.graph(tenant, series.scan(&read, group)).await?;
         next = read.end;
         series = tokio::task::spawn_blocking(move || series.with(read, &sums))
@@ -250,11 +250,13 @@ fn check_forecast(request: &Request, selector: Option<&EntitySelector>) -> Resul
     Ok(())
 }
 
-/// Returns where reading that begins with a period ends: with a whole hour, since sums are stored by hour.
-fn read_end(period: u32) -> u32 {
-    (period / N_PERIODS_READ_AT_ONCE)
+/// Returns where reading that begins with a period ends: with the hour, since sums are stored by hour and
+/// those of all services and calls are held meanwhile; long periods are read one by one.
+fn read_end(period: u32, period_minutes: u32) -> u32 {
+    let n_periods = (60 / period_minutes.max(1)).max(1);
+    (period / n_periods)
         .saturating_add(1)
-        .saturating_mul(N_PERIODS_READ_AT_ONCE)
+        .saturating_mul(n_periods)
 }
 
 /// Returns the numbers of the periods, counted from 1970, that have an instant of the window in them.
@@ -287,6 +289,3 @@ fn fingerprint(
 
 /// A forecast is made from at most so many periods before.
 const N_PERIODS_BEFORE: u32 = 60;
-/// Sums of all services and calls are held of so many periods at a time. So many of any length are whole
-/// hours.
-const N_PERIODS_READ_AT_ONCE: u32 = 60;

@@ -208,14 +208,17 @@ fn periods_without_requests_are_zeros_for_a_selector_and_left_out_without() {
 
 #[test]
 fn reading_ends_with_whole_hours() {
-    for (period, expected) in [
-        (0, 60),
-        (59, 60),
-        (60, 120),
-        (61, 120),
-        (u32::MAX, u32::MAX),
+    for (period, minutes, expected) in [
+        (0, 1, 60),
+        (59, 1, 60),
+        (60, 1, 120),
+        (61, 1, 120),
+        (13, 5, 24),
+        (7, 60, 8),
+        (7, 1_440, 8),
+        (u32::MAX, 1, u32::MAX),
     ] {
-        assert_eq!(read_end(period), expected, "{period}");
+        assert_eq!(read_end(period, minutes), expected, "{period} of {minutes}");
     }
 }
 
