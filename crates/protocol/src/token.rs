@@ -25,12 +25,8 @@ pub enum Kind {
     GetTraceSummaries,
     /// Pages of `GetGroups`.
     GetGroups,
-    /// Pages of `GetIndexingRules`.
-    GetIndexingRules,
     /// Pages of `GetInsightEvents`.
     GetInsightEvents,
-    /// Pages of `GetInsightImpactGraph`.
-    GetInsightImpactGraph,
     /// Pages of `GetInsightSummaries`.
     GetInsightSummaries,
     /// Pages of `GetRetrievedTracesGraph`.
@@ -45,22 +41,12 @@ pub enum Kind {
     GetTimeSeriesServiceStatistics,
     /// Pages of `GetTraceGraph`.
     GetTraceGraph,
-    /// Pages of `ListResourcePolicies`.
-    ListResourcePolicies,
     /// Pages of `ListRetrievedTraces`.
     ListRetrievedTraces,
-    /// Pages of `ListTagsForResource`.
-    ListTagsForResource,
-    /// The handle of a retrieval, not of a page: what `StartTraceRetrieval` gives out.
-    Retrieval,
 }
 
-/// How many bytes of payload fit into the tokens of `GetGroups` and `ListResourcePolicies`, which may
-/// have at most 100 characters.
+/// How many bytes of payload fit into a token of `GetGroups`, which may have at most 100 characters.
 pub const SHORT_PAYLOAD_BYTES_MAX: usize = 58;
-
-/// How many bytes of payload fit into the handle of a retrieval, which may have at most 1020 characters.
-pub const RETRIEVAL_PAYLOAD_BYTES_MAX: usize = 748;
 
 /// A token that this server did not make for this request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,9 +104,7 @@ fn mac(key: &TokenKey, kind: Kind, fingerprint: &[u8], payload: &[u8]) -> Hmac<S
         Kind::BatchGetTraces => 1,
         Kind::GetTraceSummaries => 2,
         Kind::GetGroups => 3,
-        Kind::GetIndexingRules => 4,
         Kind::GetInsightEvents => 5,
-        Kind::GetInsightImpactGraph => 6,
         Kind::GetInsightSummaries => 7,
         Kind::GetRetrievedTracesGraph => 8,
         Kind::GetSamplingRules => 9,
@@ -128,10 +112,7 @@ fn mac(key: &TokenKey, kind: Kind, fingerprint: &[u8], payload: &[u8]) -> Hmac<S
         Kind::GetServiceGraph => 11,
         Kind::GetTimeSeriesServiceStatistics => 12,
         Kind::GetTraceGraph => 13,
-        Kind::ListResourcePolicies => 14,
         Kind::ListRetrievedTraces => 15,
-        Kind::ListTagsForResource => 16,
-        Kind::Retrieval => 17,
     };
     // HMAC itself fills a short key up with zeros to the hash's block; here it is done in the open.
     let mut block = Key::<Hmac<Sha256>>::default();
@@ -174,7 +155,6 @@ mod tests {
     #[test]
     fn the_longest_payloads_fit_as_the_model_bounds_tokens() {
         check_longest(SHORT_PAYLOAD_BYTES_MAX, 100);
-        check_longest(RETRIEVAL_PAYLOAD_BYTES_MAX, 1020);
     }
 
     #[test]
@@ -183,9 +163,7 @@ mod tests {
             Kind::BatchGetTraces,
             Kind::GetTraceSummaries,
             Kind::GetGroups,
-            Kind::GetIndexingRules,
             Kind::GetInsightEvents,
-            Kind::GetInsightImpactGraph,
             Kind::GetInsightSummaries,
             Kind::GetRetrievedTracesGraph,
             Kind::GetSamplingRules,
@@ -193,10 +171,7 @@ mod tests {
             Kind::GetServiceGraph,
             Kind::GetTimeSeriesServiceStatistics,
             Kind::GetTraceGraph,
-            Kind::ListResourcePolicies,
             Kind::ListRetrievedTraces,
-            Kind::ListTagsForResource,
-            Kind::Retrieval,
         ];
         for sealed in kinds {
             let token = seal(&KEY, sealed, b"f", b"p");

@@ -111,6 +111,10 @@ impl App {
         let sampling = Sampling::open(records(), tenant, account, now)?;
         let retrievals = Retrievals::open(records(), tenant, now)?;
         let insights = Insights::open(records(), tenant, now)?;
+        if insights.n_passed_over() > 0 {
+            let n_records = insights.n_passed_over();
+            tracing::warn!(n_records, "records of insights were passed over");
+        }
         let token_key = TokenKey(store.token_key());
         let room = usize::try_from(config.http.bodies_in_flight.0).unwrap_or(usize::MAX);
         let bodies = BodyLimits {

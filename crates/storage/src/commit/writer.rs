@@ -88,7 +88,7 @@ impl Writer {
         }
         let mut writes = Vec::new();
         let waiting = self.admit(&active, batches, &mut writes);
-        let traces: Traces = writes.iter().filter_map(Write::trace).collect();
+        let traces: Vec<(Tenant, TraceId)> = writes.iter().filter_map(Write::trace).collect();
         let written = active.write(writes);
         // Groups are told from what is written, and a graph may have been asked for just before.
         active.written(traces);
