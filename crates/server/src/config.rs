@@ -14,18 +14,25 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use settings::{Flag, Settings};
-use values::{Address, ByteCount, Door, Durability, LogFormat, Orphans, Span};
+use values::{
+    Address, AuthMode, ByteCount, Door, Durability, LogFormat, Orphans, Owner, Span, Unsampled,
+    Words,
+};
 
 /// Every setting, typed and checked.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub(crate) server: Server,
+    pub(crate) tls: Tls,
+    pub(crate) auth: Auth,
     pub(crate) data: Data,
     pub(crate) log: Log,
     pub(crate) account: Account,
     pub(crate) storage: Storage,
     pub(crate) limits: Limits,
+    pub(crate) udp: Udp,
+    pub(crate) otlp: Otlp,
     pub(crate) http: Http,
     pub(crate) query: Query,
 }
@@ -38,6 +45,27 @@ pub(crate) struct Server {
     pub(crate) udp: Door,
     pub(crate) otlp_grpc: Door,
     pub(crate) otlp_http: Door,
+    pub(crate) hosts: Words,
+    pub(crate) origins: Words,
+}
+
+/// The certificate doors show; both files are empty paths for none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// Who may come in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Auth {
+    pub(crate) mode: AuthMode,
+    pub(crate) keys: PathBuf,
+    pub(crate) clock_skew: Span,
+    pub(crate) unsigned_sampling: Owner,
+    pub(crate) datagrams: Owner,
 }
 
 /// Where data is kept.
@@ -87,6 +115,33 @@ pub(crate) struct Limits {
     pub(crate) document_bytes: ByteCount,
     pub(crate) trace_bytes: ByteCount,
     pub(crate) trace_ids_per_call: usize,
+    pub(crate) segments_per_second: u32,
+    pub(crate) refused_kept: usize,
+}
+
+/// What datagrams may cost.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Udp {
+    pub(crate) receive_buffer: ByteCount,
+    pub(crate) queue_bytes: ByteCount,
+    pub(crate) batch_wait: Span,
+}
+
+/// What spans may be, and how they become segments.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Otlp {
+    pub(crate) spans_per_request: usize,
+    pub(crate) span_bytes: ByteCount,
+    pub(crate) resource_bytes: ByteCount,
+    pub(crate) future: Span,
+    pub(crate) age: Span,
+    pub(crate) spread: Span,
+    pub(crate) indexed_attributes: Words,
+    pub(crate) index_all_attributes: bool,
+    pub(crate) log_groups: Words,
+    pub(crate) unsampled: Unsampled,
 }
 
 /// What a connection may do.
@@ -96,6 +151,7 @@ pub(crate) struct Http {
     pub(crate) body_bytes: ByteCount,
     pub(crate) bodies_in_flight: ByteCount,
     pub(crate) connections: usize,
+    pub(crate) connections_per_peer: usize,
     pub(crate) header_timeout: Span,
     pub(crate) body_timeout: Span,
     pub(crate) idle_timeout: Span,

@@ -170,16 +170,15 @@ impl Settings {
         }
     }
 
-    /// Sets a value that came as text; it is a number where the default is one and it looks like one.
+    /// Sets a value that came as text; it is a number or a truth where the default is one and it looks like one.
     fn set_text(&mut self, key: &str, text: String, origin: Origin) -> Result<(), ConfigError> {
-        let is_number = self
-            .by_key
-            .get(key)
-            .is_some_and(|setting| setting.value.is_integer());
-        let value = match text.parse::<i64>() {
-            Ok(number) if is_number => Value::Integer(number),
-            Ok(_) | Err(_) => Value::String(text),
+        let default = self.by_key.get(key).map(|setting| &setting.value);
+        let value = match default {
+            Some(Value::Integer(_)) => text.parse().ok().map(Value::Integer),
+            Some(Value::Boolean(_)) => text.parse().ok().map(Value::Boolean),
+            _ => None,
         };
+        let value = value.unwrap_or(Value::String(text));
         self.set(key, value, origin)
     }
 }

@@ -58,6 +58,34 @@ pub(crate) enum Orphans {
     Hidden,
 }
 
+/// Who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthMode {
+    /// Everybody.
+    None,
+    /// Who signs.
+    SigV4,
+}
+
+/// What becomes of spans no sampler chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unsampled {
+    /// They are stored like others.
+    Keep,
+    /// They are left out and counted.
+    Drop,
+}
+
+/// An account and region, `"111122223333/us-east-1"`; empty for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(pub(crate) Option<model::Account>);
+
+/// A list of words; in the environment separated by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Words(pub(crate) Vec<String>);
+
 impl Address {
     fn parse(text: &str) -> Option<Self> {
         if text.parse::<SocketAddr>().is_ok() {
@@ -123,6 +151,42 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text(deserializer, OWNERS)?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let owner = text.split_once('/').filter(|(id, region)| {
+            id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) && !region.is_empty()
+        });
+        let (id, region) = owner.ok_or_else(|| expected(OWNERS))?;
+        Ok(Self(Some(model::Account {
+            id: id.to_owned(),
+            region: region.to_owned(),
+        })))
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            List(Vec<String>),
+            Text(String),
+        }
+
+        let written = Written::deserialize(deserializer).map_err(|_| expected(LISTS))?;
+        let words = match written {
+            Written::List(words) => words,
+            Written::Text(text) => text.split(',').map(str::to_owned).collect(),
+        };
+        let words = words.iter().map(|word| word.trim().to_owned());
+        Ok(Self(words.filter(|word| !word.is_empty()).collect()))
+    }
+}
+
 impl<'de> Deserialize<'de> for Door {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = text(deserializer, DOORS)?;
@@ -176,4 +240,6 @@ const SIZES: &str = "a size such as \"64KiB\" or \"20GiB\", or a number of bytes
 const SPANS: &str = "a length of time such as \"200ms\", \"10s\" or \"7d\"";
 const ADDRESSES: &str =
     "an address with a port such as \"127.0.0.1:2000\", \"[::1]:2000\" or \"localhost:0\"";
+const OWNERS: &str = "an account and a region such as \"111122223333/us-east-1\", or nothing";
+const LISTS: &str = "a list of words, in the environment separated by commas";
 const DOORS: &str = "an address with a port such as \"127.0.0.1:2000\", or \"off\"";

@@ -1,0 +1,2 @@
+//! Spans of OpenTelemetry and segments of X-Ray: each as the other.
+#![warn(missing_docs)]
