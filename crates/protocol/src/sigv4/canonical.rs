@@ -184,8 +184,8 @@ fn normalise(path: &str) -> String {
     format!("/{}", segments.join("/"))
 }
 
-/// What may be there unsigned: the session token, which is held against the key's own, and what CloudFront adds
-/// on the way.
+/// What may be there unsigned: the session token, which is held against the key's own, and what `CloudFront`
+/// adds on the way.
 const ADDED_LATER: [&str; 2] = ["x-amz-security-token", "x-amz-cf-id"];
 /// What clients add when they send a query that was signed before.
 const ADDED_BY_SENDERS: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
