@@ -4,6 +4,7 @@
 
 use http::header::HOST;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
@@ -108,7 +109,7 @@ fn header_lines(claim: &Claim, parts: &Parts) -> Result<Vec<u8>, AuthError> {
 fn host(parts: &Parts) -> Result<Vec<u8>, AuthError> {
     let mut values = parts.headers.get_all(HOST).iter();
     let header = values.next().map(HeaderValue::as_bytes);
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let authority = parts.uri.authority().map(Authority::as_str);
     let is_ambiguous = values.next().is_some()
         || header
             .zip(authority)
