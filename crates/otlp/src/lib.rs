@@ -39,11 +39,11 @@ mod decode;
 mod limits;
 mod respond;
 mod segments;
+#[cfg(test)]
+mod tests_support;
 mod value;
 
 pub use decode::{DecodeError, Encoding, Request, decode};
 pub use limits::{LimitError, Limits};
 pub use respond::{encode_response, encode_status};
-pub use segments::{
-    RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate,
-};
+pub use segments::{RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate};

@@ -51,20 +51,18 @@ impl<'de> Deserialize<'de> for Whole {
         match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Null => Ok(Self(0)),
             Scalar::Whole(number) => Ok(Self(number)),
-            Scalar::Double(double) => whole_of(double).map(Self).ok_or_else(|| {
-                D::Error::custom(format_args!("{double} is no whole number"))
-            }),
-            Scalar::Text(text) => parse_whole(text.trim()).map(Self).ok_or_else(|| {
-                D::Error::custom(format_args!("{text:?} is no whole number"))
-            }),
+            Scalar::Double(double) => whole_of(double)
+                .map(Self)
+                .ok_or_else(|| D::Error::custom(format_args!("{double} is no whole number"))),
+            Scalar::Text(text) => parse_whole(text.trim())
+                .map(Self)
+                .ok_or_else(|| D::Error::custom(format_args!("{text:?} is no whole number"))),
         }
     }
 }
 
 fn parse_whole(text: &str) -> Option<i128> {
-    text.parse()
-        .ok()
-        .or_else(|| whole_of(text.parse().ok()?))
+    text.parse().ok().or_else(|| whole_of(text.parse().ok()?))
 }
 
 /// Returns the number without its fraction, if it has none: `1e3` is a whole number.

@@ -31,7 +31,12 @@ impl Ids {
         let parent_id = span_id(&span.parent_span_id);
         if has_parent && parent_id.is_none() {
             let bytes = &span.parent_span_id;
-            return Err(invalid(RejectionCode::ParentSpanId, "parent span id", bytes, "8 bytes"));
+            return Err(invalid(
+                RejectionCode::ParentSpanId,
+                "parent span id",
+                bytes,
+                "8 bytes",
+            ));
         }
         Ok(Self {
             trace_id,
