@@ -1,81 +1,49 @@
-//! Temporary face.
-#![allow(missing_docs, unused_variables)]
-use std::time::Duration;
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    Protobuf,
-    Json,
-}
-pub struct Request;
-impl Request {
-    pub fn n_spans(&self) -> usize {
-        0
-    }
-}
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct DecodeError;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct LimitError;
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    pub spans_max: Option<usize>,
-    pub span_bytes_max: Option<usize>,
-    pub resource_bytes_max: Option<usize>,
-    pub future: Option<Duration>,
-    pub age: Option<Duration>,
-    pub spread: Option<Duration>,
-}
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    pub indexed_attributes: Vec<String>,
-    pub index_all_attributes: bool,
-    pub log_groups: Vec<String>,
-}
-#[derive(Debug)]
-pub struct SpanDocument {
-    pub text: String,
-    pub span_idx: usize,
-}
-#[derive(Debug)]
-pub enum RejectionCode {
-    A,
-}
-impl RejectionCode {
-    pub fn as_str(&self) -> &'static str {
-        ""
-    }
-}
-#[derive(Debug)]
-pub struct RejectedSpan {
-    pub span_idx: usize,
-    pub span_id: String,
-    pub trace_id: String,
-    pub code: RejectionCode,
-    pub message: String,
-}
-pub struct Translated {
-    pub documents: Vec<SpanDocument>,
-    pub rejected: Vec<RejectedSpan>,
-}
-pub fn decode(body: &[u8], encoding: Encoding) -> Result<Request, DecodeError> {
-    Ok(Request)
-}
-pub fn translate(
-    request: &Request,
-    rules: &Rules,
-    limits: &Limits,
-    now: model::Timestamp,
-) -> Result<Translated, LimitError> {
-    Ok(Translated {
-        documents: vec![],
-        rejected: vec![],
-    })
-}
-pub fn encode_response(n: usize, message: &str, encoding: Encoding) -> Vec<u8> {
-    vec![]
-}
-pub fn encode_status(code: i32, message: &str, encoding: Encoding) -> Vec<u8> {
-    vec![]
-}
+//! Spans of OpenTelemetry and segments of X-Ray: each as the other.
+//!
+//! The secret this crate hides is what a span is: how OTLP writes it down, and which member of a
+//! segment document stands for which of its attributes. [`decode`] reads a request in either encoding,
+//! [`translate`] makes segment documents of its spans as the X-Ray exporter of the OpenTelemetry
+//! collector does, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for.
+//!
+//! Everything here is a pure function of its arguments. No body makes a function panic, recurse without
+//! bound, or take more than linear time but for sorting. Every document that is made is one that
+//! [`model::Segment::parse`] takes, the same span always gives the same documents, and what a document
+//! has no member for is kept in its metadata.
+//!
+//! It must never know how requests arrive, how documents are stored, or what becomes of them.
+//!
+//! ```
+//! use model::{DocumentLimits, Segment, Timestamp};
+//! use otlp::{Encoding, Limits, Rules};
+//!
+//! let body = br#"{"resourceSpans": [{
+//!     "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+//!     "scopeSpans": [{"spans": [{
+//!         "traceId": "581cf771a006649127e371903a2de979", "spanId": "70de5b6f19ff9a0a",
+//!         "name": "GET /cart", "kind": 2,
+//!         "startTimeUnixNano": "1478293361271000001", "endTimeUnixNano": "1478293361449000000"
+//!     }]}]}]}"#;
+//! let request = otlp::decode(body, Encoding::Json)?;
+//! let now = Timestamp::from_secs(1_478_293_362);
+//! let translated = otlp::translate(&request, &Rules::default(), &Limits::AWS, now)?;
+//! assert_eq!(translated.rejected, []);
+//!
+//! let segment = Segment::parse(&translated.documents[0].text, &DocumentLimits::default())?;
+//! assert_eq!(segment.name(), "shop");
+//! assert_eq!(segment.start().as_nanos(), 1_478_293_361_271_000_001);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![warn(missing_docs)]
+
+mod decode;
+mod limits;
+mod respond;
+mod segments;
+#[cfg(test)]
+mod tests_support;
+mod value;
+
+pub use decode::{DecodeError, Encoding, Request, decode};
+pub use limits::{LimitError, Limits};
+pub use respond::{encode_response, encode_status};
+pub use segments::{RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate};
