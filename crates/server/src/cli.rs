@@ -51,7 +51,7 @@ struct SettingFlags {
     /// Where the X-Ray API is served; port 0 takes any free port
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where datagrams of X-Ray SDKs are taken, or "off" (opens in a later release)
+    /// Where datagrams of X-Ray SDKs are taken, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     udp: Option<String>,
     /// Where OpenTelemetry spans are taken over gRPC, or "off" (opens in a later release)
@@ -311,7 +311,6 @@ fn serve_until_signalled(
 /// Says of doors that were asked for and are not built yet that nothing listens there.
 fn tell_of_closed_doors(config: &Config, settings: &Settings) {
     let doors = [
-        ("server.udp", &config.server.udp),
         ("server.otlp_grpc", &config.server.otlp_grpc),
         ("server.otlp_http", &config.server.otlp_http),
     ];

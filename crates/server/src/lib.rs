@@ -12,14 +12,17 @@ mod config;
 mod handlers;
 mod house;
 mod http;
+mod intake;
 mod limits;
 mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod refused;
 mod serve;
 mod service;
 mod shutdown;
+mod udp;
 
 pub use cli::run;
 pub use config::Config;

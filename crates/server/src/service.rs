@@ -116,7 +116,10 @@ async fn handle(
             if has_body {
                 activity.leave_unread();
             }
-            pages::show(&accounts.house, page, request_id).map(Answer::from)
+            let query = request.uri().query();
+            pages::show(&accounts.default, page, query, request_id)
+                .await
+                .map(Answer::from)
         }
         Err(error) => {
             if has_body {
