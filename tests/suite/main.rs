@@ -11,6 +11,8 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod datagrams;
+#[cfg(test)]
 mod disk_full;
 #[cfg(test)]
 mod filters;
@@ -37,6 +39,8 @@ mod put;
 mod recorded;
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

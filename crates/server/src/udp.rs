@@ -173,3 +173,7 @@ pub(crate) fn spans(
 }
 
 const REPORT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+#[path = "udp/tests.rs"]
+mod tests;

@@ -105,6 +105,11 @@ impl Figures {
     }
 
     #[cfg(test)]
+    pub(super) fn n_receive_buffer_bytes(&self) -> i64 {
+        self.receive_buffer_bytes.get()
+    }
+
+    #[cfg(test)]
     pub(super) fn n_queued_bytes(&self) -> i64 {
         self.queue_bytes.get()
     }
