@@ -8,6 +8,8 @@ pub(crate) mod rates;
 use std::borrow::Cow;
 
 use ingest::{AcceptError, Limits, Refusal, Verdicts};
+use model::TraceId;
+use otlp::{RejectedSpan, RejectionCode};
 use protocol::ApiError;
 use storage::StoreError;
 use tracing::warn;
@@ -17,7 +19,7 @@ use crate::clock;
 use crate::handlers::store_error;
 use crate::origin::Origin;
 use crate::refused::{self, Refused};
-use rates::{Allowed, RateError};
+use rates::{Allowed, RateError, seconds};
 
 /// Why documents were not taken, none of them.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,10 @@ impl IntakeError {
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
         match error {
-            IntakeError::Rate(RateError::NotYet { .. }) => Self::throttled(error.to_string()),
+            IntakeError::Rate(RateError::NotYet { retry_after, .. }) => {
+                let secs = u32::try_from(seconds(retry_after)).unwrap_or(u32::MAX);
+                Self::throttled(error.to_string()).with_retry_after(secs)
+            }
             IntakeError::Rate(RateError::TooMany { .. })
             | IntakeError::Accept(AcceptError::TooManyDocuments { .. }) => {
                 Self::invalid_request(error.to_string())
@@ -109,6 +114,41 @@ pub(crate) fn refuse_all(
     };
     refused::record(&app.house, Some(&app.account), refused);
     error
+}
+
+/// Counts and remembers spans that have no documents.
+pub(crate) fn refuse_spans(app: &App, origin: Origin, rejected: &[RejectedSpan]) {
+    let time = clock::now();
+    for span in rejected {
+        let code = code_of(span.code);
+        let metrics = &app.house.metrics;
+        metrics.documents_refused(origin.doorway, code, 1);
+        let refused = Refused {
+            time,
+            origin,
+            code,
+            message: span.message.clone(),
+            segment_id: Some(span.span_id.clone()).filter(|id| !id.is_empty()),
+            trace_id: TraceId::parse_any(&span.trace_id).ok(),
+            n_documents: 1,
+            excerpt: String::new(),
+        };
+        refused::record(&app.house, Some(&app.account), refused);
+    }
+}
+
+/// Returns the word for why a span is rejected.
+const fn code_of(code: RejectionCode) -> &'static str {
+    match code {
+        RejectionCode::TraceId => "InvalidTraceId",
+        RejectionCode::SpanId => "InvalidSpanId",
+        RejectionCode::ParentSpanId => "InvalidParentSpanId",
+        RejectionCode::SpanTooLarge => "SpanTooLarge",
+        RejectionCode::ResourceTooLarge => "ResourceTooLarge",
+        RejectionCode::TooFarAhead => "SpanTooFarAhead",
+        RejectionCode::TooOld => "SpanTooOld",
+        RejectionCode::Unwritable => "UnwritableSpan",
+    }
 }
 
 /// Who sent the documents.

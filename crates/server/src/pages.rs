@@ -7,6 +7,7 @@ use protocol::{ApiError, json_response};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::auth::Errand;
 use crate::house::House;
 use crate::refused;
 
@@ -39,6 +40,20 @@ impl Page {
         (method == Method::GET || method == Method::HEAD).then_some(page)
     }
 
+    /// Tells whether every door shows it.
+    pub(crate) const fn is_everywhere(self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+
+    /// Returns what it takes to see it.
+    pub(crate) const fn errand(self) -> Errand {
+        match self {
+            Self::Index | Self::Health | Self::Ready => Errand::Public,
+            Self::Metrics => Errand::Figures,
+            Self::Refused => Errand::Refused,
+        }
+    }
+
     /// Returns the name logs and figures use.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -55,7 +70,7 @@ impl Page {
 pub(crate) async fn show(
     app: &App,
     page: Page,
-    query: Option<&str>,
+    query: &str,
     request_id: &str,
 ) -> Result<Response<Bytes>, ApiError> {
     let house = &app.house;

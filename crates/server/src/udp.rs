@@ -17,7 +17,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Account;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{error, info, warn};
@@ -32,7 +31,7 @@ pub(crate) use socket::Bound;
 
 /// Why the door cannot be opened though it was asked for.
 #[derive(Debug, thiserror::Error)]
-pub enum UdpError {
+pub(crate) enum UdpError {
     /// Somebody else takes datagrams there.
     #[error(
         "address {address} is already in use for datagrams: stop the other server or choose another with --udp"
@@ -91,25 +90,24 @@ pub(crate) async fn bind(config: &Config) -> Result<Option<Bound>, UdpError> {
     }
 }
 
-/// Returns the account datagrams belong to, if it is not the one requests belong to that need no key.
-pub(crate) fn owner(config: &Config) -> Option<Account> {
+/// Returns the account datagrams belong to now; nothing if they are nobody's since everybody has to sign.
+fn owner(accounts: &Accounts) -> Option<Arc<App>> {
+    let config = accounts.house.config();
     match config.auth.mode {
-        AuthMode::None => None,
-        AuthMode::SigV4 => config.auth.datagrams.0.clone(),
+        AuthMode::None => Some(Arc::clone(&accounts.default)),
+        AuthMode::SigV4 => accounts.get(config.auth.datagrams.0.as_ref()?),
     }
 }
 
 /// Takes datagrams until `stop` says so; returns when everything queued is durable or given up.
 pub(crate) async fn serve(bound: Bound, accounts: Arc<Accounts>, mut stop: watch::Receiver<bool>) {
     let house = &accounts.house;
-    let owner = owner(&house.config()).and_then(|owner| accounts.get(&owner));
-    let app = owner.unwrap_or_else(|| Arc::clone(&accounts.default));
     let figures = &house.metrics.datagrams;
     bound.introduce(figures);
     let config = house.config();
     let (queue, queued) = queue::queue(config.udp.queue_bytes.0, figures.clone());
-    let (give_up, given_up) = watch::channel(None);
-    let batching = tokio::spawn(batches::take_in(app, queued, given_up));
+    let (give_up, deadline) = watch::channel(None);
+    let batching = tokio::spawn(batches::take_in(Arc::clone(&accounts), queued, deadline));
     let reporting = tokio::spawn(report(Arc::clone(house)));
     let stopped = async {
         // A sender that is gone is a stop, too.
@@ -147,29 +145,6 @@ async fn report(house: Arc<House>) {
         }
         told = n_dropped_ever;
     }
-}
-
-/// A datagram of spans that cannot be taken in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SpansDropped {
-    /// The name figures and `/api/v1/refused` use.
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
-}
-
-/// Returns the segment documents of spans of OpenTelemetry: `protobuf` is an `ExportTraceServiceRequest`.
-///
-/// # Errors
-/// Why there are none. Until spans are translated that is so for all.
-pub(crate) fn spans(
-    _app: &App,
-    _protobuf: &[u8],
-    _sampled: bool,
-) -> Result<Vec<String>, SpansDropped> {
-    Err(SpansDropped {
-        code: "otlp",
-        message: "spans of OpenTelemetry are not taken as datagrams".to_owned(),
-    })
 }
 
 const REPORT: Duration = Duration::from_secs(5);

@@ -140,6 +140,15 @@ impl Settings {
         keys.cloned().collect()
     }
 
+    /// Returns the keys whose values differ.
+    pub(crate) fn changed(&self, other: &Self) -> Vec<&str> {
+        let differs = |(key, setting): &(&String, &Setting)| {
+            other.by_key.get(*key).map(|other| &other.value) != Some(&setting.value)
+        };
+        let changed = self.by_key.iter().filter(differs);
+        changed.map(|(key, _)| key.as_str()).collect()
+    }
+
     /// Returns the settings as nested tables.
     pub(crate) fn to_table(&self) -> Table {
         let mut root = Table::new();

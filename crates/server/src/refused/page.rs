@@ -22,10 +22,10 @@ use crate::origin::Doorway;
 /// Says what is wrong with the query.
 pub(crate) async fn show(
     app: &App,
-    query: Option<&str>,
+    query: &str,
     request_id: &str,
 ) -> Result<Response<Bytes>, ApiError> {
-    let asked = Asked::parse(query.unwrap_or_default()).map_err(ApiError::invalid_request)?;
+    let asked = Asked::parse(query).map_err(ApiError::invalid_request)?;
     let page = read(&app.house.refused, &app.account, &asked).await;
     let shown = Shown {
         refused: page

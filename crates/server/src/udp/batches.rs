@@ -14,11 +14,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{info, warn};
 
-use super::queue::{Datagram, STOPPED};
-use super::{SpansDropped, spans};
+use super::owner;
+use super::queue::Datagram;
+use crate::accounts::Accounts;
 use crate::app::App;
 use crate::clock;
-use crate::handlers::in_memory;
+use crate::config::Config;
+use crate::config::values::Unsampled;
+use crate::handlers::{in_memory, spans};
+use crate::house::House;
 use crate::intake::rates::RateError;
 use crate::intake::{self, IntakeError};
 use crate::origin::{Doorway, Origin};
@@ -27,23 +31,26 @@ use crate::refused::{self, Refused};
 /// Takes in what is queued until nobody queues any more and nothing is left. From a deadline on, if one is given, what
 /// is left is counted as lost.
 pub(super) async fn take_in(
-    app: Arc<App>,
+    accounts: Arc<Accounts>,
     mut queued: UnboundedReceiver<Datagram>,
     mut deadline: watch::Receiver<Option<Instant>>,
 ) {
+    let house = &accounts.house;
     loop {
-        let batch_wait = app.config().udp.batch_wait.0;
-        let datagrams = collect(&mut queued, batch_wait).await;
+        let datagrams = collect(&mut queued, house.config().udp.batch_wait.0).await;
         if datagrams.is_empty() {
             return;
         }
         let is_over = deadline.borrow().is_some_and(|at| at <= Instant::now());
-        if is_over {
-            lose(&app, &datagrams);
-            continue;
+        match owner(&accounts) {
+            Some(app) if is_over => lose(house, Some(&app), &datagrams, STOPPED),
+            Some(app) => {
+                let opened = Opened::of(&app, &datagrams).await;
+                opened.documents.take_in(&app, &mut deadline).await;
+                opened.of_spans.take_in(&app, &mut deadline).await;
+            }
+            None => lose(house, None, &datagrams, UNOWNED),
         }
-        let batch = Batch::open(&app, &datagrams);
-        batch.take_in(&app, &mut deadline).await;
     }
 }
 
@@ -69,33 +76,76 @@ async fn collect(queued: &mut UnboundedReceiver<Datagram>, batch_wait: Duration)
     datagrams
 }
 
+/// What some datagrams carry.
+struct Opened<'d> {
+    documents: Batch<'d>,
+    /// Documents made of spans, which may be larger.
+    of_spans: Batch<'d>,
+}
+
 /// Documents that are taken in together, and whence each came.
-#[derive(Default)]
 struct Batch<'d> {
     documents: Vec<Cow<'d, str>>,
     origins: Vec<Origin>,
+    document_bytes_max: usize,
 }
 
-impl<'d> Batch<'d> {
-    /// Returns the documents in some datagrams; those without are counted and remembered.
-    fn open(app: &App, datagrams: &'d [Datagram]) -> Self {
-        let mut batch = Self::default();
+impl<'d> Opened<'d> {
+    /// Opens datagrams; those that carry nothing are counted and remembered.
+    async fn of(app: &App, datagrams: &'d [Datagram]) -> Self {
+        let config = app.config();
+        let mut opened = Self {
+            documents: Batch::new(in_memory(config.limits.document_bytes.0)),
+            of_spans: Batch::new(in_memory(config.http.body_bytes.0)),
+        };
         for datagram in datagrams {
             let origin = origin(datagram);
             match datagram::open(&datagram.bytes) {
-                Ok(Framed::Document(document)) => batch.add(Cow::Borrowed(document), origin),
-                Ok(Framed::Spans { protobuf, sampled }) => match spans(app, &protobuf, sampled) {
-                    Ok(documents) => {
-                        for document in documents {
-                            batch.add(Cow::Owned(document), origin);
-                        }
-                    }
-                    Err(SpansDropped { code, message }) => drop_one(app, datagram, code, message),
-                },
-                Err(dropped) => drop_one(app, datagram, dropped.code(), dropped.to_string()),
+                Ok(Framed::Document(document)) => {
+                    opened.documents.add(Cow::Borrowed(document), origin);
+                }
+                Ok(Framed::Spans { sampled: false, .. })
+                    if config.otlp.unsampled == Unsampled::Drop =>
+                {
+                    drop_one(&app.house, Some(app), datagram, UNSAMPLED);
+                }
+                Ok(Framed::Spans { protobuf, .. }) => {
+                    opened.add_spans(app, &config, datagram, &protobuf);
+                    tokio::task::yield_now().await;
+                }
+                Err(dropped) => {
+                    let why = (dropped.code(), dropped.to_string());
+                    drop_one(&app.house, Some(app), datagram, (why.0, &why.1));
+                }
             }
         }
-        batch
+        opened
+    }
+
+    fn add_spans(&mut self, app: &App, config: &Config, datagram: &Datagram, protobuf: &[u8]) {
+        match spans::documents(config, protobuf) {
+            Ok(translated) => {
+                let origin = origin(datagram);
+                intake::refuse_spans(app, origin, &translated.rejected);
+                for document in translated.documents {
+                    self.of_spans.add(Cow::Owned(document.text), origin);
+                }
+            }
+            Err(error) => {
+                let why = (INVALID_SPANS, error.message());
+                drop_one(&app.house, Some(app), datagram, why);
+            }
+        }
+    }
+}
+
+impl<'d> Batch<'d> {
+    const fn new(document_bytes_max: usize) -> Self {
+        Self {
+            documents: Vec::new(),
+            origins: Vec::new(),
+            document_bytes_max,
+        }
     }
 
     fn add(&mut self, document: Cow<'d, str>, origin: Origin) {
@@ -105,7 +155,9 @@ impl<'d> Batch<'d> {
 
     /// Takes in the documents, in halves of halves where they are too many at once.
     async fn take_in(&self, app: &App, deadline: &mut watch::Receiver<Option<Instant>>) {
-        let mut parts = vec![0..self.documents.len()];
+        let n_documents = self.documents.len();
+        let all = Some(0..n_documents).filter(|all| !all.is_empty());
+        let mut parts = Vec::from_iter(all);
         while let Some(part) = parts.pop() {
             let Err(error) = self.take_in_part(app, &part, deadline).await else {
                 continue;
@@ -121,7 +173,7 @@ impl<'d> Batch<'d> {
                 part
             } else {
                 parts.clear();
-                part.start..self.documents.len()
+                part.start..n_documents
             };
             self.give_up(app, &lost, error);
         }
@@ -140,7 +192,7 @@ impl<'d> Batch<'d> {
         loop {
             let limits = Limits {
                 n_documents_max: usize::MAX,
-                document_bytes_max: in_memory(app.config().limits.document_bytes.0),
+                document_bytes_max: self.document_bytes_max,
             };
             let borrowed = documents.iter().map(|document| Cow::Borrowed(&**document));
             let taken = intake::accept_each(app, origins, borrowed.collect(), &limits).await;
@@ -197,30 +249,33 @@ async fn rest(pause: Duration, deadline: &mut watch::Receiver<Option<Instant>>) 
     }
 }
 
-/// Counts and remembers datagrams there was no time for.
-fn lose(app: &App, datagrams: &[Datagram]) {
+/// Why datagrams are not taken in: the name figures use, and a sentence.
+type Why<'w> = (&'static str, &'w str);
+
+fn lose(house: &House, app: Option<&App>, datagrams: &[Datagram], why: Why<'_>) {
     for datagram in datagrams {
-        let message = "the server stopped before it could be taken in".to_owned();
-        drop_one(app, datagram, STOPPED, message);
+        drop_one(house, app, datagram, why);
     }
+    let n_datagrams = datagrams.len();
+    warn!(n_datagrams, reason = why.0, "datagrams are lost");
 }
 
-/// Counts and remembers a datagram that is not taken in.
-fn drop_one(app: &App, datagram: &Datagram, code: &'static str, message: String) {
-    app.house.metrics.datagrams.dropped(code, 1);
+/// Counts a datagram that is not taken in, and remembers it for its owner.
+fn drop_one(house: &House, app: Option<&App>, datagram: &Datagram, (code, message): Why<'_>) {
+    house.metrics.datagrams.dropped(code, 1);
     let beginning = datagram.bytes.get(..EXCERPT_SOURCE_BYTES);
     let beginning = String::from_utf8_lossy(beginning.unwrap_or(&datagram.bytes));
     let refused = Refused {
         time: clock::now(),
         origin: origin(datagram),
         code,
-        message,
+        message: message.to_owned(),
         segment_id: None,
         trace_id: None,
         n_documents: 1,
         excerpt: ingest::excerpt(&beginning),
     };
-    refused::record(&app.house, Some(&app.account), refused);
+    refused::record(house, app.map(|app| &app.account), refused);
 }
 
 fn origin(datagram: &Datagram) -> Origin {
@@ -231,6 +286,20 @@ fn origin(datagram: &Datagram) -> Origin {
     }
 }
 
+/// The server stopped before they could be taken in.
+const STOPPED: Why<'_> = ("stopped", "the server stopped before it could be taken in");
+/// Everybody has to sign, and they cannot be signed.
+const UNOWNED: Why<'_> = (
+    "unowned",
+    "datagrams cannot be signed, and auth.datagrams does not say whose they are",
+);
+/// No sampler chose the spans, and such are not wanted.
+const UNSAMPLED: Why<'_> = (
+    "unsampled",
+    "spans that are not sampled are dropped: otlp.unsampled",
+);
+/// The spans cannot be read, or are too many.
+const INVALID_SPANS: &str = "invalid_spans";
 const BATCH_DATAGRAMS: usize = 512;
 const BATCH_BYTES: usize = 4 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(50);

@@ -91,8 +91,8 @@ impl Drop for Room {
 const OVERSIZED: &str = "oversized";
 /// The queue has no room for it.
 const QUEUE_FULL: &str = "queue_full";
-/// The server stopped before it could be taken in.
-pub(super) const STOPPED: &str = "stopped";
+/// Nobody takes in any more.
+const STOPPED: &str = "stopped";
 /// What a datagram takes beside its bytes.
 const OVERHEAD_BYTES: usize = 128;
 
