@@ -4,3 +4,6 @@
 mod spans;
 
 pub use spans::{FlatSpan, Spans, spans_of};
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! Segments as spans.
 
 mod attributes;
+mod carried;
 mod entity;
 mod events;
 mod groups;
 mod json;
+mod members;
 mod resource;
 mod span;
 

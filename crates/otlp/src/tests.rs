@@ -1,0 +1,4 @@
+//! Round trips: documents to spans and back, spans to documents and back.
+
+mod conventions;
+// mod from_documents;
