@@ -1,4 +1,7 @@
 //! Round trips: documents to spans and back, spans to documents and back.
 
 mod conventions;
-// mod from_documents;
+mod documents;
+mod from_documents;
+mod from_requests;
+mod requests;

@@ -67,6 +67,12 @@ impl Carried {
         attributes
     }
 
+    /// Tells whether attributes carry something.
+    pub(crate) fn is_in(attributes: &[KeyValue]) -> bool {
+        let mut keys = attributes.iter().map(|attribute| &attribute.key);
+        keys.any(|key| key.starts_with(PREFIX))
+    }
+
     /// Takes what is carried out of the attributes of a span.
     pub(crate) fn take(attributes: &mut Vec<KeyValue>) -> Self {
         let mut carried = Self::default();
@@ -173,7 +179,7 @@ mod tests {
             r#"{"error":false,"fault":true,"throttle":false,"user":"u","http":{"a":1}}"#,
             &[
                 ("aws.xray.document.error", "true"),
-                ("aws.xray.document.http", r#"{"a":1.0}"#),
+                ("aws.xray.document.http.a", "1.0"),
                 ("aws.xray.document.without", "2"),
             ],
         );

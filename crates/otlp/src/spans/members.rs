@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Members and their JSON by name. Those that have much in them are taken apart: `metadata` is an empty
-/// object here and its namespaces are `metadata.<namespace>`, so with `aws`.
+/// object here and its namespaces are `metadata.<namespace>`, so with `aws`
+/// and `http`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members(pub(crate) BTreeMap<String, String>);
 
@@ -78,34 +80,35 @@ impl Members {
 
 /// Tells whether two JSON texts are the same value: members in any order, numbers digit by digit.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
-    let (one, other) = (one.trim_ascii(), other.trim_ascii());
-    if one == other {
-        return true;
-    }
-    match (one.as_bytes().first(), other.as_bytes().first()) {
-        (Some(b'"'), Some(b'"')) => {
-            let text = |json| serde_json::from_str::<String>(json).ok();
-            text(one).is_some_and(|one| Some(one) == text(other))
+    one == other || canonical(one) == canonical(other)
+}
+
+/// Returns a JSON text without what does not matter: spaces, the order of members, escapes. What cannot be read that way
+/// stays as it is.
+pub(super) fn canonical(json: &str) -> String {
+    let json = json.trim_ascii();
+    let read = match json.as_bytes().first() {
+        Some(b'"') => {
+            let text: Option<String> = serde_json::from_str(json).ok();
+            text.map(|text| Value::from(text).to_string())
         }
-        (Some(b'['), Some(b'[')) => {
-            let elements = |json| serde_json::from_str::<Vec<&RawValue>>(json).unwrap_or_default();
-            let (ones, others) = (elements(one), elements(other));
-            let pairs = || ones.iter().zip(&others);
-            ones.len() == others.len()
-                && pairs().all(|(one, other)| is_same(one.get(), other.get()))
+        Some(b'[') => {
+            let elements: Option<Vec<&RawValue>> = serde_json::from_str(json).ok();
+            elements.map(|elements| {
+                let elements = elements.iter().map(|element| canonical(element.get()));
+                format!("[{}]", elements.collect::<Vec<_>>().join(","))
+            })
         }
-        (Some(b'{'), Some(b'{')) => {
-            let (Some(ones), Some(others)) = (Object::distinct(one), Object::distinct(other))
-            else {
-                return false;
-            };
-            let pairs = || ones.0.iter().zip(&others.0);
-            ones.0.len() == others.0.len()
-                && pairs()
-                    .all(|(one, other)| one.0 == other.0 && is_same(one.1.get(), other.1.get()))
-        }
-        _ => false,
-    }
+        Some(b'{') => Object::distinct(json).map(|object| {
+            let members = object.0.iter();
+            let members = members.map(|(name, json)| {
+                format!("{}:{}", Value::from(name.as_str()), canonical(json.get()))
+            });
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }),
+        _ => None,
+    };
+    read.unwrap_or_else(|| json.to_owned())
 }
 
 fn is_part(name: &str) -> bool {
@@ -120,7 +123,7 @@ fn separate(out: &mut String) {
 }
 
 fn write_name(out: &mut String, name: &str) {
-    out.push_str(&serde_json::Value::from(name).to_string());
+    out.push_str(&Value::from(name).to_string());
     out.push(':');
 }
 
@@ -164,7 +167,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 }
 
 /// The members that are compared part by part.
-const TAKEN_APART: [&str; 2] = ["aws", "metadata"];
+const TAKEN_APART: [&str; 3] = ["aws", "http", "metadata"];
 const EMPTY: &str = "{}";
 
 #[cfg(test)]
@@ -191,6 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn canonical_texts_are_canonical() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(canonical(json), expected, "{json}");
+            assert_eq!(canonical(expected), expected);
+        };
+        check(r#" { "b" : [ 1.50 , null ], "a\u0041" : "\/" } "#, r#"{"aA":"/","b":[1.50,null]}"#);
+        check(r#"{"a":1, "a":2}"#, r#"{"a":1, "a":2}"#);
+        check(r#"["\ud800" ]"#, r#"["\ud800"]"#);
+        check("1e400", "1e400");
+    }
+
+    #[test]
     fn members_are_taken_apart_and_put_together() {
         let check = |document: &str, names: &[&str]| {
             let members = Members::parse(document).unwrap();
@@ -201,7 +216,7 @@ mod tests {
         check("{}", &[]);
         check(
             r#"{"metadata":{"a.b":{"c":1.50},"":2},"id":"x","aws":{},"http":{"request":{}}}"#,
-            &["aws", "http", "id", "metadata", "metadata.", "metadata.a.b"],
+            &["aws", "http", "http.request", "id", "metadata", "metadata.", "metadata.a.b"],
         );
         check(r#"{"metadata":7,"aws":null}"#, &["aws", "metadata"]);
         assert_eq!(Members::parse("7"), None);

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::attributes::{Attributes, Places, scalar, texts};
 use super::entity::Entity;
 use super::events::{exceptions_of, links_of};
+use super::members::canonical;
 
 /// Where a segment or subsegment stands in its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,10 @@ fn attributes_of(entity: &Entity<'_>, place: Place) -> Attributes {
     let mut attributes = Attributes::default();
     let http = entity.block("http");
     attributes.put_texts(&http, HTTP);
+    // Whom a proxy speaks for is not who connects.
+    if http.pointer("/request/x_forwarded_for") != Some(&Value::Bool(true)) {
+        attributes.put_texts(&http, &[("/request/client_ip", "network.peer.address")]);
+    }
     attributes.put_integers(&http, HTTP_INTEGERS);
     put_user(entity, &mut attributes);
     if place == Place::Subsegment {
@@ -87,7 +92,7 @@ fn attributes_of(entity: &Entity<'_>, place: Place) -> Attributes {
     put_annotations(entity, &mut attributes);
     for (namespace, json) in entity.entries("metadata") {
         let key = format!("{METADATA_PREFIX}{namespace}");
-        attributes.put_text(&key, json.get());
+        attributes.put_text(&key, &canonical(json.get()));
     }
     attributes
 }
@@ -143,7 +148,8 @@ fn put_annotations(entity: &Entity<'_>, attributes: &mut Attributes) {
     let mut keys = Vec::new();
     for (key, json) in entity.entries("annotations") {
         let Some(value) = scalar(json) else { continue };
-        if !key.starts_with(OWN_PREFIX) && attributes.put(&key, value) {
+        let is_reserved = key.starts_with(OWN_PREFIX) || key == SPAN_KIND;
+        if !is_reserved && attributes.put(&key, value) {
             keys.push(key);
         }
     }
@@ -153,6 +159,8 @@ fn put_annotations(entity: &Entity<'_>, attributes: &mut Attributes) {
 }
 
 const OWN_PREFIX: &str = "aws.xray.";
+/// Would make two documents of a span.
+const SPAN_KIND: &str = "aws.span.kind";
 const ANNOTATIONS: &str = "aws.xray.annotations";
 const METADATA_PREFIX: &str = "aws.xray.metadata.";
 

@@ -221,7 +221,7 @@ fn annotations_and_metadata_are_attributes() {
             ),
             (
                 "/attributes aws.xray.metadata.debug",
-                json!(r#"{"a":[1, {"b":2.50}]}"#),
+                json!(r#"{"a":[1,{"b":2.50}]}"#),
             ),
             ("/attributes aws.xray.metadata.odd", json!("1")),
         ],

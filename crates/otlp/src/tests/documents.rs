@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::{DocumentLimits, Segment};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -11,9 +12,14 @@ use proptest::strategy::Union;
 type Members = BTreeMap<&'static str, String>;
 
 /// Returns documents of the trace `trace_id`: segments, subsegments sent alone and subsegments nested in
-/// either, whose parents may be anything or nothing. Every id occurs once.
+/// either, whose parents may be anything or nothing. Every id occurs once, and every document is one a server takes.
 pub(super) fn documents(trace_id: &'static str) -> impl Strategy<Value = Vec<String>> {
-    vec((members(), 0..9_usize, 0..3_u8), 1..8).prop_map(move |parts| written(trace_id, &parts))
+    let parts = vec((members(), 0..9_usize, 0..3_u8), 1..8);
+    parts.prop_map(move |parts| {
+        let mut texts = written(trace_id, &parts);
+        texts.retain(|text| Segment::parse(text, &DocumentLimits::default()).is_ok());
+        texts
+    })
 }
 
 fn written(trace_id: &str, parts: &[(Members, usize, u8)]) -> Vec<String> {
@@ -277,14 +283,14 @@ fn key() -> BoxedStrategy<String> {
         "otel.resource.service.name",
         "otel.resource.x",
         "enduser.id",
-        "kind",
+        "Kind",
         "a:b",
     ]);
     prop_oneof![3 => "[a-zA-Z0-9_.]{0,6}", 2 => known].boxed()
 }
 
 fn namespace() -> BoxedStrategy<String> {
-    prop_oneof![one_of(&["default", "Default", "otel", "", "x"]), "[a-z.]{1,4}"].boxed()
+    prop_oneof![one_of(&["default", "Default", "otel.span", "", "x"]), "[a-z.]{1,4}"].boxed()
 }
 
 /// Returns any JSON, spelled as it need not be.
