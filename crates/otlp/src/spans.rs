@@ -59,7 +59,7 @@ use span::{Place, span_of};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spans(ExportTraceServiceRequest);
 
-/// A span as one JSON object that says everything, its resource and scope, too.
+/// A span as one JSON object, with its resource and scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlatSpan {
     /// The id of the segment or subsegment it is.
@@ -236,11 +236,20 @@ fn span_again(document: &str, maker: &Maker) -> Option<Span> {
         ),
     };
     let is_plain = alone == *maker && Kept::of(&entity).is_none();
-    is_plain.then(|| plain(&entity, segment.trace_id(), segment.parent_id(), place, maker))?
+    is_plain.then(|| {
+        plain(
+            &entity,
+            segment.trace_id(),
+            segment.parent_id(),
+            place,
+            maker,
+        )
+    })?
 }
 
 fn in_order(mut span: Span) -> Span {
-    span.attributes.sort_by(|one, other| one.key.cmp(&other.key));
+    span.attributes
+        .sort_by(|one, other| one.key.cmp(&other.key));
     span
 }
 
@@ -249,7 +258,9 @@ fn in_order(mut span: Span) -> Span {
 fn sent(entity: &Entity<'_>, parent_id: Option<SegmentId>, place: Place) -> Members {
     let mut members = Members::of(entity.members());
     let of_place = ["type", "parent_id"];
-    members.0.retain(|name, _| !of_place.contains(&name.as_str()));
+    members
+        .0
+        .retain(|name, _| !of_place.contains(&name.as_str()));
     if let Some(parent_id) = parent_id {
         members.put("parent_id", &format!("\"{parent_id}\""));
     }

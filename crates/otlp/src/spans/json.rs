@@ -2,6 +2,8 @@
 //! (spec: OTLP specification, "JSON Protobuf Encoding"; user guide of Amazon `CloudWatch`,
 //! "Transaction Search").
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -20,8 +22,8 @@ pub(super) fn resource_spans(group: &ResourceSpans) -> Value {
     out.done()
 }
 
-/// Returns a span as one object that says everything: its resource and scope, too, attributes by key,
-/// times as numbers, kind and status by name.
+/// Returns a span as one object, with its resource and scope: attributes by key, times as numbers, kind and status by
+/// name.
 pub(super) fn flat(group: &ResourceSpans, scope: &ScopeSpans, span: &Span) -> Value {
     let mut out = Object::default();
     let attributes = group.resource.as_ref().map(|it| it.attributes.as_slice());
@@ -213,11 +215,13 @@ fn flat_event(event: &Event) -> Value {
 }
 
 fn flat_link(link: &Link) -> Value {
-    json!({
-        "traceId": hex(&link.trace_id),
-        "spanId": hex(&link.span_id),
-        "attributes": plain_attributes(&link.attributes),
-    })
+    let mut out = Object::default();
+    out.put("traceId", Some(json!(hex(&link.trace_id))));
+    out.put("spanId", Some(json!(hex(&link.span_id))));
+    out.put("traceState", text(&link.trace_state));
+    out.put("flags", count(link.flags));
+    out.put("attributes", Some(plain_attributes(&link.attributes)));
+    out.done()
 }
 
 fn flat_status(status: Option<&Status>) -> Value {
@@ -281,13 +285,8 @@ fn double_value(double: f64) -> Value {
     }
 }
 
-/// Returns bytes as the published messages write them.
 fn base64(bytes: &[u8]) -> Value {
-    let value = AnyValue {
-        value: Some(Any::BytesValue(bytes.to_vec())),
-    };
-    let written = serde_json::to_value(value).unwrap_or_default();
-    written.get("bytesValue").cloned().unwrap_or_default()
+    json!(STANDARD.encode(bytes))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -199,7 +199,10 @@ mod tests {
             assert_eq!(canonical(json), expected, "{json}");
             assert_eq!(canonical(expected), expected);
         };
-        check(r#" { "b" : [ 1.50 , null ], "a\u0041" : "\/" } "#, r#"{"aA":"/","b":[1.50,null]}"#);
+        check(
+            r#" { "b" : [ 1.50 , null ], "a\u0041" : "\/" } "#,
+            r#"{"aA":"/","b":[1.50,null]}"#,
+        );
         check(r#"{"a":1, "a":2}"#, r#"{"a":1, "a":2}"#);
         check(r#"["\ud800" ]"#, r#"["\ud800"]"#);
         check("1e400", "1e400");
@@ -216,7 +219,15 @@ mod tests {
         check("{}", &[]);
         check(
             r#"{"metadata":{"a.b":{"c":1.50},"":2},"id":"x","aws":{},"http":{"request":{}}}"#,
-            &["aws", "http", "http.request", "id", "metadata", "metadata.", "metadata.a.b"],
+            &[
+                "aws",
+                "http",
+                "http.request",
+                "id",
+                "metadata",
+                "metadata.",
+                "metadata.a.b",
+            ],
         );
         check(r#"{"metadata":7,"aws":null}"#, &["aws", "metadata"]);
         assert_eq!(Members::parse("7"), None);

@@ -178,13 +178,16 @@ fn attributes(kept: Map<String, Value>, entity: &Entity<'_>) -> Vec<KeyValue> {
     if is_mixed {
         return attributes;
     }
-    let metadata = entity.block("metadata");
-    let shown = metadata.get("default").and_then(Value::as_object);
-    for (key, value) in shown.into_iter().flatten() {
-        if !key.starts_with("otel.resource.") && !kept.contains_key(key) {
+    let metadata = entity.entries("metadata");
+    let shown = metadata.get("default").map(|json| json.get());
+    let shown: Map<String, Value> = shown
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
+    for (key, value) in shown {
+        if !key.starts_with("otel.resource.") && !kept.contains_key(&key) {
             attributes.push(KeyValue {
-                key: key.clone(),
-                value: Some(read_plain(value)),
+                key,
+                value: Some(read_plain(&value)),
                 ..KeyValue::default()
             });
         }
@@ -199,7 +202,11 @@ fn maker(resource: Option<KeptResource>, scope: Option<KeptScope>) -> Maker {
         maker.resource = Some(Resource {
             attributes: read_exact_members(&kept.attributes),
             dropped_attributes_count: kept.dropped_attributes_count,
-            entity_refs: kept.entity_refs.into_iter().map(KeptEntity::restored).collect(),
+            entity_refs: kept
+                .entity_refs
+                .into_iter()
+                .map(KeptEntity::restored)
+                .collect(),
         });
     }
     if let Some(kept) = scope {
@@ -279,7 +286,9 @@ fn kind(name: &str) -> Option<i32> {
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let pairs = hex.as_bytes().chunks(2);
     let byte = |pair: &[u8]| {
-        let digits = std::str::from_utf8(pair).ok().filter(|digits| digits.len() == 2)?;
+        let digits = std::str::from_utf8(pair)
+            .ok()
+            .filter(|digits| digits.len() == 2)?;
         u8::from_str_radix(digits, 16).ok()
     };
     pairs.map(byte).collect()

@@ -30,6 +30,8 @@ pub(super) fn span_of(
     let start = entity.time("start_time")?.as_nanos();
     let end = entity.end().map_or(0, model::Timestamp::as_nanos);
     let kind = kind_of(entity, place);
+    // Zero is no id of a span.
+    let parent_id = parent_id.filter(|parent_id| parent_id.0 != 0);
     let parent_id = parent_id.map(|parent_id| parent_id.0.to_be_bytes().to_vec());
     Some(Span {
         trace_id: trace_id.as_bytes().to_vec(),

@@ -44,7 +44,7 @@ fn written(trace_id: &str, parts: &[(Members, usize, u8)]) -> Vec<String> {
             text.push_str(",\"type\":\"subsegment\"");
         }
         if *kind == 1 || *parent > 0 {
-            text.push_str(&format!(",\"parent_id\":\"{:016x}\"", parent + 1));
+            text.push_str(&format!(",\"parent_id\":\"{parent:016x}\""));
         }
         texts.push(text + "}");
     }
@@ -105,9 +105,19 @@ fn member(name: &str) -> BoxedStrategy<String> {
         "sql" => sql(),
         "error" | "fault" | "throttle" | "traced" => boolean(),
         "cause" => cause(),
-        "annotations" => return btree_map(key(), scalar(), 0..4).prop_map(|it| braces(&it)).boxed(),
+        "annotations" => {
+            return btree_map(key(), scalar(), 0..4)
+                .prop_map(|it| braces(&it))
+                .boxed();
+        }
         "metadata" => btree_map(namespace(), btree_map(key(), json(), 0..3), 0..3)
-            .prop_map(|it| braces(&it.iter().map(|(key, it)| (key.clone(), braces(it))).collect()))
+            .prop_map(|it| {
+                braces(
+                    &it.iter()
+                        .map(|(key, it)| (key.clone(), braces(it)))
+                        .collect(),
+                )
+            })
             .boxed(),
         "links" => vec(link(), 0..3).prop_map(|it| brackets(&it)).boxed(),
         "namespace" => one_of(&["\"aws\"", "\"remote\"", "\"local\"", "\"\""]),
@@ -126,7 +136,13 @@ fn member(name: &str) -> BoxedStrategy<String> {
 }
 
 fn http() -> BoxedStrategy<String> {
-    let request = object(&["method", "url", "user_agent", "client_ip", "x_forwarded_for"]);
+    let request = object(&[
+        "method",
+        "url",
+        "user_agent",
+        "client_ip",
+        "x_forwarded_for",
+    ]);
     let status = one_of(&["200", "404", "429", "500", "200.0", "\"503\"", "-1", "null"]);
     let response = (status, integer())
         .prop_map(|(status, length)| format!(r#"{{"status":{status},"content_length":{length}}}"#));
@@ -148,13 +164,41 @@ fn aws() -> BoxedStrategy<String> {
         ("request_id", text()),
         ("queue_url", text()),
         ("table_name", text()),
-        ("table_names", vec(text(), 0..3).prop_map(|it| brackets(&it)).boxed()),
+        (
+            "table_names",
+            vec(text(), 0..3).prop_map(|it| brackets(&it)).boxed(),
+        ),
         ("retries", integer()),
-        ("ec2", object(&["instance_id", "availability_zone", "instance_size", "ami_id"])),
-        ("ecs", object(&["container", "container_id", "container_arn", "task_family", "launch_type"])),
+        (
+            "ec2",
+            object(&[
+                "instance_id",
+                "availability_zone",
+                "instance_size",
+                "ami_id",
+            ]),
+        ),
+        (
+            "ecs",
+            object(&[
+                "container",
+                "container_id",
+                "container_arn",
+                "task_family",
+                "launch_type",
+            ]),
+        ),
         ("eks", object(&["cluster_name", "pod", "container_id"])),
-        ("elastic_beanstalk", object(&["environment_name", "version_label", "deployment_id"])),
-        ("cloudwatch_logs", vec(object(&["log_group", "arn"]), 0..3).prop_map(|it| brackets(&it)).boxed()),
+        (
+            "elastic_beanstalk",
+            object(&["environment_name", "version_label", "deployment_id"]),
+        ),
+        (
+            "cloudwatch_logs",
+            vec(object(&["log_group", "arn"]), 0..3)
+                .prop_map(|it| brackets(&it))
+                .boxed(),
+        ),
         ("xray", sdk()),
     ]
     .into_iter()
@@ -166,34 +210,62 @@ fn aws() -> BoxedStrategy<String> {
 }
 
 fn sdk() -> BoxedStrategy<String> {
-    let sdk = one_of(&["\"X-Ray for Go\"", "\"X-Ray SDK for Java\"", "\"opentelemetry for python\"", "\"x\""]);
+    let sdk = one_of(&[
+        "\"X-Ray for Go\"",
+        "\"X-Ray SDK for Java\"",
+        "\"opentelemetry for python\"",
+        "\"x\"",
+    ]);
     (sdk, text(), option::of(boolean()))
         .prop_map(|(sdk, version, auto)| {
-            let auto = auto.map_or(String::new(), |auto| format!(",\"auto_instrumentation\":{auto}"));
+            let auto = auto.map_or(String::new(), |auto| {
+                format!(",\"auto_instrumentation\":{auto}")
+            });
             format!(r#"{{"sdk":{sdk},"sdk_version":{version}{auto}}}"#)
         })
         .boxed()
 }
 
 fn sql() -> BoxedStrategy<String> {
-    let kinds = one_of(&["\"mysql\"", "\"postgresql\"", "\"mongodb\"", "\"PostgreSQL\""]);
-    let rest = object(&["connection_string", "url", "sanitized_query", "user", "preparation"]);
+    let kinds = one_of(&[
+        "\"mysql\"",
+        "\"postgresql\"",
+        "\"mongodb\"",
+        "\"PostgreSQL\"",
+    ]);
+    let rest = object(&[
+        "connection_string",
+        "url",
+        "sanitized_query",
+        "user",
+        "preparation",
+    ]);
     (kinds, rest)
-        .prop_map(|(kind, rest)| format!(r#"{{"database_type":{kind},{}"#, rest.strip_prefix('{').unwrap_or("}")))
+        .prop_map(|(kind, rest)| {
+            format!(
+                r#"{{"database_type":{kind},{}"#,
+                rest.strip_prefix('{').unwrap_or("}")
+            )
+        })
         .prop_map(|it| it.replace(",}", "}"))
         .boxed()
 }
 
 fn cause() -> BoxedStrategy<String> {
-    let frame = (text(), integer(), text())
-        .prop_map(|(path, line, label)| format!(r#"{{"path":{path},"line":{line},"label":{label}}}"#));
+    let frame = (text(), integer(), text()).prop_map(|(path, line, label)| {
+        format!(r#"{{"path":{path},"line":{line},"label":{label}}}"#)
+    });
     let stack = vec(frame, 0..3).prop_map(|it| brackets(&it));
     let exception = (text(), text(), option::of(stack), boolean()).prop_map(|(name, message, stack, remote)| {
         let stack = stack.map_or(String::new(), |stack| format!(",\"stack\":{stack}"));
         format!(r#"{{"id":"00000000000000ff","type":{name},"message":{message},"remote":{remote}{stack}}}"#)
     });
-    let object = (vec(exception, 0..3), text())
-        .prop_map(|(it, path)| format!(r#"{{"exceptions":{},"working_directory":{path}}}"#, brackets(&it)));
+    let object = (vec(exception, 0..3), text()).prop_map(|(it, path)| {
+        format!(
+            r#"{{"exceptions":{},"working_directory":{path}}}"#,
+            brackets(&it)
+        )
+    });
     prop_oneof![4 => object, 1 => Just("\"4fe5fa0ee5f4c9b3\"".to_owned())].boxed()
 }
 
@@ -206,7 +278,9 @@ fn link() -> BoxedStrategy<String> {
     let attributes = option::of(btree_map(key(), json(), 0..3));
     (ids, attributes)
         .prop_map(|(ids, attributes)| {
-            let attributes = attributes.map_or(String::new(), |it| format!(",\"attributes\":{}", braces(&it)));
+            let attributes = attributes.map_or(String::new(), |it| {
+                format!(",\"attributes\":{}", braces(&it))
+            });
             format!("{{{ids}{attributes}}}")
         })
         .boxed()
@@ -216,12 +290,20 @@ fn link() -> BoxedStrategy<String> {
 fn object(names: &'static [&'static str]) -> BoxedStrategy<String> {
     let name = (0..names.len()).prop_map(|idx| names[idx].to_owned());
     let value = prop_oneof![6 => text(), 1 => integer(), 1 => json()];
-    btree_map(name, value, 0..=names.len()).prop_map(|it| braces(&it)).boxed()
+    btree_map(name, value, 0..=names.len())
+        .prop_map(|it| braces(&it))
+        .boxed()
 }
 
 fn name() -> BoxedStrategy<String> {
     prop_oneof![
-        one_of(&["\"shop\"", "\"DynamoDB\"", "\"db@host.example\"", "\"a\\\\b\"", "\"zo\u{eb} \u{661}\u{a0}\""]),
+        one_of(&[
+            "\"shop\"",
+            "\"DynamoDB\"",
+            "\"db@host.example\"",
+            "\"a\\\\b\"",
+            "\"zo\u{eb} \u{661}\u{a0}\""
+        ]),
         "[a-zA-Z0-9 _.:/%&#=+@-]{1,12}".prop_map(|name| format!("\"{name}\"")),
     ]
     .boxed()
@@ -230,7 +312,8 @@ fn name() -> BoxedStrategy<String> {
 fn time() -> BoxedStrategy<String> {
     let whole = 0..4_000_000_000_u64;
     prop_oneof![
-        (whole.clone(), 0..1_000_000_000_u32).prop_map(|(secs, nanos)| format!("{secs}.{nanos:09}")),
+        (whole.clone(), 0..1_000_000_000_u32)
+            .prop_map(|(secs, nanos)| format!("{secs}.{nanos:09}")),
         whole.clone().prop_map(|secs| secs.to_string()),
         whole.prop_map(|secs| format!("{}.{:010}E10", secs / 7_000_000_000, secs)),
         Just("0".to_owned()),
@@ -239,7 +322,11 @@ fn time() -> BoxedStrategy<String> {
 }
 
 fn integer() -> BoxedStrategy<String> {
-    prop_oneof![any::<i64>().prop_map(|it| it.to_string()), (-1..600_i64).prop_map(|it| it.to_string())].boxed()
+    prop_oneof![
+        any::<i64>().prop_map(|it| it.to_string()),
+        (-1..600_i64).prop_map(|it| it.to_string())
+    ]
+    .boxed()
 }
 
 fn boolean() -> BoxedStrategy<String> {
@@ -249,7 +336,15 @@ fn boolean() -> BoxedStrategy<String> {
 fn text() -> BoxedStrategy<String> {
     let plain = "[ -~]{0,8}".prop_map(|it: String| serde_json::Value::from(it).to_string());
     let wild = "\\PC{0,4}".prop_map(|it: String| serde_json::Value::from(it).to_string());
-    let odd = one_of(&["\"\\u0041\\n\"", "\"\\ud800\"", "\"a/b\"", "\"localhost/\"", "\"::1\"", "\"10.0.0.1\"", "\"\""]);
+    let odd = one_of(&[
+        "\"\\u0041\\n\"",
+        "\"\\ud800\"",
+        "\"a/b\"",
+        "\"localhost/\"",
+        "\"::1\"",
+        "\"10.0.0.1\"",
+        "\"\"",
+    ]);
     prop_oneof![4 => plain, 1 => wild, 1 => odd].boxed()
 }
 
@@ -258,9 +353,23 @@ fn scalar() -> BoxedStrategy<String> {
 }
 
 fn number() -> BoxedStrategy<String> {
-    let odd = one_of(&["-0", "1.50", "1e5", "12345678901234567890", "0.1", "1E-7", "1e400", "0.30000000000000004"]);
+    let odd = one_of(&[
+        "-0",
+        "1.50",
+        "1e5",
+        "12345678901234567890",
+        "0.1",
+        "1E-7",
+        "1e400",
+        "0.30000000000000004",
+    ]);
     let double = any::<f64>().prop_filter("JSON has no other ones", |it| it.is_finite());
-    prop_oneof![integer(), odd, double.prop_map(|it| serde_json::json!(it).to_string())].boxed()
+    prop_oneof![
+        integer(),
+        odd,
+        double.prop_map(|it| serde_json::json!(it).to_string())
+    ]
+    .boxed()
 }
 
 /// Returns keys of annotations, of metadata and of attributes: some mean something to the exporter.
@@ -290,7 +399,11 @@ fn key() -> BoxedStrategy<String> {
 }
 
 fn namespace() -> BoxedStrategy<String> {
-    prop_oneof![one_of(&["default", "Default", "otel.span", "", "x"]), "[a-z.]{1,4}"].boxed()
+    prop_oneof![
+        one_of(&["default", "Default", "otel.span", "", "x"]),
+        "[a-z.]{1,4}"
+    ]
+    .boxed()
 }
 
 /// Returns any JSON, spelled as it need not be.
@@ -300,7 +413,9 @@ fn json() -> BoxedStrategy<String> {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(|it| brackets(&it)),
             vec((key(), inner), 0..3).prop_map(|it| {
-                let members = it.iter().map(|(key, json)| format!("{} : {json}", serde_json::json!(key)));
+                let members = it
+                    .iter()
+                    .map(|(key, json)| format!("{} : {json}", serde_json::json!(key)));
                 format!("{{ {} }}", members.collect::<Vec<_>>().join(","))
             }),
         ]
@@ -309,11 +424,15 @@ fn json() -> BoxedStrategy<String> {
 }
 
 fn one_of(texts: &[&'static str]) -> BoxedStrategy<String> {
-    proptest::sample::select(texts.to_vec()).prop_map(str::to_owned).boxed()
+    proptest::sample::select(texts.to_vec())
+        .prop_map(str::to_owned)
+        .boxed()
 }
 
 fn braces(members: &BTreeMap<String, String>) -> String {
-    let members = members.iter().map(|(key, json)| format!("{}:{json}", serde_json::json!(key)));
+    let members = members
+        .iter()
+        .map(|(key, json)| format!("{}:{json}", serde_json::json!(key)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }
 

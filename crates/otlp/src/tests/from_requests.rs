@@ -4,40 +4,62 @@
 //! - the order of attributes, and of a key that occurs twice all but the first value;
 //! - a resource, scope or status that says nothing, which is none.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use model::{Document, DocumentLimits, Orphans, Segment, Timestamp, Trace, TraceId};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::Value;
 
-use super::requests::{TRACE_ID, requests};
+use super::requests::requests;
 use crate::{Encoding, Limits, Request, Rules, decode, spans_of, translate};
 
-/// Returns the spans of the documents of a request.
-fn there_and_back(request: &ExportTraceServiceRequest) -> (Vec<String>, ExportTraceServiceRequest) {
+/// Returns the documents of a request, and the spans of those.
+fn there_and_back(
+    request: &ExportTraceServiceRequest,
+    rules: &Rules,
+    encoding: Encoding,
+) -> (Vec<String>, ExportTraceServiceRequest) {
     let request = Request(request.clone());
-    let translated = translate(&request, &Rules::default(), &Limits::NONE, Timestamp::MAX).unwrap();
+    let translated = translate(&request, rules, &Limits::NONE, Timestamp::MAX).unwrap();
     assert_eq!(translated.rejected, []);
     let limits = DocumentLimits {
         document_bytes_max: usize::MAX,
     };
-    let texts: Vec<String> = translated.documents.into_iter().map(|document| document.text).collect();
-    let documents = (1..).zip(&texts).map(|(stamp, text)| {
-        let segment = Segment::parse(text, &limits).unwrap_or_else(|error| panic!("{error}: {text}"));
-        Document {
-            segment_id: segment.id(),
-            in_progress: segment.in_progress(),
-            stamp,
-            first_stamp: stamp,
-            text: text.clone(),
-        }
-    });
-    let documents: Vec<Document> = documents.collect();
-    let trace = Trace::compile(TraceId::from_bytes(TRACE_ID), &documents, Orphans::Visible);
-    let body = spans_of(&trace).encode(Encoding::Protobuf);
-    (texts, decode(&body, Encoding::Protobuf).unwrap().0)
+    let mut traces: BTreeMap<TraceId, Vec<Document>> = BTreeMap::new();
+    let texts: Vec<String> = translated
+        .documents
+        .into_iter()
+        .map(|document| document.text)
+        .collect();
+    for (stamp, text) in (1..).zip(&texts) {
+        let segment =
+            Segment::parse(text, &limits).unwrap_or_else(|error| panic!("{error}: {text}"));
+        traces
+            .entry(segment.trace_id())
+            .or_default()
+            .push(Document {
+                segment_id: segment.id(),
+                in_progress: segment.in_progress(),
+                stamp,
+                first_stamp: stamp,
+                text: text.clone(),
+            });
+    }
+    let mut back = ExportTraceServiceRequest::default();
+    for (trace_id, documents) in traces {
+        let trace = Trace::compile(trace_id, &documents, Orphans::Visible);
+        let body = spans_of(&trace).encode(encoding);
+        back.resource_spans
+            .extend(decode(&body, encoding).unwrap().0.resource_spans);
+    }
+    (texts, back)
 }
 
 /// Returns every span with all that is said of it, as lines; ascending by id.
@@ -49,11 +71,20 @@ fn said(request: &ExportTraceServiceRequest) -> Vec<Vec<String>> {
             let scope = scope_spans.scope.clone().unwrap_or_default();
             for span in &scope_spans.spans {
                 let mut lines = said_of_span(span);
-                lines.push(format!("resource {} {:?}", resource.dropped_attributes_count, resource.entity_refs));
+                lines.push(format!(
+                    "resource {} {:?}",
+                    resource.dropped_attributes_count, resource.entity_refs
+                ));
                 lines.extend(said_of_attributes("resource", &resource.attributes));
-                lines.push(format!("scope {} {} {}", scope.name, scope.version, scope.dropped_attributes_count));
+                lines.push(format!(
+                    "scope {} {} {}",
+                    scope.name, scope.version, scope.dropped_attributes_count
+                ));
                 lines.extend(said_of_attributes("scope", &scope.attributes));
-                lines.push(format!("schemas {} {}", group.schema_url, scope_spans.schema_url));
+                lines.push(format!(
+                    "schemas {} {}",
+                    group.schema_url, scope_spans.schema_url
+                ));
                 said.push(lines);
             }
         }
@@ -71,7 +102,10 @@ fn said_of_span(span: &Span) -> Vec<String> {
     let mut lines = vec![format!("{bare:?}")];
     lines.extend(said_of_attributes("", &span.attributes));
     for event in &span.events {
-        lines.push(format!("event {} {} {}", event.name, event.time_unix_nano, event.dropped_attributes_count));
+        lines.push(format!(
+            "event {} {} {}",
+            event.name, event.time_unix_nano, event.dropped_attributes_count
+        ));
         lines.extend(said_of_attributes("event", &event.attributes));
     }
     for link in &span.links {
@@ -111,22 +145,85 @@ fn sorted(mut value: AnyValue) -> AnyValue {
     value
 }
 
-fn check(request: &ExportTraceServiceRequest) {
-    let (documents, back) = there_and_back(request);
+fn check(request: &ExportTraceServiceRequest, rules: &Rules, encoding: Encoding) {
+    let (documents, back) = there_and_back(request, rules, encoding);
     let (sent, back) = (said(request), said(&back));
     assert_eq!(sent.len(), back.len(), "{documents:#?}");
     for (sent, back) in sent.iter().zip(&back) {
         let lost: Vec<_> = sent.iter().filter(|line| !back.contains(line)).collect();
         let made_up: Vec<_> = back.iter().filter(|line| !sent.contains(line)).collect();
-        assert!(sent == back, "lost {lost:#?}\nmade up {made_up:#?}\nof {}\nin {documents:#?}", sent[0]);
+        assert!(
+            sent == back,
+            "lost {lost:#?}\nmade up {made_up:#?}\nof {}\nin {documents:#?}",
+            sent[0]
+        );
     }
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let keys = vec(
+        select(vec![
+            "http.method",
+            "enduser.id",
+            "a",
+            "otel.resource.service.name",
+        ]),
+        0..3,
+    );
+    let keys = keys.prop_map(|keys| keys.into_iter().map(str::to_owned).collect());
+    let log_groups = vec("[a-z/]{1,5}", 0..2);
+    (keys, any::<bool>(), log_groups).prop_map(
+        |(indexed_attributes, index_all_attributes, log_groups)| Rules {
+            indexed_attributes,
+            index_all_attributes,
+            log_groups,
+        },
+    )
 }
 
 proptest! {
     #[test]
-    fn made_up_spans_come_back(request in requests()) {
-        check(&request);
-        let again = ExportTraceServiceRequest::decode(request.encode_to_vec().as_slice()).unwrap();
-        prop_assert_eq!(said(&again), said(&request));
+    fn made_up_spans_come_back(request in requests(), rules in rules(), as_json in any::<bool>()) {
+        let encoding = if as_json { Encoding::Json } else { Encoding::Protobuf };
+        check(&request, &rules, encoding);
+    }
+}
+
+/// Returns the bodies of recorded requests in JSON; none if they are not at hand.
+fn recorded(folder: &str) -> Vec<(String, String)> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data")
+        .join(folder);
+    let Ok(entries) = std::fs::read_dir(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return Vec::new();
+    };
+    let bodies = entries.filter_map(|entry| {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let json: Value = serde_json::from_str(&text).unwrap();
+        let is_request = json.get("path").is_some_and(|path| path == "/v1/traces");
+        let body = match (is_request, folder) {
+            (true, _) => json.get("body")?.as_str()?.to_owned(),
+            (false, "otlp") => text,
+            (false, _) => return None,
+        };
+        Some((path.display().to_string(), body))
+    });
+    bodies.collect()
+}
+
+#[test]
+fn recorded_spans_come_back() {
+    for folder in ["otlp", "http-requests"] {
+        for (name, body) in recorded(folder) {
+            let Ok(request) = decode(body.as_bytes(), Encoding::Json) else {
+                // Some are compressed, and kept as hex.
+                eprintln!("{name}: no request in JSON");
+                continue;
+            };
+            eprintln!("{name}: {} spans", request.n_spans());
+            check(&request.0, &Rules::default(), Encoding::Json);
+        }
     }
 }

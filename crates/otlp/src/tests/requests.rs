@@ -24,14 +24,18 @@ pub(super) fn requests() -> impl Strategy<Value = ExportTraceServiceRequest> {
         schema_url,
     });
     let resource_spans = (option::of(resource()), vec(scope_spans, 1..3), text());
-    let resource_spans = resource_spans.prop_map(|(resource, scope_spans, schema_url)| ResourceSpans {
-        resource,
-        scope_spans,
-        schema_url,
-    });
+    let resource_spans =
+        resource_spans.prop_map(|(resource, scope_spans, schema_url)| ResourceSpans {
+            resource,
+            scope_spans,
+            schema_url,
+        });
     vec(resource_spans, 1..3).prop_map(|resource_spans| {
         let mut request = ExportTraceServiceRequest { resource_spans };
-        let groups = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
+        let groups = request
+            .resource_spans
+            .iter_mut()
+            .flat_map(|group| &mut group.scope_spans);
         for (id, span) in (1_u64..).zip(groups.flat_map(|group| &mut group.spans)) {
             span.span_id = id.to_be_bytes().to_vec();
         }
@@ -43,7 +47,12 @@ fn span() -> impl Strategy<Value = Span> {
     let place = (option::of(1..12_u64), 0..=5_i32, 0..=2_i32, text());
     let times = (time(), prop_oneof![4 => time(), 1 => Just(0)]);
     let counts = (count(), count(), count(), any::<u32>());
-    let parts = (attributes(), vec(event(), 0..3), vec(link(), 0..3), option::of(text()));
+    let parts = (
+        attributes(),
+        vec(event(), 0..3),
+        vec(link(), 0..3),
+        option::of(text()),
+    );
     (place, times, counts, parts, name()).prop_map(|(place, times, counts, parts, name)| {
         let (parent, kind, code, trace_state) = place;
         let (attributes, events, links, message) = parts;
@@ -51,7 +60,9 @@ fn span() -> impl Strategy<Value = Span> {
             trace_id: TRACE_ID.to_vec(),
             span_id: Vec::new(),
             trace_state,
-            parent_span_id: parent.map(|id| id.to_be_bytes().to_vec()).unwrap_or_default(),
+            parent_span_id: parent
+                .map(|id| id.to_be_bytes().to_vec())
+                .unwrap_or_default(),
             flags: counts.3,
             name,
             kind,
@@ -84,52 +95,68 @@ fn event() -> impl Strategy<Value = Event> {
         Just("message.type"),
     ];
     let known = btree_map(keys.prop_map(str::to_owned), value(), 0..4).prop_map(key_values);
-    (name, time(), prop_oneof![known, attributes()], count()).prop_map(|(name, time, attributes, n_dropped)| Event {
-        time_unix_nano: time,
-        name,
-        attributes,
-        dropped_attributes_count: n_dropped,
-    })
-}
-
-fn link() -> impl Strategy<Value = Link> {
-    (any::<u128>(), any::<u64>(), text(), attributes(), count(), any::<u32>()).prop_map(
-        |(trace_id, span_id, trace_state, attributes, dropped_attributes_count, flags)| Link {
-            trace_id: trace_id.to_be_bytes().to_vec(),
-            span_id: span_id.to_be_bytes().to_vec(),
-            trace_state,
+    (name, time(), prop_oneof![known, attributes()], count()).prop_map(
+        |(name, time, attributes, n_dropped)| Event {
+            time_unix_nano: time,
+            name,
             attributes,
-            dropped_attributes_count,
-            flags,
+            dropped_attributes_count: n_dropped,
         },
     )
 }
 
+fn link() -> impl Strategy<Value = Link> {
+    (
+        any::<u128>(),
+        any::<u64>(),
+        text(),
+        attributes(),
+        count(),
+        any::<u32>(),
+    )
+        .prop_map(
+            |(trace_id, span_id, trace_state, attributes, dropped_attributes_count, flags)| Link {
+                trace_id: trace_id.to_be_bytes().to_vec(),
+                span_id: span_id.to_be_bytes().to_vec(),
+                trace_state,
+                attributes,
+                dropped_attributes_count,
+                flags,
+            },
+        )
+}
+
 fn resource() -> impl Strategy<Value = Resource> {
-    let keys = prop_oneof![select(RESOURCE_KEYS.to_vec()).prop_map(str::to_owned), "[a-z.]{0,4}"];
-    let entity = (text(), text(), vec(text(), 0..2)).prop_map(|(schema_url, name, id_keys)| EntityRef {
-        schema_url,
-        r#type: name,
-        id_keys: id_keys.clone(),
-        description_keys: id_keys,
-    });
+    let keys = prop_oneof![
+        select(RESOURCE_KEYS.to_vec()).prop_map(str::to_owned),
+        "[a-z.]{0,4}"
+    ];
+    let entity =
+        (text(), text(), vec(text(), 0..2)).prop_map(|(schema_url, name, id_keys)| EntityRef {
+            schema_url,
+            r#type: name,
+            id_keys: id_keys.clone(),
+            description_keys: id_keys,
+        });
     let attributes = btree_map(keys, value(), 0..8).prop_map(key_values);
-    (attributes, count(), vec(entity, 0..2)).prop_map(|(attributes, dropped_attributes_count, entity_refs)| Resource {
-        attributes,
-        dropped_attributes_count,
-        entity_refs,
-    })
+    (attributes, count(), vec(entity, 0..2)).prop_map(
+        |(attributes, dropped_attributes_count, entity_refs)| Resource {
+            attributes,
+            dropped_attributes_count,
+            entity_refs,
+        },
+    )
 }
 
 fn scope() -> impl Strategy<Value = InstrumentationScope> {
-    (text(), text(), attributes(), count()).prop_map(|(name, version, attributes, dropped_attributes_count)| {
-        InstrumentationScope {
+    (text(), text(), attributes(), count()).prop_map(
+        |(name, version, attributes, dropped_attributes_count)| InstrumentationScope {
             name,
             version,
             attributes,
             dropped_attributes_count,
-        }
-    })
+        },
+    )
 }
 
 fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
@@ -159,8 +186,12 @@ fn value() -> impl Strategy<Value = AnyValue> {
     ];
     let leaf = leaf.prop_map(|value| AnyValue { value });
     leaf.prop_recursive(3, 8, 3, |inner| {
-        let keys = prop_oneof![select(vec!["a", "bytesValue", "doubleValue", "kvlistValue"]), Just("")];
-        let array = vec(inner.clone(), 0..3).prop_map(|values| Any::ArrayValue(ArrayValue { values }));
+        let keys = prop_oneof![
+            select(vec!["a", "bytesValue", "doubleValue", "kvlistValue"]),
+            Just("")
+        ];
+        let array =
+            vec(inner.clone(), 0..3).prop_map(|values| Any::ArrayValue(ArrayValue { values }));
         let members = btree_map(keys.prop_map(str::to_owned), inner, 0..3);
         let kvlist = members.prop_map(|members| {
             Any::KvlistValue(KeyValueList {
@@ -172,7 +203,12 @@ fn value() -> impl Strategy<Value = AnyValue> {
 }
 
 fn name() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z /]{0,8}", text(), Just("GET /users/{id}?".to_owned()), Just("x".repeat(201))]
+    prop_oneof![
+        "[a-z /]{0,8}",
+        text(),
+        Just("GET /users/{id}?".to_owned()),
+        Just("x".repeat(201))
+    ]
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -180,14 +216,17 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn time() -> impl Strategy<Value = u64> {
-    prop_oneof![any::<u64>(), 1_700_000_000_000_000_000..1_800_000_000_000_000_000_u64]
+    prop_oneof![
+        any::<u64>(),
+        1_700_000_000_000_000_000..1_800_000_000_000_000_000_u64
+    ]
 }
 
 fn count() -> impl Strategy<Value = u32> {
     prop_oneof![3 => Just(0), 1 => any::<u32>()]
 }
 
-pub(super) const TRACE_ID: [u8; 16] = [
+const TRACE_ID: [u8; 16] = [
     0x58, 0x1c, 0xf7, 0x71, 0xa0, 0x06, 0x64, 0x91, 0x27, 0xe3, 0x71, 0x90, 0x3a, 0x2d, 0xe9, 0x79,
 ];
 
