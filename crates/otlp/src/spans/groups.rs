@@ -19,7 +19,7 @@ pub(crate) struct Maker {
 /// Groups in the order in which their first spans came.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
-    groups: Vec<ResourceSpans>,
+    list: Vec<ResourceSpans>,
     /// The place of a resource, and of a scope within it, by what they are on the wire.
     resource_idxs: HashMap<Vec<u8>, usize>,
     scope_idxs: HashMap<(usize, Vec<u8>), usize>,
@@ -39,15 +39,15 @@ impl Groups {
             scope_spans: Vec::new(),
             schema_url: resource_schema_url,
         };
-        let n_groups = self.groups.len();
+        let n_groups = self.list.len();
         let resource_idx = *self
             .resource_idxs
             .entry(group.encode_to_vec())
             .or_insert(n_groups);
-        if let Some(known) = self.groups.get_mut(resource_idx) {
+        if let Some(known) = self.list.get_mut(resource_idx) {
             group = std::mem::take(known);
         } else {
-            self.groups.push(ResourceSpans::default());
+            self.list.push(ResourceSpans::default());
         }
         let mut spans = ScopeSpans {
             scope,
@@ -64,13 +64,13 @@ impl Groups {
             spans.spans.push(span);
             group.scope_spans.push(spans);
         }
-        if let Some(slot) = self.groups.get_mut(resource_idx) {
+        if let Some(slot) = self.list.get_mut(resource_idx) {
             *slot = group;
         }
     }
 
     /// Returns the groups.
     pub(super) fn into_groups(self) -> Vec<ResourceSpans> {
-        self.groups
+        self.list
     }
 }

@@ -290,7 +290,13 @@ fn base64(bytes: &[u8]) -> Value {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            digits.extend(char::from_digit(nibble.into(), 16));
+        }
+    }
+    digits
 }
 
 fn nanos(nanos: u64) -> Value {

@@ -152,7 +152,7 @@ impl KeptSpan {
             kind: self.kind?.number(kind)?,
             start_time_unix_nano: entity.time("start_time")?.as_nanos(),
             end_time_unix_nano: entity.end().map_or(0, model::Timestamp::as_nanos),
-            attributes: attributes(self.attributes, entity),
+            attributes: attributes(&self.attributes, entity),
             dropped_attributes_count: self.dropped_attributes_count,
             events: events?,
             dropped_events_count: self.dropped_events_count,
@@ -168,13 +168,13 @@ impl KeptSpan {
 }
 
 /// Returns the attributes that were kept, and those the document shows as they are.
-fn attributes(kept: Map<String, Value>, entity: &Entity<'_>) -> Vec<KeyValue> {
+fn attributes(kept: &Map<String, Value>, entity: &Entity<'_>) -> Vec<KeyValue> {
     let is_default = |key: &str| {
         let namespace = key.strip_prefix("aws.xray.metadata.");
         namespace.is_some_and(|namespace| namespace.eq_ignore_ascii_case("default"))
     };
     let is_mixed = kept.keys().any(|key| is_default(key));
-    let mut attributes = read_exact_members(&kept);
+    let mut attributes = read_exact_members(kept);
     if is_mixed {
         return attributes;
     }

@@ -27,26 +27,25 @@ fn written(trace_id: &str, parts: &[(Members, usize, u8)]) -> Vec<String> {
     let mut below: Vec<Vec<String>> = vec![Vec::new(); parts.len()];
     // What is nested in a part comes after it, so it is written before it.
     for (idx, (members, parent, kind)) in parts.iter().enumerate().rev() {
-        let mut text = format!("{{\"id\":\"{:016x}\"", idx + 1);
-        for (name, json) in members {
-            text.push_str(&format!(",\"{name}\":{json}"));
-        }
+        let mut written = vec![format!("\"id\":\"{:016x}\"", idx + 1)];
+        let named = members.iter();
+        written.extend(named.map(|(name, json)| format!("\"{name}\":{json}")));
         if !below[idx].is_empty() {
-            text.push_str(&format!(",\"subsegments\":[{}]", below[idx].join(" , ")));
+            written.push(format!("\"subsegments\":[{}]", below[idx].join(" , ")));
         }
         let is_nested = *kind == 0 && *parent < idx;
         if is_nested {
-            below[*parent].insert(0, text + "}");
+            below[*parent].insert(0, format!("{{{}}}", written.join(",")));
             continue;
         }
-        text.push_str(&format!(",\"trace_id\":\"{trace_id}\""));
+        written.push(format!("\"trace_id\":\"{trace_id}\""));
         if *kind == 1 {
-            text.push_str(",\"type\":\"subsegment\"");
+            written.push("\"type\":\"subsegment\"".to_owned());
         }
         if *kind == 1 || *parent > 0 {
-            text.push_str(&format!(",\"parent_id\":\"{parent:016x}\""));
+            written.push(format!("\"parent_id\":\"{parent:016x}\""));
         }
-        texts.push(text + "}");
+        texts.push(format!("{{{}}}", written.join(",")));
     }
     texts
 }

@@ -90,7 +90,7 @@ fn check_same(sent: &Entry, back: &Entry, context: &str) {
     );
     let difference = Carried::between(&sent.members, &back.members);
     assert!(
-        difference.is_empty(),
+        difference == Carried::default(),
         "{difference:#?}\nsent: {}\nback: {}\n{context}",
         sent.members.to_document(),
         back.members.to_document(),

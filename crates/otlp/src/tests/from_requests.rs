@@ -205,7 +205,7 @@ fn recorded(folder: &str) -> Vec<(String, String)> {
         let is_request = json.get("path").is_some_and(|path| path == "/v1/traces");
         let body = match (is_request, folder) {
             (true, _) => json.get("body")?.as_str()?.to_owned(),
-            (false, "otlp") => text,
+            (false, "otlp") => json.get("result").unwrap_or(&json).to_string(),
             (false, _) => return None,
         };
         Some((path.display().to_string(), body))
