@@ -90,8 +90,13 @@ pub(super) fn scalar(json: &RawValue) -> Option<Any> {
     number(json).filter(|_| is_number)
 }
 
-/// Returns the value of a JSON value; none for null and for numbers no double holds.
+/// Returns the value of a JSON value; none for null, for numbers no double holds, and for what is nested so deep that
+/// readers of spans might refuse it.
 pub(super) fn any(json: &Value) -> Option<Any> {
+    unbounded(json).filter(|value| n_messages(value) <= MESSAGES_MAX)
+}
+
+fn unbounded(json: &Value) -> Option<Any> {
     match json {
         Value::Null => None,
         Value::Bool(boolean) => Some(Any::BoolValue(*boolean)),
@@ -99,15 +104,39 @@ pub(super) fn any(json: &Value) -> Option<Any> {
         Value::String(text) => Some(Any::StringValue(text.clone())),
         Value::Array(elements) => {
             let values = elements.iter().map(|element| AnyValue {
-                value: any(element),
+                value: unbounded(element),
             });
             Some(Any::ArrayValue(ArrayValue {
                 values: values.collect(),
             }))
         }
-        Value::Object(members) => Some(Any::KvlistValue(KeyValueList {
-            values: key_values(members),
-        })),
+        Value::Object(members) => {
+            let values = members
+                .iter()
+                .map(|(key, value)| key_value(key, unbounded(value)));
+            Some(Any::KvlistValue(KeyValueList {
+                values: values.collect(),
+            }))
+        }
+    }
+}
+
+/// Returns how many messages of protobuf are nested in each other in a value.
+pub(super) fn n_messages(value: &Any) -> usize {
+    let inner = |value: &AnyValue| value.value.as_ref().map_or(0, n_messages);
+    match value {
+        Any::ArrayValue(array) => 2 + array.values.iter().map(inner).max().unwrap_or(0),
+        Any::KvlistValue(list) => {
+            let values = list.values.iter();
+            let values = values.filter_map(|member| member.value.as_ref());
+            3 + values.map(inner).max().unwrap_or(0)
+        }
+        Any::StringValue(_)
+        | Any::BoolValue(_)
+        | Any::IntValue(_)
+        | Any::DoubleValue(_)
+        | Any::BytesValue(_)
+        | Any::StringValueStrindex(_) => 1,
     }
 }
 
@@ -126,6 +155,9 @@ fn number(digits: &str) -> Option<Any> {
     let double: f64 = digits.parse().ok()?;
     double.is_finite().then_some(Any::DoubleValue(double))
 }
+
+/// So many nested messages are at most 126 levels of OTLP/JSON, with the span around them.
+const MESSAGES_MAX: usize = 70;
 
 #[cfg(test)]
 mod tests {

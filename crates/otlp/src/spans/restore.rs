@@ -11,9 +11,10 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::attributes::n_messages;
 use super::entity::Entity;
 use super::groups::Maker;
-use crate::value::{read_exact_members, read_plain};
+use crate::value::{read_exact, read_exact_members, read_plain};
 
 /// What a document says of itself, if it was made of a span.
 #[derive(Debug)]
@@ -136,6 +137,9 @@ impl KeptSpan {
             Some("") => None,
             Some(id) => Some(id.parse().ok()?),
         };
+        if !self.is_readable() {
+            return None;
+        }
         let name = self.name.or_else(|| entity.text("name"));
         let events: Option<_> = self.events.into_iter().map(KeptEvent::restored).collect();
         let links: Option<_> = self.links.into_iter().map(KeptLink::restored).collect();
@@ -164,6 +168,22 @@ impl KeptSpan {
             },
         };
         Some((maker(self.resource, self.scope), span))
+    }
+}
+
+impl KeptSpan {
+    /// Tells whether no value is nested deeper than one that can have been sent.
+    fn is_readable(&self) -> bool {
+        let events = self.events.iter().map(|event| &event.attributes);
+        let links = self.links.iter().map(|link| &link.attributes);
+        let resource = self.resource.iter().map(|resource| &resource.attributes);
+        let scope = self.scope.iter().map(|scope| &scope.attributes);
+        let all = events.chain(links).chain(resource).chain(scope);
+        let values = all.chain([&self.attributes]).flat_map(Map::values);
+        let n_nested = |value: &Value| read_exact(value).value.as_ref().map_or(0, n_messages);
+        values
+            .map(n_nested)
+            .all(|n_nested| n_nested <= MESSAGES_MAX)
     }
 }
 
@@ -293,6 +313,9 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
     };
     pairs.map(byte).collect()
 }
+
+/// Readers of protobuf take 100 messages in each other, and there are some around a value.
+const MESSAGES_MAX: usize = 95;
 
 /// The namespace of metadata in which spans are kept.
 const NAMESPACE: &str = "otel.span";

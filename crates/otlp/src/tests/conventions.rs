@@ -3,7 +3,7 @@
 use model::{Document, DocumentLimits, Orphans, Segment, Trace};
 use serde_json::{Value, json};
 
-use crate::spans_of;
+use crate::{Encoding, decode, spans_of};
 
 const TRACE_ID: &str = "1-581cf771-a006649127e371903a2de979";
 
@@ -298,4 +298,40 @@ fn links_point_to_spans() {
             json!([{"traceId": "581cf771a006649127e371903a2de970", "spanId": "00000000000000aa", "attributes": {"a": 1}}]),
         )],
     );
+}
+
+#[test]
+fn values_nested_deep_do_not_make_spans_unreadable() {
+    let check = |member: &str, n_levels: usize, is_said: bool| {
+        let deep = format!("{}1{}", r#"{"a":["#.repeat(n_levels), "]}".repeat(n_levels));
+        let member = member.replace("DEEP", &deep);
+        let text = format!(
+            r#"{{"trace_id":"{TRACE_ID}","id":"000000000000000a","name":"shop","start_time":1,"end_time":2,{member}}}"#
+        );
+        let segment = Segment::parse(&text, &DocumentLimits::default()).unwrap();
+        let documents = [Document {
+            segment_id: segment.id(),
+            in_progress: false,
+            stamp: 1,
+            first_stamp: 1,
+            text: text.clone(),
+        }];
+        let trace = Trace::compile(segment.trace_id(), &documents, Orphans::Visible);
+        let spans = spans_of(&trace);
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            let request = decode(&spans.encode(encoding), encoding).unwrap();
+            assert_eq!(request.n_spans(), 1);
+        }
+        // As text it is always there.
+        let json = &spans.flat()[0].json;
+        assert!(json.contains(&deep) || json.contains(&deep.replace('"', "\\\"")));
+        assert_eq!(json.contains(&deep), is_said, "{member}");
+    };
+    let links = r#""links":[{"trace_id":"1-581cf771-a006649127e371903a2de979","id":"00000000000000aa","attributes":{"d":DEEP}}]"#;
+    let resource = r#""metadata":{"default":{"otel.resource.d":DEEP}}"#;
+    let kept = r#""metadata":{"otel.span":{"kind":"SERVER","attributes":{"d":DEEP}}}"#;
+    for member in [links, resource, kept] {
+        check(member, 13, true);
+        check(member, 50, false);
+    }
 }
