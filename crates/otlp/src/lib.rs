@@ -42,12 +42,12 @@ mod segments;
 mod spans;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_support;
 mod value;
 
 pub use decode::{DecodeError, Encoding, Request, decode};
 pub use limits::{LimitError, Limits};
 pub use respond::{encode_response, encode_status};
-pub use segments::{
-    RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate,
-};
+pub use segments::{RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate};
 pub use spans::{FlatSpan, Spans, spans_of};

@@ -179,7 +179,11 @@ pub fn translate(
     limits.check(request)?;
     let settings = Settings {
         rules,
-        indexed: rules.indexed_attributes.iter().map(String::as_str).collect(),
+        indexed: rules
+            .indexed_attributes
+            .iter()
+            .map(String::as_str)
+            .collect(),
     };
     let mut translated = Translated::default();
     let mut span_idx = 0;
@@ -268,12 +272,22 @@ impl<'a> Room<'a> {
         }
         let ahead = latest_of(span).since(self.now);
         if let Some(future) = future.filter(|future| ahead > *future) {
-            let message = format!("{} seconds ahead, the limit is {}", ahead.as_secs(), future.as_secs());
+            let message = format!(
+                "{} seconds ahead, the limit is {}",
+                ahead.as_secs(),
+                future.as_secs()
+            );
             return refused(RejectionCode::TooFarAhead, message);
         }
-        let ago = self.now.since(Timestamp::from_nanos(span.start_time_unix_nano));
+        let ago = self
+            .now
+            .since(Timestamp::from_nanos(span.start_time_unix_nano));
         if let Some(age) = age.filter(|age| ago > *age) {
-            let message = format!("{} seconds old, the limit is {}", ago.as_secs(), age.as_secs());
+            let message = format!(
+                "{} seconds old, the limit is {}",
+                ago.as_secs(),
+                age.as_secs()
+            );
             return refused(RejectionCode::TooOld, message);
         }
         Ok(())

@@ -8,14 +8,19 @@
 //! In both an integer has neither fraction nor exponent and a double has one, so that the two stay apart. Of keys
 //! that occur twice, which OTLP forbids, the first counts.
 
+#[cfg(test)]
+mod read;
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Map, Number, Value as Json};
+
+#[cfg(test)]
+pub(crate) use read::{read_exact_members, read_plain};
 
 /// A value, written plain.
 pub(crate) struct Plain<'a>(pub(crate) &'a AnyValue);
@@ -51,7 +56,10 @@ pub(crate) fn is_plain(value: &AnyValue) -> bool {
         Some(Value::BytesValue(_)) => false,
         Some(Value::ArrayValue(array)) => array.values.iter().all(is_plain),
         Some(Value::KvlistValue(list)) => {
-            let mut values = list.values.iter().filter_map(|member| member.value.as_ref());
+            let mut values = list
+                .values
+                .iter()
+                .filter_map(|member| member.value.as_ref());
             values.all(is_plain)
         }
     }
@@ -143,80 +151,120 @@ const fn not_a_number(double: f64) -> &'static str {
     }
 }
 
-/// Returns the value a plain form stands for.
-pub(crate) fn read_plain(json: &Json) -> AnyValue {
-    let value = match json {
-        Json::Null => None,
-        Json::Bool(boolean) => Some(Value::BoolValue(*boolean)),
-        Json::Number(number) => Some(read_number(number)),
-        Json::String(text) => Some(Value::StringValue(text.clone())),
-        Json::Array(values) => Some(array(values.iter().map(read_plain).collect())),
-        Json::Object(members) => {
-            let members = members.iter();
-            let members = members.map(|(key, value)| key_value(key, read_plain(value)));
-            Some(kvlist(members.collect()))
-        }
-    };
-    AnyValue { value }
-}
-
-/// Returns the value an exact form stands for.
-pub(crate) fn read_exact(json: &Json) -> AnyValue {
-    let value = match json {
-        Json::Array(values) => Some(array(values.iter().map(read_exact).collect())),
-        Json::Object(members) => Some(read_wrapped(members).unwrap_or_else(|| {
-            kvlist(read_exact_members(members))
-        })),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => read_plain(json).value,
-    };
-    AnyValue { value }
-}
-
-/// Returns the attributes an object of exact values stands for.
-pub(crate) fn read_exact_members(members: &Map<String, Json>) -> Vec<KeyValue> {
-    let members = members.iter();
-    let members = members.map(|(key, value)| key_value(key, read_exact(value)));
-    members.collect()
-}
-
-/// Returns the value of an object that has one member, of one of the three names.
-fn read_wrapped(members: &Map<String, Json>) -> Option<Value> {
-    let (name, value) = members.iter().next()?;
-    if members.len() != 1 {
-        return None;
-    }
-    match name.as_str() {
-        BYTES => STANDARD.decode(value.as_str()?).ok().map(Value::BytesValue),
-        DOUBLE => value.as_str()?.parse().ok().map(Value::DoubleValue),
-        KVLIST => value.as_object().map(|members| kvlist(read_exact_members(members))),
-        _ => None,
-    }
-}
-
-fn read_number(number: &Number) -> Value {
-    match number.as_i64() {
-        Some(whole) => Value::IntValue(whole),
-        None => Value::DoubleValue(number.as_f64().unwrap_or(f64::NAN)),
-    }
-}
-
-fn key_value(key: &str, value: AnyValue) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(value),
-        ..KeyValue::default()
-    }
-}
-
-const fn array(values: Vec<AnyValue>) -> Value {
-    Value::ArrayValue(ArrayValue { values })
-}
-
-const fn kvlist(values: Vec<KeyValue>) -> Value {
-    Value::KvlistValue(KeyValueList { values })
-}
-
 const BYTES: &str = "bytesValue";
 const DOUBLE: &str = "doubleValue";
 const KVLIST: &str = "kvlistValue";
 static NONE: AnyValue = AnyValue { value: None };
+
+#[cfg(test)]
+mod tests {
+    use super::read::{array, key_value, kvlist, read_exact};
+    use super::*;
+
+    fn any(value: Value) -> AnyValue {
+        AnyValue { value: Some(value) }
+    }
+
+    fn map(members: &[(&str, AnyValue)]) -> AnyValue {
+        let members = members.iter();
+        let members = members.map(|(key, value)| key_value(key, value.clone()));
+        any(kvlist(members.collect()))
+    }
+
+    fn text(text: &str) -> AnyValue {
+        any(Value::StringValue(text.to_owned()))
+    }
+
+    fn check(value: &AnyValue, plain: &str, exact: &str) {
+        let written = serde_json::to_string(&Plain(value)).unwrap();
+        assert_eq!(written, plain, "{value:?}");
+        if is_plain(value) {
+            let json = serde_json::from_str(&written).unwrap();
+            assert_eq!(read_plain(&json), *value, "{plain}");
+        }
+        assert_eq!(
+            is_plain(value),
+            plain == exact || exact.contains("\"kvlistValue\""),
+            "{exact}"
+        );
+        let written = serde_json::to_string(&Exact(value)).unwrap();
+        assert_eq!(written, exact, "{value:?}");
+        let json = serde_json::from_str(&written).unwrap();
+        assert_eq!(format!("{:?}", read_exact(&json)), format!("{value:?}"));
+    }
+
+    #[test]
+    fn values_have_two_forms() {
+        let plain = |value: AnyValue, json: &str| check(&value, json, json);
+        plain(AnyValue { value: None }, "null");
+        plain(text("a\"b"), r#""a\"b""#);
+        plain(any(Value::BoolValue(true)), "true");
+        plain(any(Value::IntValue(i64::MIN)), "-9223372036854775808");
+        plain(any(Value::IntValue(0)), "0");
+        plain(any(Value::DoubleValue(1.0)), "1.0");
+        plain(any(Value::DoubleValue(-0.0)), "-0.0");
+        plain(any(Value::DoubleValue(1e300)), "1e+300");
+        plain(any(Value::DoubleValue(0.1 + 0.2)), "0.30000000000000004");
+        plain(
+            any(array(vec![text("a"), AnyValue { value: None }])),
+            r#"["a",null]"#,
+        );
+        plain(map(&[("a", text("b"))]), r#"{"a":"b"}"#);
+        plain(map(&[]), "{}");
+        let bytes = any(Value::BytesValue(vec![1, 255]));
+        check(&bytes, r#""Af8=""#, r#"{"bytesValue":"Af8="}"#);
+        check(
+            &any(Value::DoubleValue(f64::NAN)),
+            r#""NaN""#,
+            r#"{"doubleValue":"NaN"}"#,
+        );
+        check(
+            &any(Value::DoubleValue(f64::INFINITY)),
+            r#""Infinity""#,
+            r#"{"doubleValue":"Infinity"}"#,
+        );
+        check(
+            &any(Value::DoubleValue(f64::NEG_INFINITY)),
+            r#""-Infinity""#,
+            r#"{"doubleValue":"-Infinity"}"#,
+        );
+        check(
+            &any(array(vec![bytes.clone()])),
+            r#"["Af8="]"#,
+            r#"[{"bytesValue":"Af8="}]"#,
+        );
+        check(
+            &map(&[("a", bytes)]),
+            r#"{"a":"Af8="}"#,
+            r#"{"a":{"bytesValue":"Af8="}}"#,
+        );
+    }
+
+    #[test]
+    fn objects_are_not_taken_for_wrapped_values() {
+        let looks = map(&[("bytesValue", text("Af8="))]);
+        check(
+            &looks,
+            r#"{"bytesValue":"Af8="}"#,
+            r#"{"kvlistValue":{"bytesValue":"Af8="}}"#,
+        );
+        check(
+            &map(&[("kvlistValue", looks)]),
+            r#"{"kvlistValue":{"bytesValue":"Af8="}}"#,
+            r#"{"kvlistValue":{"kvlistValue":{"kvlistValue":{"bytesValue":"Af8="}}}}"#,
+        );
+        let two = map(&[("bytesValue", text("")), ("doubleValue", text(""))]);
+        let json = r#"{"bytesValue":"","doubleValue":""}"#;
+        check(&two, json, json);
+    }
+
+    #[test]
+    fn the_first_of_two_keys_counts() {
+        let twice = map(&[("b", text("1")), ("a", text("2")), ("b", text("3"))]);
+        let written = serde_json::to_string(&Exact(&twice)).unwrap();
+        assert_eq!(written, r#"{"a":"2","b":"1"}"#);
+        let wrapped = map(&[("bytesValue", text("1")), ("bytesValue", text("2"))]);
+        let written = serde_json::to_string(&Exact(&wrapped)).unwrap();
+        assert_eq!(written, r#"{"kvlistValue":{"bytesValue":"1"}}"#);
+    }
+}

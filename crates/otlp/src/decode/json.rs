@@ -347,9 +347,11 @@ impl Message for AnyValue {
                 .next_value::<Option<Boolean>>()?
                 .map(|Boolean(boolean)| Value::BoolValue(boolean)),
             "intValue" | "int_value" => match members.next_value::<Option<Whole>>()? {
-                Some(Whole(number)) => Some(Value::IntValue(i64::try_from(number).map_err(
-                    |_| A::Error::custom(format_args!("intValue {number} is out of range")),
-                )?)),
+                Some(Whole(number)) => {
+                    Some(Value::IntValue(i64::try_from(number).map_err(|_| {
+                        A::Error::custom(format_args!("intValue {number} is out of range"))
+                    })?))
+                }
                 None => None,
             },
             "doubleValue" | "double_value" => members

@@ -1,4 +1,4 @@
-//! The scalars of OTLP in JSON, in every form their writers use (spec: protobuf, "ProtoJSON Format"; OTLP, "JSON
+//! The scalars of OTLP in JSON, in every form their writers use (spec: protobuf, "JSON Format"; OTLP, "JSON
 //! Protobuf Encoding", which writes ids in hex).
 
 use std::fmt;
@@ -51,20 +51,18 @@ impl<'de> Deserialize<'de> for Whole {
         match deserializer.deserialize_any(ScalarVisitor)? {
             Scalar::Null => Ok(Self(0)),
             Scalar::Whole(number) => Ok(Self(number)),
-            Scalar::Double(double) => whole_of(double).map(Self).ok_or_else(|| {
-                D::Error::custom(format_args!("{double} is no whole number"))
-            }),
-            Scalar::Text(text) => parse_whole(text.trim()).map(Self).ok_or_else(|| {
-                D::Error::custom(format_args!("{text:?} is no whole number"))
-            }),
+            Scalar::Double(double) => whole_of(double)
+                .map(Self)
+                .ok_or_else(|| D::Error::custom(format_args!("{double} is no whole number"))),
+            Scalar::Text(text) => parse_whole(text.trim())
+                .map(Self)
+                .ok_or_else(|| D::Error::custom(format_args!("{text:?} is no whole number"))),
         }
     }
 }
 
 fn parse_whole(text: &str) -> Option<i128> {
-    text.parse()
-        .ok()
-        .or_else(|| whole_of(text.parse().ok()?))
+    text.parse().ok().or_else(|| whole_of(text.parse().ok()?))
 }
 
 /// Returns the number without its fraction, if it has none: `1e3` is a whole number.
@@ -164,14 +162,11 @@ fn enumerated<'de, D: Deserializer<'de>>(
         Scalar::Whole(number) => number,
         Scalar::Double(double) => whole_of(double)
             .ok_or_else(|| D::Error::custom(format_args!("{double} is no whole number")))?,
-        Scalar::Text(text) => match text.trim().parse() {
-            Ok(number) => number,
-            Err(_) => {
-                let prefixed = format!("{prefix}{text}");
-                let number = number_of(&text).or_else(|| number_of(&prefixed));
-                number.unwrap_or_default().into()
-            }
-        },
+        Scalar::Text(text) => {
+            let by_name = || number_of(&text).or_else(|| number_of(&format!("{prefix}{text}")));
+            let by_number = text.trim().parse().ok();
+            by_number.unwrap_or_else(|| by_name().unwrap_or_default().into())
+        }
     };
     i32::try_from(number).map_err(|_| D::Error::custom(format_args!("{number} is out of range")))
 }

@@ -146,7 +146,9 @@ impl<'a> Exceptions<'a> {
                 message: thrown.message,
                 kind: thrown.kind,
                 remote,
-                cause: chain.peek().map(|_| exception_id(self.document_id, idx + 1)),
+                cause: chain
+                    .peek()
+                    .map(|_| exception_id(self.document_id, idx + 1)),
                 stack: thrown.frames,
             });
         }

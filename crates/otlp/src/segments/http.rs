@@ -100,7 +100,10 @@ fn url(attributes: &Attributes<'_>, kind: SpanKind) -> Option<String> {
         ),
     };
     let mut url = format!("{scheme}://{host}");
-    let is_usual = matches!((scheme, port.as_deref()), ("http", Some("80")) | ("https", Some("443")));
+    let is_usual = matches!(
+        (scheme, port.as_deref()),
+        ("http", Some("80")) | ("https", Some("443"))
+    );
     if let Some(port) = port.filter(|_| !is_usual) {
         url.push(':');
         url.push_str(&port);
@@ -130,7 +133,9 @@ fn content_length(attributes: &Attributes<'_>, events: &[Event]) -> i64 {
     let of_event = |event: &Event| received(&Attributes::of(&event.attributes));
     received(attributes)
         .or_else(|| events.iter().find_map(of_event))
-        .or_else(|| attributes.first_whole(&["http.response_content_length", "http.response.body.size"]))
+        .or_else(|| {
+            attributes.first_whole(&["http.response_content_length", "http.response.body.size"])
+        })
         .unwrap_or(0)
 }
 
@@ -177,7 +182,12 @@ const PLACES: [&str; 7] = [
     "net.peer.ip",
     "server.address",
 ];
-const SERVER_HOSTS: [&str; 4] = ["http.server_name", "net.host.name", "host.name", "server.address"];
+const SERVER_HOSTS: [&str; 4] = [
+    "http.server_name",
+    "net.host.name",
+    "host.name",
+    "server.address",
+];
 const SERVER_PORTS: [&str; 2] = ["net.host.port", "server.port"];
 const CLIENT_HOSTS: [&str; 3] = ["net.peer.name", "net.peer.ip", "server.address"];
 const CLIENT_PORTS: [&str; 3] = ["net.peer.port", "network.peer.port", "server.port"];

@@ -1,7 +1,7 @@
 //! What is kept of a span that a document has no member for: metadata of a namespace of its own.
 
 use model::SegmentId;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, EntityRef, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, EntityRef, InstrumentationScope};
 use opentelemetry_proto::tonic::resource::v1::Resource as SentResource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -308,7 +308,10 @@ const fn are_none(ExactMembers(attributes): &ExactMembers<'_>) -> bool {
     attributes.is_empty()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde calls for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form serde calls for"
+)]
 const fn is_zero(count: &u32) -> bool {
     *count == 0
 }

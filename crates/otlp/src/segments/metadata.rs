@@ -105,7 +105,9 @@ impl<'a> Placed<'a> {
     /// Makes an annotation of a scalar; what else there is stays metadata.
     fn annotate(&mut self, key: &'a str, value: &'a AnyValue) {
         if is_scalar(value) {
-            self.annotations.entry(annotation_key(key)).or_insert(Plain(value));
+            self.annotations
+                .entry(annotation_key(key))
+                .or_insert(Plain(value));
         } else {
             self.show(key, value);
         }
@@ -117,7 +119,10 @@ impl<'a> Placed<'a> {
             Some((namespace, json)) if is_default(namespace) => {
                 for (name, json) in members_of(json) {
                     let shown = Shown::Json(json);
-                    self.metadata.default.entry(Cow::Owned(name)).or_insert(shown);
+                    self.metadata
+                        .default
+                        .entry(Cow::Owned(name))
+                        .or_insert(shown);
                 }
             }
             Some((namespace, json)) if namespace != KEPT => {
@@ -149,7 +154,10 @@ impl<'a> Placed<'a> {
                 self.annotations.entry(key).or_insert(Plain(value));
             } else if value.value.is_some() {
                 let shown = Shown::Value(Plain(value));
-                self.metadata.default.entry(Cow::Owned(key)).or_insert(shown);
+                self.metadata
+                    .default
+                    .entry(Cow::Owned(key))
+                    .or_insert(shown);
             }
         }
     }

@@ -27,7 +27,10 @@ pub(super) struct Service<'a> {
 
 impl<'a> Resource<'a> {
     pub(super) fn of(sent: &'a ResourceSpans, rules: &'a Rules) -> Self {
-        let attributes = sent.resource.as_ref().map(|resource| &resource.attributes[..]);
+        let attributes = sent
+            .resource
+            .as_ref()
+            .map(|resource| &resource.attributes[..]);
         let attributes = Attributes::of(attributes.unwrap_or_default());
         let version = attributes.first_text(&["service.version", "container.image.tag"]);
         let is_aws = attributes
@@ -38,7 +41,9 @@ impl<'a> Resource<'a> {
             origin: origin(&attributes).filter(|_| is_aws),
             service: version.map(|version| Service { version }),
             aws: is_aws.then(|| aws(&attributes, rules)),
-            language: attributes.text("telemetry.sdk.language").unwrap_or_default(),
+            language: attributes
+                .text("telemetry.sdk.language")
+                .unwrap_or_default(),
             attributes,
         }
     }
@@ -67,7 +72,8 @@ fn aws<'a>(attributes: &Attributes<'a>, rules: &'a Rules) -> Aws<'a> {
         Some(language) => format!("{name} for {language}"),
         None => name.to_owned(),
     });
-    let distribution = attributes.first_text(&["telemetry.auto.version", "telemetry.distro.version"]);
+    let distribution =
+        attributes.first_text(&["telemetry.auto.version", "telemetry.distro.version"]);
     Aws {
         account_id: text("cloud.account.id"),
         elastic_beanstalk: beanstalk(attributes).filter(|_| platform == "aws_elastic_beanstalk"),

@@ -17,7 +17,10 @@ fn frame(line: &str) -> Option<Frame<'_>> {
         let (label, _) = call.rsplit_once(')')?;
         // The parenthesis belongs to the label.
         let label = call.get(..=label.len())?;
-        return Some(Frame { label, ..Frame::default() });
+        return Some(Frame {
+            label,
+            ..Frame::default()
+        });
     };
     let (path, line) = match place.rsplit_once(":line ") {
         Some((path, line)) => (path, line.parse().ok()),

@@ -29,7 +29,9 @@ pub(super) fn parse(stack_trace: &str) -> Stack<'_> {
             let Some(file_idx) = above.iter().rposition(|line| line.starts_with(FILE)) else {
                 break;
             };
-            stack.causes.push(caused(above.get(file_idx + 1..).unwrap_or_default()));
+            stack
+                .causes
+                .push(caused(above.get(file_idx + 1..).unwrap_or_default()));
             n_above = file_idx + 1;
         }
     }

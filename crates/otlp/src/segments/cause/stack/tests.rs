@@ -1,6 +1,10 @@
 use super::*;
 
-fn check(language: &str, stack_trace: &str, frames: &[(&str, u32, &str)]) -> Vec<(String, String, usize)> {
+fn check(
+    language: &str,
+    stack_trace: &str,
+    frames: &[(&str, u32, &str)],
+) -> Vec<(String, String, usize)> {
     let stack = parse(stack_trace, language);
     let shown: Vec<_> = stack
         .frames
@@ -36,7 +40,11 @@ fn java() {
     assert_eq!(
         causes,
         [
-            caused("java.lang.IllegalArgumentException", "bad argument and more: of it", 1),
+            caused(
+                "java.lang.IllegalArgumentException",
+                "bad argument and more: of it",
+                1
+            ),
             caused("java.lang.Error", "", 0),
         ]
     );
@@ -132,7 +140,11 @@ fn go() {
             ("", 0, "last()"),
         ],
     );
-    check("go", "goroutine 1 [running]:\nmain.main()\n\t/a.go:1", &[("/a.go", 1, "main.main()")]);
+    check(
+        "go",
+        "goroutine 1 [running]:\nmain.main()\n\t/a.go:1",
+        &[("/a.go", 1, "main.main()")],
+    );
 }
 
 #[test]
