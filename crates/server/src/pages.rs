@@ -7,6 +7,8 @@ use protocol::{ApiError, json_response};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::auth::Errand;
+use crate::house::House;
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,19 @@ impl Page {
         (method == Method::GET || method == Method::HEAD).then_some(page)
     }
 
+    /// Tells whether every door shows it.
+    pub(crate) const fn is_everywhere(self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+
+    /// Returns what it takes to see it.
+    pub(crate) const fn errand(self) -> Errand {
+        match self {
+            Self::Index | Self::Health | Self::Ready => Errand::Public,
+            Self::Metrics => Errand::Figures,
+        }
+    }
+
     /// Returns the name logs and figures use.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -46,22 +61,28 @@ impl Page {
 }
 
 /// Returns a page.
-pub(crate) fn show(app: &App, page: Page, request_id: &str) -> Result<Response<Bytes>, ApiError> {
+pub(crate) fn show(
+    app: &App,
+    page: Page,
+    query: &str,
+    request_id: &str,
+) -> Result<Response<Bytes>, ApiError> {
+    let house = &app.house;
     match page {
         Page::Index => Ok(json_response(&INDEX, request_id)),
         Page::Health => Ok(json_response(&State { status: "alive" }, request_id)),
-        Page::Ready if app.store.stats().is_writable => {
+        Page::Ready if house.store.stats().is_writable => {
             Ok(json_response(&State { status: "ready" }, request_id))
         }
         Page::Ready => Err(ApiError::unavailable(
             "the store takes no writes; the log says why",
         )),
-        Page::Metrics => metrics(app),
+        Page::Metrics => metrics(house),
     }
 }
 
-fn metrics(app: &App) -> Result<Response<Bytes>, ApiError> {
-    let text = app.metrics.render(&app.store.stats());
+fn metrics(house: &House) -> Result<Response<Bytes>, ApiError> {
+    let text = house.metrics.render(&house.store.stats());
     let text = text.map_err(|error| ApiError::internal(format!("rendering metrics: {error}")))?;
     let mut response = Response::new(Bytes::from(text));
     response

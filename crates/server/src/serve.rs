@@ -15,13 +15,20 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use crate::app::{App, AppError};
+use tokio::signal::unix::Signal;
+
+use crate::accounts::Accounts;
+use crate::app::AppError;
+use crate::auth;
+use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
+use crate::house::House;
+use crate::reload::Reload;
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// Somebody else listens there.
     #[error(
         "address {address} is already in use: stop the other server or choose another with --listen"
@@ -41,6 +48,9 @@ pub enum ServeError {
     /// The stores do not open, or do not close well.
     #[error(transparent)]
     App(#[from] AppError),
+    /// The access keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A thread of the store's failed.
     #[error("opening or closing the store was cut short: {0}")]
     Cut(#[from] tokio::task::JoinError),
@@ -50,7 +60,12 @@ pub enum ServeError {
 ///
 /// # Errors
 /// Says why the server could not start, or why the last flush failed.
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: Config,
+    reload: Reload,
+    hangups: Signal,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let address = config.server.listen.0.clone();
     let (listener, local) = listen(&address)
         .await
@@ -59,18 +74,29 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
             _ => ServeError::Listen { address, source },
         })?;
     limits::raise_open_files();
-    let opening = tokio::task::spawn_blocking(move || App::open(config, clock::now()));
-    let app = Arc::new(opening.await??);
-    let maintenance = tokio::spawn(maintain(Arc::clone(&app)));
-    let watching = tokio::spawn(watch(Arc::clone(&app)));
-    info!(address = %local, data = %app.config.data.dir.display(), "serving");
+    let keys = auth::keys_of(&config, &reload.sources.environment)?;
+    let opening = tokio::task::spawn_blocking(move || open(config, keys));
+    let accounts = Arc::new(opening.await??);
+    let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
+    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts)));
+    let watching = tokio::spawn(watch(Arc::clone(&accounts)));
+    info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
     announce(local);
-    http::serve(listener, Arc::clone(&app), shutdown).await;
+    http::serve(listener, Arc::clone(&accounts), shutdown).await;
     maintenance.abort();
     watching.abort();
-    tokio::task::spawn_blocking(move || app.close(clock::now())).await??;
+    reloading.abort();
+    tokio::task::spawn_blocking(move || accounts.close(clock::now())).await??;
     info!("stopped");
     Ok(())
+}
+
+/// Opens the stores and the accounts. Blocks.
+fn open(config: Config, keys: Keyring) -> Result<Accounts, AppError> {
+    let now = clock::now();
+    let configured = auth::accounts_of(&config, &keys);
+    let house = Arc::new(House::open(config, keys, now)?);
+    Accounts::open(house, &configured, now)
 }
 
 async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
@@ -80,28 +106,31 @@ async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 /// Does what time asks for: sealing and dropping partitions, writing statistics.
-async fn maintain(app: Arc<App>) {
+async fn maintain(accounts: Arc<Accounts>) {
     let mut ticks = tokio::time::interval(MAINTENANCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let now = clock::now();
-        app.store.maintain(now);
-        let flushing = Arc::clone(&app);
-        let flushed = tokio::task::spawn_blocking(move || flushing.sampling.flush(now)).await;
-        if let Ok(Err(error)) = flushed {
-            warn!(%error, "cannot write sampling statistics");
+        accounts.house.store.maintain(now);
+        for app in accounts.all() {
+            let flushed = tokio::task::spawn_blocking(move || app.sampling.flush(now)).await;
+            if let Ok(Err(error)) = flushed {
+                warn!(%error, "cannot write sampling statistics");
+            }
         }
     }
 }
 
 /// Looks for insights; beside maintenance, which must not wait for it.
-async fn watch(app: Arc<App>) {
+async fn watch(accounts: Arc<Accounts>) {
     let mut ticks = tokio::time::interval(WATCH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        handlers::insights::advance(&app).await;
+        for app in accounts.all() {
+            handlers::insights::advance(&app).await;
+        }
     }
 }
 
