@@ -3,7 +3,9 @@
 //! The secret this crate hides is what a span is: how OTLP writes it down, and which member of a
 //! segment document stands for which of its attributes. [`decode`] reads a request in either encoding,
 //! [`translate`] makes segment documents of its spans as the X-Ray exporter of the OpenTelemetry
-//! collector does, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for.
+//! collector does, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for. [`spans_of`] makes spans
+//! of a trace. Spans that came as spans come back as they were sent, and of the spans of any other trace [`translate`]
+//! makes documents of the same trace.
 //!
 //! Everything here is a pure function of its arguments. No body makes a function panic, recurse without
 //! bound, or take more than linear time but for sorting. Every document that is made is one that

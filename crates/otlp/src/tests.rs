@@ -4,4 +4,3 @@ mod conventions;
 mod documents;
 mod from_documents;
 mod from_requests;
-mod requests;

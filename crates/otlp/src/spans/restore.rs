@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::attributes::n_messages;
 use super::entity::Entity;
 use super::groups::Maker;
-use crate::value::{read_exact, read_exact_members, read_plain};
+use crate::value::{read_exact_members, read_plain};
 
 /// What a document says of itself, if it was made of a span.
 #[derive(Debug)]
@@ -179,11 +179,11 @@ impl KeptSpan {
         let resource = self.resource.iter().map(|resource| &resource.attributes);
         let scope = self.scope.iter().map(|scope| &scope.attributes);
         let all = events.chain(links).chain(resource).chain(scope);
-        let values = all.chain([&self.attributes]).flat_map(Map::values);
-        let n_nested = |value: &Value| read_exact(value).value.as_ref().map_or(0, n_messages);
-        values
-            .map(n_nested)
-            .all(|n_nested| n_nested <= MESSAGES_MAX)
+        let mut all = all.chain([&self.attributes]).flat_map(read_exact_members);
+        all.all(|attribute| {
+            let value = attribute.value.and_then(|value| value.value);
+            value.is_none_or(|value| n_messages(&value) <= MESSAGES_MAX)
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Spans, their documents, and the spans of those: they are what was sent.
 //!
 //! They are the same in everything, with these exceptions:
+//! - ids of links are cut off after 16 bytes; longer ones are none;
+//! - of a span that `spans_of` made of a subsegment, the resource: it is that of the segment above;
 //! - the order of attributes, and of a key that occurs twice all but the first value;
 //! - a resource, scope or status that says nothing, which is none.
 
@@ -11,13 +13,13 @@ use model::{Document, DocumentLimits, Orphans, Segment, Timestamp, Trace, TraceI
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::requests::requests;
+use crate::tests_support::request;
 use crate::{Encoding, Limits, Request, Rules, decode, spans_of, translate};
 
 /// Returns the documents of a request, and the spans of those.
@@ -160,6 +162,27 @@ fn check(request: &ExportTraceServiceRequest, rules: &Rules, encoding: Encoding)
     }
 }
 
+/// Returns requests of one trace, whose spans all have other ids and may be each other's parents. Links have ids no longer
+/// than those of OTLP.
+fn requests() -> impl Strategy<Value = ExportTraceServiceRequest> {
+    request().prop_map(|mut request| {
+        let groups = request.resource_spans.iter_mut();
+        let spans = groups.flat_map(|group| &mut group.scope_spans);
+        for (id, span) in (1_u64..).zip(spans.flat_map(|scope_spans| &mut scope_spans.spans)) {
+            span.trace_id = vec![7; 16];
+            span.span_id = id.to_be_bytes().to_vec();
+            if let Some(byte) = span.parent_span_id.first() {
+                span.parent_span_id = (u64::from(*byte) % 12 + 1).to_be_bytes().to_vec();
+            }
+            for link in &mut span.links {
+                link.trace_id.truncate(16);
+                link.span_id.truncate(16);
+            }
+        }
+        request
+    })
+}
+
 fn rules() -> impl Strategy<Value = Rules> {
     let keys = vec(
         select(vec![
@@ -187,6 +210,51 @@ proptest! {
         let encoding = if as_json { Encoding::Json } else { Encoding::Protobuf };
         check(&request, &rules, encoding);
     }
+}
+
+#[test]
+fn odd_values_come_back() {
+    let check_value = |value: Any| {
+        let mut request = ExportTraceServiceRequest::default();
+        let attribute = KeyValue {
+            key: "a".to_owned(),
+            value: Some(AnyValue { value: Some(value) }),
+            ..KeyValue::default()
+        };
+        let span = Span {
+            trace_id: vec![7; 16],
+            span_id: vec![1; 8],
+            attributes: vec![attribute],
+            ..Span::default()
+        };
+        let scope_spans = ScopeSpans {
+            spans: vec![span],
+            ..ScopeSpans::default()
+        };
+        request.resource_spans.push(ResourceSpans {
+            scope_spans: vec![scope_spans],
+            ..ResourceSpans::default()
+        });
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            check(&request, &Rules::default(), encoding);
+        }
+    };
+    for double in [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -0.0,
+        5e-324,
+        f64::MAX,
+        0.1 + 0.2,
+    ] {
+        check_value(Any::DoubleValue(double));
+    }
+    for integer in [i64::MIN, i64::MAX, 0] {
+        check_value(Any::IntValue(integer));
+    }
+    check_value(Any::BytesValue(vec![0, 255]));
+    check_value(Any::StringValue("NaN".to_owned()));
 }
 
 /// Returns the bodies of recorded requests in JSON; none if they are not at hand.
