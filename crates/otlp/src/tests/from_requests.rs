@@ -212,32 +212,63 @@ proptest! {
     }
 }
 
+/// Checks that a span comes back with the ids of its trace and its own.
+fn check_span(span: &Span) {
+    let span = Span {
+        trace_id: vec![7; 16],
+        span_id: vec![1; 8],
+        ..span.clone()
+    };
+    let scope_spans = ScopeSpans {
+        spans: vec![span],
+        ..ScopeSpans::default()
+    };
+    let resource_spans = ResourceSpans {
+        scope_spans: vec![scope_spans],
+        ..ResourceSpans::default()
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![resource_spans],
+    };
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        check(&request, &Rules::default(), encoding);
+    }
+}
+
+fn attribute(key: &str, value: Any) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}
+
+#[test]
+fn spans_that_begin_the_work_of_a_service_come_back() {
+    for kind in -1..=6 {
+        for parent_span_id in [Vec::new(), vec![2; 8]] {
+            let text = |text: &str| Any::StringValue(text.to_owned());
+            check_span(&Span {
+                kind,
+                parent_span_id,
+                attributes: vec![
+                    attribute("aws.span.kind", text("LOCAL_ROOT")),
+                    attribute("aws.local.service", text("shop")),
+                    attribute("aws.remote.service", text("bank")),
+                ],
+                ..Span::default()
+            });
+        }
+    }
+}
+
 #[test]
 fn odd_values_come_back() {
     let check_value = |value: Any| {
-        let mut request = ExportTraceServiceRequest::default();
-        let attribute = KeyValue {
-            key: "a".to_owned(),
-            value: Some(AnyValue { value: Some(value) }),
-            ..KeyValue::default()
-        };
-        let span = Span {
-            trace_id: vec![7; 16],
-            span_id: vec![1; 8],
-            attributes: vec![attribute],
+        check_span(&Span {
+            attributes: vec![attribute("a", value)],
             ..Span::default()
-        };
-        let scope_spans = ScopeSpans {
-            spans: vec![span],
-            ..ScopeSpans::default()
-        };
-        request.resource_spans.push(ResourceSpans {
-            scope_spans: vec![scope_spans],
-            ..ResourceSpans::default()
         });
-        for encoding in [Encoding::Protobuf, Encoding::Json] {
-            check(&request, &Rules::default(), encoding);
-        }
     };
     for double in [
         f64::NAN,
