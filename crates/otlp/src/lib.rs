@@ -3,7 +3,9 @@
 //! The secret this crate hides is what a span is: how OTLP writes it down, and which member of a
 //! segment document stands for which of its attributes. [`decode`] reads a request in either encoding,
 //! [`translate`] makes segment documents of its spans as the X-Ray exporter of the OpenTelemetry
-//! collector does, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for.
+//! collector does, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for. [`spans_of`] makes spans
+//! of a trace. Spans that came as spans come back as they were sent, and of the spans of any other trace [`translate`]
+//! makes documents of the same trace.
 //!
 //! Everything here is a pure function of its arguments. No body makes a function panic, recurse without
 //! bound, or take more than linear time but for sorting. Every document that is made is one that
@@ -39,6 +41,9 @@ mod decode;
 mod limits;
 mod respond;
 mod segments;
+mod spans;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod tests_support;
 mod value;
@@ -47,3 +52,4 @@ pub use decode::{DecodeError, Encoding, Request, decode};
 pub use limits::{LimitError, Limits};
 pub use respond::{encode_response, encode_status};
 pub use segments::{RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate};
+pub use spans::{FlatSpan, Spans, spans_of};

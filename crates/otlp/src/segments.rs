@@ -49,6 +49,9 @@
 //!
 //! There is no `aws` if the resource's `cloud.provider` is another one.
 //!
+//! A span that [`spans_of`](crate::spans_of) made of a document carries in attributes `aws.xray.document.*` what the rest
+//! of it does not say: of such a span the document is made again as it was, whatever the rules are.
+//!
 //! # Kept
 //!
 //! What the members above do not say is in `metadata`, namespace `otel.span`, so that the span can be had back. Members
@@ -88,6 +91,7 @@ use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use prost::Message;
 
 use crate::limits::latest_of;
+use crate::spans::carried_document;
 use crate::{LimitError, Limits, Request};
 use attributes::Attributes;
 use document::{Document, End, Seconds};
@@ -190,6 +194,9 @@ pub fn translate(
             for span in &scope.spans {
                 let documents = room.check(span).and_then(|()| {
                     let ids = Ids::of(span)?;
+                    if let Some(document) = carried_document(resource_spans, scope, span) {
+                        return Ok(vec![document]);
+                    }
                     documents(&View::of(span, ids, scope, &resource, &settings))
                 });
                 translated.add(span, span_idx, documents);

@@ -27,6 +27,8 @@ pub(crate) const KNOWN: &[&str] = &[
     "aws.span.kind",
     "aws.table_name",
     "aws.xray.annotations",
+    "aws.xray.document.user",
+    "aws.xray.document.without",
     "aws.xray.metadata.default",
     "aws.xray.metadata.http",
     "aws.xray.metadata.otel.span",

@@ -8,7 +8,6 @@
 //! In both an integer has neither fraction nor exponent and a double has one, so that the two stay apart. Of keys
 //! that occur twice, which OTLP forbids, the first counts.
 
-#[cfg(test)]
 mod read;
 
 use std::collections::BTreeMap;
@@ -19,7 +18,6 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-#[cfg(test)]
 pub(crate) use read::{read_exact_members, read_plain};
 
 /// A value, written plain.

@@ -218,7 +218,7 @@ fn spans_of_opentelemetry_say_what_the_segment_says() {
         &fixture.store,
         &format!(
             r#"{{"trace_id":"{}","id":"000000000000000a","name":"shop","start_time":1795000000.000000001,"end_time":1795000001.5,
-            "origin":"AWS::EC2::Instance","fault":true,"http":{{"request":{{"method":"GET","url":"http://x/"}},"response":{{"status":500}}}},
+            "origin":"AWS::EC2::Instance","resource_arn":"arn","fault":true,"http":{{"request":{{"method":"GET","url":"http://x/"}},"response":{{"status":500}}}},
             "annotations":{{"tier":"gold"}},"cause":{{"exceptions":[{{"id":"00000000000000ff","type":"E","message":"m"}}]}},
             "subsegments":[{{"id":"000000000000000b","name":"db","namespace":"remote","start_time":1795000000.25,"in_progress":true,
             "subsegments":[{{"id":"000000000000000c","name":"local","start_time":1795000000.5,"end_time":1795000000.75}}]}}]}}"#,
@@ -255,5 +255,56 @@ fn spans_of_opentelemetry_say_what_the_segment_says() {
     );
     assert_eq!(local["parentSpanId"], "000000000000000b");
     assert_eq!(local["kind"], "INTERNAL");
+    // What no convention has a name for is carried along.
+    assert_eq!(
+        shop["attributes"]["aws.xray.document.origin"],
+        serde_json::Value::Null
+    );
+    assert_eq!(
+        shop["attributes"]["aws.xray.document.resource_arn"],
+        "\"arn\""
+    );
     assert_eq!(local["durationNano"], 250_000_000);
+}
+
+#[test]
+fn spans_that_came_as_spans_come_back_as_they_were_sent() {
+    let body = r#"{"resourceSpans":[{
+        "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]},
+        "scopeSpans":[{"scope":{"name":"lib","version":"1"},"spans":[{
+            "traceId":"6afd79c0000000000000000000000001","spanId":"000000000000000a","name":"GET {id}","kind":5,
+            "startTimeUnixNano":"1795000000000000001","endTimeUnixNano":"1795000001500000000","traceState":"a=b",
+            "attributes":[{"key":"n","value":{"intValue":"7"}},{"key":"http.method","value":{"stringValue":"GET"}}],
+            "events":[{"name":"e","timeUnixNano":"1795000000000000002"}],"status":{"code":1}}]}]}]}"#;
+    let request = otlp::decode(body.as_bytes(), otlp::Encoding::Json).unwrap();
+    let rules = otlp::Rules::default();
+    let translated = otlp::translate(&request, &rules, &otlp::Limits::NONE, NOW).unwrap();
+    let fixture = Fixture::new();
+    for document in &translated.documents {
+        put(&fixture.store, &document.text);
+    }
+    fixture.start(&[trace_id(1)]);
+    let page = fixture.list_at(Some(TraceFormat::Otel), None, usize::MAX, NOW);
+    let page = page.unwrap();
+    let documents = page.traces.iter().flat_map(|trace| &trace.spans);
+    let documents: Vec<serde_json::Value> = documents
+        .map(|span| serde_json::from_str(&span.document).unwrap())
+        .collect();
+    let expected = serde_json::json!([{
+        "resource": {"attributes": {"service.name": "shop"}},
+        "scope": {"name": "lib", "version": "1"},
+        "traceId": "6afd79c0000000000000000000000001",
+        "spanId": "000000000000000a",
+        "traceState": "a=b",
+        "name": "GET {id}",
+        "kind": "CONSUMER",
+        "startTimeUnixNano": 1_795_000_000_000_000_001_u64,
+        "endTimeUnixNano": 1_795_000_001_500_000_000_u64,
+        "durationNano": 1_499_999_999,
+        "attributes": {"n": 7, "http.method": "GET"},
+        "events": [{"name": "e", "timeUnixNano": 1_795_000_000_000_000_002_u64, "attributes": {}}],
+        "links": [],
+        "status": {"code": "OK"},
+    }]);
+    assert_eq!(serde_json::Value::Array(documents), expected);
 }
