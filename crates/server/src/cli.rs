@@ -54,10 +54,10 @@ struct SettingFlags {
     /// Where datagrams of X-Ray SDKs are taken, or "off" (opens in a later release)
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     udp: Option<String>,
-    /// Where OpenTelemetry spans are taken over gRPC, or "off" (opens in a later release)
+    /// Where OpenTelemetry spans are taken over gRPC, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     otlp_grpc: Option<String>,
-    /// Where OpenTelemetry spans are taken over HTTP, or "off" (opens in a later release)
+    /// Where OpenTelemetry spans are taken over HTTP, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     otlp_http: Option<String>,
     /// The folder everything is kept in
@@ -310,11 +310,7 @@ fn serve_until_signalled(
 
 /// Says of doors that were asked for and are not built yet that nothing listens there.
 fn tell_of_closed_doors(config: &Config, settings: &Settings) {
-    let doors = [
-        ("server.udp", &config.server.udp),
-        ("server.otlp_grpc", &config.server.otlp_grpc),
-        ("server.otlp_http", &config.server.otlp_http),
-    ];
+    let doors = [("server.udp", &config.server.udp)];
     for (key, door) in doors {
         if let Door::At(address) = door
             && settings.is_set(key)

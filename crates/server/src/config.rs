@@ -35,6 +35,9 @@ pub struct Config {
     pub(crate) otlp: Otlp,
     pub(crate) http: Http,
     pub(crate) query: Query,
+    /// The keys of doors that were set anywhere but in the defaults.
+    #[serde(skip)]
+    chosen: Vec<&'static str>,
 }
 
 /// Which doors are open, and where.
@@ -250,10 +253,19 @@ impl Config {
         }
         settings.merge_environment(&sources.environment)?;
         settings.merge_flags(&sources.flags)?;
-        let config: Self = serde_path_to_error::deserialize(settings.to_table())
+        let mut config: Self = serde_path_to_error::deserialize(settings.to_table())
             .map_err(|error| settings.error(&error.path().to_string(), error.inner().message()))?;
         rules::check(&config).map_err(|broken| settings.error(broken.key, broken.message))?;
+        config.chosen = DOORS
+            .into_iter()
+            .filter(|key| settings.is_set(key))
+            .collect();
         Ok((config, settings))
+    }
+
+    /// Tells whether somebody asked for a door, which then has to open.
+    pub(crate) fn is_chosen(&self, key: &str) -> bool {
+        self.chosen.contains(&key)
     }
 
     /// Returns what the store is told.
@@ -278,6 +290,13 @@ impl Config {
         }
     }
 }
+
+const DOORS: [&str; 4] = [
+    "server.listen",
+    "server.udp",
+    "server.otlp_grpc",
+    "server.otlp_http",
+];
 
 #[cfg(test)]
 #[path = "config/tests.rs"]

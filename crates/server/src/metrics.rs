@@ -24,7 +24,9 @@ pub(crate) struct Metrics {
     documents_accepted: Counter,
     documents_refused: Family<CodeLabel, Counter>,
     connections_open: Gauge,
-    connections_refused: Counter,
+    connections_refused: Family<ReasonLabel, Counter>,
+    connections_evicted: Family<ReasonLabel, Counter>,
+    tls_handshakes_failed: Counter,
     telemetry: Family<OutcomeLabel, Counter>,
     resident_memory: Gauge,
     store: StoreGauges,
@@ -44,6 +46,11 @@ struct OperationLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabel {
     code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,7 +83,9 @@ impl Metrics {
             documents_accepted: Counter::default(),
             documents_refused: Family::default(),
             connections_open: Gauge::default(),
-            connections_refused: Counter::default(),
+            connections_refused: Family::default(),
+            connections_evicted: Family::default(),
+            tls_handshakes_failed: Counter::default(),
             telemetry: Family::default(),
             resident_memory: Gauge::default(),
             store,
@@ -96,14 +105,8 @@ impl Metrics {
         registry.register("documents_accepted", "Segment documents accepted", accepted);
         let refused = self.documents_refused.clone();
         registry.register("documents_refused", "Segment documents refused", refused);
-        let open = self.connections_open.clone();
-        registry.register("connections_open", "Connections open", open);
-        let help = "Connections closed because too many were open";
-        registry.register(
-            "connections_refused",
-            help,
-            self.connections_refused.clone(),
-        );
+        self.register_connections();
+        let registry = &mut self.registry;
         let resident = self.resident_memory.clone();
         registry.register("resident_memory_bytes", "Memory the process has", resident);
         let telemetry = self.telemetry.clone();
@@ -112,6 +115,21 @@ impl Metrics {
             "Segments as daemons report them",
             telemetry,
         );
+    }
+
+    fn register_connections(&mut self) {
+        let registry = &mut self.registry;
+        let open = self.connections_open.clone();
+        registry.register("connections_open", "Connections open", open);
+        let help = "Connections turned away because the server works for as many as may be open";
+        let refused = self.connections_refused.clone();
+        registry.register("connections_refused", help, refused);
+        let help = "Connections closed to make room, by what they were waiting for";
+        let evicted = self.connections_evicted.clone();
+        registry.register("connections_evicted", help, evicted);
+        let help = "Handshakes of TLS that did not come to their end";
+        let failed = self.tls_handshakes_failed.clone();
+        registry.register("tls_handshakes_failed", help, failed);
     }
 
     /// Counts a request that begins.
@@ -160,9 +178,23 @@ impl Metrics {
         self.connections_open.dec();
     }
 
-    /// Counts a connection that was closed because too many are open.
-    pub(crate) fn connection_refused(&self) {
-        self.connections_refused.inc();
+    /// Counts a connection that was turned away because too many are open.
+    pub(crate) fn connection_refused(&self, reason: &'static str) {
+        self.connections_refused
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Counts a connection that was closed to make room for another.
+    pub(crate) fn connection_evicted(&self, reason: &'static str) {
+        self.connections_evicted
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Counts a handshake of TLS that failed.
+    pub(crate) fn tls_handshake_failed(&self) {
+        self.tls_handshakes_failed.inc();
     }
 
     /// Counts what a daemon reports.
@@ -271,6 +303,9 @@ mod tests {
         metrics.request_ended("BatchGetTraces", "OK", Duration::from_millis(3));
         metrics.documents_accepted(2);
         metrics.document_refused("MissingId");
+        metrics.connection_refused("peer");
+        metrics.connection_evicted("idle");
+        metrics.tls_handshake_failed();
         metrics.telemetry("received", Some(7));
         metrics.telemetry("received", Some(-1));
         let text = metrics
@@ -284,6 +319,9 @@ mod tests {
             "roentgen_request_duration_seconds_count{operation=\"BatchGetTraces\"} 1",
             "roentgen_documents_accepted_total 2",
             "roentgen_documents_refused_total{code=\"MissingId\"} 1",
+            "roentgen_connections_refused_total{reason=\"peer\"} 1",
+            "roentgen_connections_evicted_total{reason=\"idle\"} 1",
+            "roentgen_tls_handshakes_failed_total 1",
             "roentgen_telemetry_segments_total{outcome=\"received\"} 7",
             "roentgen_store_documents 9",
             "roentgen_store_writable 0",

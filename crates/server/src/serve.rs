@@ -1,6 +1,7 @@
 //! The server from start to stop.
 //!
-//! 1. The address is taken first: a port in use is the most common fault and costs nothing to find.
+//! 1. Certificates are read and addresses taken first: what is wrong there is the most common fault and costs nothing to
+//!    find.
 //! 2. The store is opened; clients that connect meanwhile wait.
 //! 3. One line of JSON on standard output says that the server is ready.
 //! 4. At a stop the door is shut, requests under way finish, the store makes everything durable.
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
@@ -19,27 +19,20 @@ use crate::accounts::Accounts;
 use crate::app::AppError;
 use crate::config::Config;
 use crate::house::House;
+use crate::http::doors::{DoorError, Doors};
+use crate::http::tls::{Certificates, TlsError};
+use crate::origin::Doorway;
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Somebody else listens there.
-    #[error(
-        "address {address} is already in use: stop the other server or choose another with --listen"
-    )]
-    InUse {
-        /// The address.
-        address: String,
-    },
-    /// The address cannot be listened at.
-    #[error("cannot listen at {address}: {source}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The stores do not open, or do not close well.
     #[error(transparent)]
     App(#[from] AppError),
@@ -53,21 +46,17 @@ pub enum ServeError {
 /// # Errors
 /// Says why the server could not start, or why the last flush failed.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let address = config.server.listen.0.clone();
-    let (listener, local) = listen(&address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServeError::InUse { address },
-            _ => ServeError::Listen { address, source },
-        })?;
+    let certificates = Certificates::load(&config.tls)?.map(Arc::new);
+    let doors = Doors::open(&config).await?;
     limits::raise_open_files();
     let opening = tokio::task::spawn_blocking(move || open(config));
     let accounts = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
-    info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
-    announce(local);
-    http::serve(listener, Arc::clone(&accounts), shutdown).await;
+    let data = accounts.house.config().data.dir.display().to_string();
+    info!(address = ?doors.address(Doorway::Api), is_tls = certificates.is_some(), data, "serving");
+    announce(&doors, certificates.is_some());
+    http::serve(doors, certificates, Arc::clone(&accounts), shutdown).await;
     maintenance.abort();
     watching.abort();
     tokio::task::spawn_blocking(move || accounts.close(clock::now())).await??;
@@ -80,12 +69,6 @@ fn open(config: Config) -> Result<Accounts, AppError> {
     let now = clock::now();
     let house = Arc::new(House::open(config, now)?);
     Accounts::open(house, &[], now)
-}
-
-async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
-    let local = listener.local_addr()?;
-    Ok((listener, local))
 }
 
 /// Does what time asks for: sealing and dropping partitions, writing statistics.
@@ -117,22 +100,30 @@ async fn watch(accounts: Arc<Accounts>) {
     }
 }
 
-/// The line that tells whoever started this process where it serves.
+/// The line that tells whoever started this process where it serves; doors that are shut are left out.
 #[derive(Serialize)]
 struct Announcement {
     ready: bool,
-    http: SocketAddr,
+    http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_grpc: Option<SocketAddr>,
+    /// Whether these doors speak TLS.
+    tls: bool,
     pid: u32,
     version: &'static str,
 }
 
-fn announce(http: SocketAddr) {
-    let version = env!("CARGO_PKG_VERSION");
+fn announce(doors: &Doors, is_tls: bool) {
     let announcement = Announcement {
         ready: true,
-        http,
+        http: doors.address(Doorway::Api),
+        otlp_http: doors.address(Doorway::OtlpHttp),
+        otlp_grpc: doors.address(Doorway::OtlpGrpc),
+        tls: is_tls,
         pid: std::process::id(),
-        version,
+        version: env!("CARGO_PKG_VERSION"),
     };
     let mut line = serde_json::to_string(&announcement).unwrap_or_default();
     line.push('\n');

@@ -133,6 +133,7 @@ async fn receive(
     request: Request<Incoming>,
 ) -> Result<Received, ApiError> {
     let limits = BodyLimits::of(&house.config(), &house.bodies);
+    let _arriving = activity.arriving();
     match body::receive(request.into_body(), &limits).await {
         Ok(received) => Ok(received),
         Err(error) => {
