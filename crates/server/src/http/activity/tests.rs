@@ -28,7 +28,7 @@ impl Crowded {
     }
 
     /// Returns what the connection waited for when another one took its place; nothing if it kept it.
-    fn taken_over(self) -> Option<Wait> {
+    fn taken_over(&self) -> Option<Wait> {
         let found = self.pool.find(peer(), BOUNDS).ok()?;
         found.evicted.first().copied()
     }
