@@ -8,6 +8,7 @@ mod rules;
 pub(crate) mod settings;
 pub(crate) mod values;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -35,9 +36,9 @@ pub struct Config {
     pub(crate) otlp: Otlp,
     pub(crate) http: Http,
     pub(crate) query: Query,
-    /// The keys of doors that were set anywhere but in the defaults.
+    /// The keys that were set anywhere but in the defaults.
     #[serde(skip)]
-    chosen: Vec<&'static str>,
+    set: BTreeSet<String>,
 }
 
 /// Which doors are open, and where.
@@ -255,17 +256,14 @@ impl Config {
         settings.merge_flags(&sources.flags)?;
         let mut config: Self = serde_path_to_error::deserialize(settings.to_table())
             .map_err(|error| settings.error(&error.path().to_string(), error.inner().message()))?;
+        config.set = settings.keys_set();
         rules::check(&config).map_err(|broken| settings.error(broken.key, broken.message))?;
-        config.chosen = DOORS
-            .into_iter()
-            .filter(|key| settings.is_set(key))
-            .collect();
         Ok((config, settings))
     }
 
-    /// Tells whether somebody asked for a door, which then has to open.
-    pub(crate) fn is_chosen(&self, key: &str) -> bool {
-        self.chosen.contains(&key)
+    /// Tells whether a key was set anywhere but in the defaults: somebody asked for it.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.set.contains(key)
     }
 
     /// Returns what the store is told.
@@ -290,13 +288,6 @@ impl Config {
         }
     }
 }
-
-const DOORS: [&str; 4] = [
-    "server.listen",
-    "server.udp",
-    "server.otlp_grpc",
-    "server.otlp_http",
-];
 
 #[cfg(test)]
 #[path = "config/tests.rs"]

@@ -6,6 +6,7 @@ pub(crate) mod activity;
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod doors;
+pub(crate) mod grpc;
 mod paced;
 mod places;
 pub(crate) mod tls;
@@ -353,12 +354,28 @@ async fn converse<S, A, F>(
                 is_stopping = true;
                 served.as_mut().graceful_shutdown();
             }
+            // Who has not said by then what is wanted will not be waited for.
+            () = tokio::time::sleep(LAST_REQUEST), if is_stopping && !activity.is_under_way() => {
+                if !activity.is_under_way() {
+                    break;
+                }
+            }
             () = activity.expired() => {
                 debug!("a connection was silent for too long");
                 break;
             }
             () = activity.displaced() => {
                 debug!("a connection made room for another");
+                // A request that came in this moment is answered, if that does not take long.
+                tokio::task::yield_now().await;
+                if served.as_mut().now_or_never().is_some() {
+                    return;
+                }
+                if activity.is_under_way() {
+                    served.as_mut().graceful_shutdown();
+                    let _ended = tokio::time::timeout(LAST_REQUEST, served.as_mut()).await;
+                    return;
+                }
                 break;
             }
         }
@@ -415,6 +432,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 /// How many connections may be ending that have no place any more.
 const ENDING_MAX: usize = 256;
+/// How long a connection that is to end may take: for a head that is arriving, or for the request that came in the moment
+/// its place was lost.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_mins(1);
 /// Bytes read and not yet understood, and the longest head.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;

@@ -4,7 +4,8 @@
 //!    find.
 //! 2. The store is opened; clients that connect meanwhile wait.
 //! 3. One line of JSON on standard output says that the server is ready.
-//! 4. At a stop the door is shut, requests under way finish, the store makes everything durable.
+//! 4. At a stop the doors are shut, requests under way finish, queued datagrams are taken in, the store makes everything
+//!    durable.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -12,30 +13,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
+use tokio::signal::unix::Signal;
+
 use crate::accounts::Accounts;
 use crate::app::AppError;
+use crate::auth;
+use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
 use crate::house::House;
 use crate::http::doors::{DoorError, Doors};
 use crate::http::tls::{Certificates, TlsError};
 use crate::origin::Doorway;
+use crate::reload::Reload;
+use crate::udp::{self, UdpError};
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// A door does not open.
     #[error(transparent)]
     Door(#[from] DoorError),
     /// There is no certificate to show.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Datagrams cannot be taken, though that was asked for.
+    #[error(transparent)]
+    Udp(#[from] UdpError),
     /// The stores do not open, or do not close well.
     #[error(transparent)]
     App(#[from] AppError),
+    /// The access keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A thread of the store's failed.
     #[error("opening or closing the store was cut short: {0}")]
     Cut(#[from] tokio::task::JoinError),
@@ -45,30 +59,53 @@ pub enum ServeError {
 ///
 /// # Errors
 /// Says why the server could not start, or why the last flush failed.
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: Config,
+    reload: Reload,
+    hangups: Signal,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let certificates = Certificates::load(&config.tls)?.map(Arc::new);
     let doors = Doors::open(&config).await?;
+    let datagrams = udp::bind(&config).await?;
     limits::raise_open_files();
-    let opening = tokio::task::spawn_blocking(move || open(config));
+    let keys = auth::keys_of(&config, &reload.sources.environment)?;
+    let opening = tokio::task::spawn_blocking(move || open(config, keys));
     let accounts = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
+    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts), certificates.clone()));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
     let data = accounts.house.config().data.dir.display().to_string();
     info!(address = ?doors.address(Doorway::Api), is_tls = certificates.is_some(), data, "serving");
-    announce(&doors, certificates.is_some());
+    let udp = datagrams.as_ref().map(udp::Bound::local);
+    announce(&doors, certificates.is_some(), udp);
+    let (stop, stopped) = watch::channel(false);
+    let datagrams = datagrams.map(|bound| {
+        let served = udp::serve(bound, Arc::clone(&accounts), stopped);
+        tokio::spawn(served)
+    });
+    let shutdown = async {
+        shutdown.await;
+        stop.send_replace(true);
+    };
     http::serve(doors, certificates, Arc::clone(&accounts), shutdown).await;
+    if let Some(datagrams) = datagrams {
+        datagrams.await?;
+    }
     maintenance.abort();
     watching.abort();
+    reloading.abort();
     tokio::task::spawn_blocking(move || accounts.close(clock::now())).await??;
     info!("stopped");
     Ok(())
 }
 
 /// Opens the stores and the accounts. Blocks.
-fn open(config: Config) -> Result<Accounts, AppError> {
+fn open(config: Config, keys: Keyring) -> Result<Accounts, AppError> {
     let now = clock::now();
-    let house = Arc::new(House::open(config, now)?);
-    Accounts::open(house, &[], now)
+    let configured = auth::accounts_of(&config, &keys);
+    let house = Arc::new(House::open(config, keys, now)?);
+    Accounts::open(house, &configured, now)
 }
 
 /// Does what time asks for: sealing and dropping partitions, writing statistics.
@@ -111,17 +148,20 @@ struct Announcement {
     otlp_grpc: Option<SocketAddr>,
     /// Whether these doors speak TLS.
     tls: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<SocketAddr>,
     pid: u32,
     version: &'static str,
 }
 
-fn announce(doors: &Doors, is_tls: bool) {
+fn announce(doors: &Doors, is_tls: bool, udp: Option<SocketAddr>) {
     let announcement = Announcement {
         ready: true,
         http: doors.address(Doorway::Api),
         otlp_http: doors.address(Doorway::OtlpHttp),
         otlp_grpc: doors.address(Doorway::OtlpGrpc),
         tls: is_tls,
+        udp,
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
     };

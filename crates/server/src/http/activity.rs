@@ -61,8 +61,8 @@ struct State {
     /// Since when the newest piece of an answer waits to be sent, for each answer of which one waits.
     untaken: BTreeMap<u64, Instant>,
     n_answers: u64,
-    /// HTTP/2 has frames between requests, so bytes are no sign of a head.
-    is_http2: bool,
+    /// What the requests so far were of.
+    version: Option<http::Version>,
     /// A request was answered without reading it to its end.
     is_unread: bool,
     /// When the watch looks again.
@@ -100,7 +100,7 @@ impl Activity {
             moved_at: now,
             untaken: BTreeMap::new(),
             n_answers: 0,
-            is_http2: false,
+            version: None,
             is_unread: false,
             looks_at: now,
         };
@@ -118,7 +118,7 @@ impl Activity {
         let mut state = self.lock();
         state.n_requests += 1;
         state.head_since = None;
-        state.is_http2 = version == http::Version::HTTP_2;
+        state.version = Some(version);
         state.moved_at = now;
         self.settle(&mut state, now);
         self.look_by(&state, now + PATIENCE);
@@ -150,6 +150,11 @@ impl Activity {
     /// Tells whether a request was answered without reading its body to the end.
     pub(crate) fn is_unread(&self) -> bool {
         self.lock().is_unread
+    }
+
+    /// Tells whether a request is under way.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.lock().n_requests > 0
     }
 
     /// Returns once the connection stayed in one state for too long.
@@ -204,7 +209,7 @@ impl Activity {
         state.moved_at = now;
         if state.n_requests > 0 {
             self.settle(&mut state, now);
-        } else if !state.is_http2 && state.head_since.is_none() {
+        } else if !state.is_http2() && state.head_since.is_none() {
             state.head_since = Some(now);
             self.look_by(&state, now + self.timeouts.header);
         }
@@ -243,6 +248,11 @@ impl State {
         self.n_requests > 0 || self.is_flushing
     }
 
+    /// Tells whether there are frames between requests, so that bytes are no sign of a head.
+    fn is_http2(&self) -> bool {
+        self.version == Some(http::Version::HTTP_2)
+    }
+
     /// Returns what the server does for the connection.
     fn standing(&self, now: Instant) -> Standing {
         if !self.is_busy() {
@@ -266,7 +276,7 @@ impl State {
         let longest_untaken = self.untaken.values().min();
         if let Some(blocked_since) = self.blocked_since {
             Some(blocked_since + timeouts.idle)
-        } else if let Some(untaken_since) = longest_untaken.filter(|_| self.is_http2) {
+        } else if let Some(untaken_since) = longest_untaken.filter(|_| self.is_http2()) {
             // A client of HTTP/2 can take no more of one answer and read on all the same.
             Some(*untaken_since + timeouts.idle)
         } else if self.n_requests > 0 {

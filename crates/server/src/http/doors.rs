@@ -31,7 +31,7 @@ struct OpenDoor {
 
 /// Why a door does not open.
 #[derive(Debug, thiserror::Error)]
-pub enum DoorError {
+pub(crate) enum DoorError {
     /// Somebody else listens there.
     #[error(
         "address {address} is already in use: stop the other server or choose another with {flag}"
@@ -72,7 +72,7 @@ impl Doors {
             };
             match OpenDoor::open(doorway, address, flag).await {
                 Ok(door) => open.push(door),
-                Err(error) if config.is_chosen(key) => return Err(error),
+                Err(error) if config.is_set(key) => return Err(error),
                 Err(error) => {
                     warn!(%error, door = doorway.name(), "this door stays shut");
                 }

@@ -21,9 +21,16 @@ use crate::config::Tls;
 #[derive(Debug)]
 pub(crate) struct Certificates(ArcSwap<ServerConfig>);
 
+/// A certificate that was read again.
+#[derive(Debug)]
+pub(crate) struct Renewed<'c> {
+    certificates: &'c Certificates,
+    shown: Arc<ServerConfig>,
+}
+
 /// Why a certificate cannot be shown.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("cannot read the file {} of {key}: {source}", path.display())]
     Read {
@@ -96,26 +103,30 @@ impl Certificates {
         Ok(Some(Self(ArcSwap::from_pointee(shown))))
     }
 
-    /// Reads the files again. New connections are shown what is in them now; if that cannot be used, they are shown
-    /// what they were before.
+    /// Reads the files again; what is in them now is shown to new connections once somebody says so.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the signal that asks for it")
-    )]
-    pub(crate) fn reload(&self, tls: &Tls) -> Result<(), TlsError> {
+    /// Names the file and what is wrong with it; connections are shown what they were before.
+    pub(crate) fn renewed(&self, tls: &Tls) -> Result<Renewed<'_>, TlsError> {
         if tls.cert.as_os_str().is_empty() {
             return Err(TlsError::Off);
         }
-        self.0.store(Arc::new(read(tls)?));
-        Ok(())
+        Ok(Renewed {
+            certificates: self,
+            shown: Arc::new(read(tls)?),
+        })
     }
 
     /// Returns what takes the handshake of a new connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.0.load_full())
+    }
+}
+
+impl Renewed<'_> {
+    /// Lets new connections be shown this from now on.
+    pub(crate) fn show(self) {
+        self.certificates.0.store(self.shown);
     }
 }
 
@@ -248,7 +259,7 @@ mod tests {
         };
         assert!(Certificates::load(&tls).unwrap().is_none());
         let shown = Certificates::load(&Files::new().tls()).unwrap().unwrap();
-        assert!(matches!(shown.reload(&tls), Err(TlsError::Off)));
+        assert!(matches!(shown.renewed(&tls), Err(TlsError::Off)));
     }
 
     #[test]
@@ -337,18 +348,18 @@ mod tests {
     }
 
     #[test]
-    fn another_certificate_is_shown_after_a_reload_that_works() {
+    fn another_certificate_is_shown_once_it_could_be_read() {
         let files = Files::new();
         let shown = Certificates::load(&files.tls()).unwrap().unwrap();
         let first = Arc::clone(shown.acceptor().config());
         files.write("key.pem", "");
         assert!(matches!(
-            shown.reload(&files.tls()),
+            shown.renewed(&files.tls()),
             Err(TlsError::NoKey { .. })
         ));
         assert!(Arc::ptr_eq(&first, shown.acceptor().config()));
         files.renew();
-        shown.reload(&files.tls()).unwrap();
+        shown.renewed(&files.tls()).unwrap().show();
         assert!(!Arc::ptr_eq(&first, shown.acceptor().config()));
     }
 }
