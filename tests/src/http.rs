@@ -1,17 +1,30 @@
-//! A client of HTTP/1.1 small enough to send wrong things on purpose and to cost a benchmark little.
+//! A client of HTTP/1.1, with and without TLS, small enough to send wrong things on purpose and to cost a benchmark little.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use serde_json::Value;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// One kept-alive connection.
 #[derive(Debug)]
 pub struct Connection {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire>,
+}
+
+/// What bytes go over.
+#[derive(Debug)]
+pub enum Wire {
+    /// As they are.
+    Plain(TcpStream),
+    /// Encrypted.
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// A whole answer.
@@ -28,13 +41,19 @@ pub struct Response {
 impl Connection {
     /// Connects; reads and writes that take more than half a minute are errors.
     pub fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).context("connect to the server under test")?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            reader: BufReader::with_capacity(64 * 1024, stream),
-        })
+        Ok(Self::over(Wire::open(address)?))
+    }
+
+    /// Connects with TLS to a server that must show a certificate for `127.0.0.1`.
+    pub fn open_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
+        Ok(Self::over(Wire::open_tls(address, config)?))
+    }
+
+    /// Speaks over what is open already.
+    pub fn over(wire: Wire) -> Self {
+        Self {
+            reader: BufReader::with_capacity(64 * 1024, wire),
+        }
     }
 
     /// Sends a JSON body to a path and returns the answer.
@@ -71,7 +90,7 @@ impl Connection {
 
     /// Says that nothing more will be sent; answers can still be received.
     pub fn finish_sending(&mut self) -> io::Result<()> {
-        self.reader.get_mut().shutdown(Shutdown::Write)
+        self.reader.get_ref().stream().shutdown(Shutdown::Write)
     }
 
     /// Returns the next answer. A connection closed before an answer is an error.
@@ -156,6 +175,85 @@ impl Connection {
         let n_read = self.reader.read_line(&mut line)?;
         anyhow::ensure!(n_read > 0, "the answer ended in the middle");
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+impl Wire {
+    /// Connects; reads and writes that take more than half a minute are errors.
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).context("connect to the server under test")?;
+        Self::of(stream)
+    }
+
+    /// Connects from an address of this machine, such as `127.0.0.2`.
+    pub fn open_from(from: IpAddr, address: SocketAddr) -> Result<Self> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        bind(&socket, &SocketAddr::new(from, 0))?;
+        connect(&socket, &address).context("connect to the server under test")?;
+        Self::of(socket.into())
+    }
+
+    /// Connects with TLS to a server that must show a certificate for `127.0.0.1`.
+    pub fn open_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
+        let Self::Plain(stream) = Self::open(address)? else {
+            bail!("encrypted already");
+        };
+        let name = ServerName::try_from("127.0.0.1")?;
+        let session = ClientConnection::new(Arc::clone(config), name)?;
+        let mut stream = StreamOwned::new(session, stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// Returns the connection below.
+    pub fn stream(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
+
+    /// Returns the version of HTTP that was agreed on in the handshake.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.conn.alpn_protocol(),
+        }
+    }
+
+    fn of(stream: TcpStream) -> Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self::Plain(stream))
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
     }
 }
 

@@ -7,10 +7,12 @@
 pub mod disk;
 pub mod generate;
 pub mod http;
+pub mod http2;
 pub mod ledger;
 pub mod process;
 pub mod random;
 pub mod server;
+pub mod tls;
 pub mod traffic;
 pub mod wait;
 

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// Sends SIGTERM to one process of ours.
 pub fn terminate(pid: u32) -> Result<()> {
@@ -70,6 +70,30 @@ pub fn disk_bytes(folder: &Path) -> Result<u64> {
         }
     }
     Ok(n_bytes)
+}
+
+/// Raises the number of files this process may have open to what the system allows; tests of many connections need it.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // Where that is refused, the test says what it could not open.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+/// Runs a command to its end; an exit code other than 0 is an error that shows what it printed.
+pub fn check(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        describe(&output)
+    );
+    Ok(())
 }
 
 /// Runs a program to its end and returns what it printed; an exit code other than 0 is an error that shows it.

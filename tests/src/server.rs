@@ -173,9 +173,20 @@ impl Server {
         &self.ready
     }
 
+    /// Returns where a door is open that the server named when it was ready, such as `otlp_http`.
+    pub fn door(&self, name: &str) -> Option<SocketAddr> {
+        first_address(self.ready.get(name)?)
+    }
+
     /// Returns the URL clients are given.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let is_tls = self.ready.get("tls").and_then(Value::as_bool);
+        let scheme = if is_tls == Some(true) {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Returns the server's process id.

@@ -26,7 +26,7 @@ fn venv() -> Result<PathBuf> {
 }
 
 /// Returns a program of the environment that talks to nobody but the server.
-fn client(program: &str, home: &Home) -> Result<Command> {
+pub(crate) fn client(program: &str, home: &Home) -> Result<Command> {
     Ok(alone(Command::new(venv()?.join("bin").join(program)), home))
 }
 
@@ -46,7 +46,7 @@ fn node(home: &Home) -> Result<Command> {
 }
 
 /// Returns where the scripts are.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 

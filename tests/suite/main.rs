@@ -10,6 +10,8 @@ mod command_line;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod datagrams;
@@ -63,6 +65,8 @@ mod stories;
 mod summaries;
 #[cfg(test)]
 mod target_form;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]

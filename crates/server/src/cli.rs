@@ -57,10 +57,10 @@ struct SettingFlags {
     /// Where datagrams of X-Ray SDKs are taken, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     udp: Option<String>,
-    /// Where OpenTelemetry spans are taken over gRPC, or "off" (opens in a later release)
+    /// Where OpenTelemetry spans are taken over gRPC, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     otlp_grpc: Option<String>,
-    /// Where OpenTelemetry spans are taken over HTTP, or "off" (opens in a later release)
+    /// Where OpenTelemetry spans are taken over HTTP, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     otlp_http: Option<String>,
     /// The folder everything is kept in

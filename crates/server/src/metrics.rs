@@ -29,7 +29,9 @@ pub(crate) struct Metrics {
     refused: Family<DoorReasonLabels, Counter>,
     refused_kept: Gauge,
     connections_open: Gauge,
-    connections_refused: Counter,
+    connections_refused: Family<ReasonLabel, Counter>,
+    connections_evicted: Family<ReasonLabel, Counter>,
+    tls_handshakes_failed: Counter,
     telemetry: Family<OutcomeLabel, Counter>,
     resident_memory: Gauge,
     store: StoreGauges,
@@ -61,6 +63,11 @@ struct DoorCodeLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DoorReasonLabels {
     door: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
     reason: &'static str,
 }
 
@@ -98,13 +105,16 @@ impl Metrics {
             refused: Family::default(),
             refused_kept: Gauge::default(),
             connections_open: Gauge::default(),
-            connections_refused: Counter::default(),
+            connections_refused: Family::default(),
+            connections_evicted: Family::default(),
+            tls_handshakes_failed: Counter::default(),
             telemetry: Family::default(),
             resident_memory: Gauge::default(),
             store,
             datagrams,
         };
         metrics.register();
+        metrics.register_connections();
         metrics
     }
 
@@ -123,14 +133,6 @@ impl Metrics {
         registry.register("refused", help, self.refused.clone());
         let kept = self.refused_kept.clone();
         registry.register("refused_kept", "Entries /api/v1/refused has", kept);
-        let open = self.connections_open.clone();
-        registry.register("connections_open", "Connections open", open);
-        let help = "Connections closed because too many were open";
-        registry.register(
-            "connections_refused",
-            help,
-            self.connections_refused.clone(),
-        );
         let resident = self.resident_memory.clone();
         registry.register("resident_memory_bytes", "Memory the process has", resident);
         let telemetry = self.telemetry.clone();
@@ -139,6 +141,21 @@ impl Metrics {
             "Segments as daemons report them",
             telemetry,
         );
+    }
+
+    fn register_connections(&mut self) {
+        let registry = &mut self.registry;
+        let open = self.connections_open.clone();
+        registry.register("connections_open", "Connections open", open);
+        let help = "Connections turned away because the server works for as many as may be open";
+        let refused = self.connections_refused.clone();
+        registry.register("connections_refused", help, refused);
+        let help = "Connections closed to make room, by what they were waiting for";
+        let evicted = self.connections_evicted.clone();
+        registry.register("connections_evicted", help, evicted);
+        let help = "Handshakes of TLS that did not come to their end";
+        let failed = self.tls_handshakes_failed.clone();
+        registry.register("tls_handshakes_failed", help, failed);
     }
 
     /// Counts a request that begins.
@@ -201,9 +218,23 @@ impl Metrics {
         self.connections_open.dec();
     }
 
-    /// Counts a connection that was closed because too many are open.
-    pub(crate) fn connection_refused(&self) {
-        self.connections_refused.inc();
+    /// Counts a connection that was turned away because too many are open.
+    pub(crate) fn connection_refused(&self, reason: &'static str) {
+        self.connections_refused
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Counts a connection that was closed to make room for another.
+    pub(crate) fn connection_evicted(&self, reason: &'static str) {
+        self.connections_evicted
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    /// Counts a handshake of TLS that failed.
+    pub(crate) fn tls_handshake_failed(&self) {
+        self.tls_handshakes_failed.inc();
     }
 
     /// Counts what a daemon reports.
@@ -320,6 +351,9 @@ mod tests {
         metrics.documents_accepted(Doorway::Udp, 2);
         metrics.documents_refused(Doorway::Api, "MissingId", 3);
         metrics.refused(Doorway::Api, "MissingId");
+        metrics.connection_refused("peer");
+        metrics.connection_evicted("idle");
+        metrics.tls_handshake_failed();
         metrics.telemetry("received", Some(7));
         metrics.telemetry("received", Some(-1));
         let text = metrics
@@ -340,6 +374,9 @@ mod tests {
             "roentgen_refused_kept 5",
             "roentgen_datagrams_received_total 0",
             "roentgen_datagrams_queue_bytes 0",
+            "roentgen_connections_refused_total{reason=\"peer\"} 1",
+            "roentgen_connections_evicted_total{reason=\"idle\"} 1",
+            "roentgen_tls_handshakes_failed_total 1",
             "roentgen_telemetry_segments_total{outcome=\"received\"} 7",
             "roentgen_store_documents 9",
             "roentgen_store_writable 0",

@@ -1,4 +1,4 @@
-//! SIGHUP: settings and access keys are read again, all of them or, if something is wrong, none.
+//! SIGHUP: settings, access keys and the certificate are read again, all of them or, if something is wrong, none.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use crate::auth::{self, keys::KeysError};
 use crate::clock;
 use crate::config::settings::Settings;
 use crate::config::{Config, ConfigError, Sources};
+use crate::http::tls::{Certificates, TlsError};
 use crate::log::LogLevel;
 
 /// What it takes to read everything again.
@@ -30,16 +31,25 @@ enum ReloadError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     Account(#[from] AppError),
 }
 
 impl Reload {
     /// Reads everything again whenever the process is told to.
-    pub(crate) async fn run(self, mut hangups: Signal, accounts: Arc<Accounts>) {
+    pub(crate) async fn run(
+        self,
+        mut hangups: Signal,
+        accounts: Arc<Accounts>,
+        certificates: Option<Arc<Certificates>>,
+    ) {
         let this = Arc::new(self);
         while hangups.recv().await.is_some() {
             let (this, accounts) = (Arc::clone(&this), Arc::clone(&accounts));
-            let read = tokio::task::spawn_blocking(move || this.once(&accounts)).await;
+            let certificates = certificates.clone();
+            let once = move || this.once(&accounts, certificates.as_deref());
+            let read = tokio::task::spawn_blocking(once).await;
             match read {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => error!(%error, "reading again changed nothing"),
@@ -49,11 +59,20 @@ impl Reload {
     }
 
     /// Reads everything again. Blocks.
-    fn once(&self, accounts: &Accounts) -> Result<(), ReloadError> {
+    fn once(
+        &self,
+        accounts: &Accounts,
+        certificates: Option<&Certificates>,
+    ) -> Result<(), ReloadError> {
         let (config, settings) = Config::load(&self.sources)?;
         let keys = auth::keys_of(&config, &self.sources.environment)?;
+        let renewed = certificates.map(|certificates| certificates.renewed(&config.tls));
+        let renewed = renewed.transpose()?;
         for account in auth::accounts_of(&config, &keys) {
             accounts.add(account, clock::now())?;
+        }
+        if let Some(renewed) = renewed {
+            renewed.show();
         }
         self.log.set(&config);
         let n_keys = keys.len();
@@ -63,8 +82,10 @@ impl Reload {
         }
         let mut before = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = settings.changed(&before);
-        let (late, changed): (Vec<&str>, Vec<&str>) =
-            changed.into_iter().partition(|key| is_read_at_start(key));
+        let (late, changed): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|key| {
+            let is_late_tls = certificates.is_none() && key.starts_with("tls.");
+            is_late_tls || is_read_at_start(key)
+        });
         if !late.is_empty() {
             warn!(
                 keys = late.join(", "),

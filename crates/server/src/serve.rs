@@ -1,6 +1,7 @@
 //! The server from start to stop.
 //!
-//! 1. The addresses are taken first: a port in use is the most common fault and costs nothing to find.
+//! 1. Certificates are read and addresses taken first: what is wrong there is the most common fault and costs nothing to
+//!    find.
 //! 2. The store is opened; clients that connect meanwhile wait.
 //! 3. One line of JSON on standard output says that the server is ready.
 //! 4. At a stop the doors are shut, requests under way finish, queued datagrams are taken in, the store makes everything
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
@@ -25,6 +25,9 @@ use crate::auth;
 use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
 use crate::house::House;
+use crate::http::doors::{DoorError, Doors};
+use crate::http::tls::{Certificates, TlsError};
+use crate::origin::Doorway;
 use crate::reload::Reload;
 use crate::udp::{self, UdpError};
 use crate::{clock, handlers, http, limits};
@@ -32,22 +35,12 @@ use crate::{clock, handlers, http, limits};
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
-    /// Somebody else listens there.
-    #[error(
-        "address {address} is already in use: stop the other server or choose another with --listen"
-    )]
-    InUse {
-        /// The address.
-        address: String,
-    },
-    /// The address cannot be listened at.
-    #[error("cannot listen at {address}: {source}")]
-    Listen {
-        /// The address.
-        address: String,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A door does not open.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Datagrams cannot be taken, though that was asked for.
     #[error(transparent)]
     Udp(#[from] UdpError),
@@ -72,23 +65,20 @@ pub(crate) async fn serve(
     hangups: Signal,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let address = config.server.listen.0.clone();
-    let (listener, local) = listen(&address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ServeError::InUse { address },
-            _ => ServeError::Listen { address, source },
-        })?;
+    let certificates = Certificates::load(&config.tls)?.map(Arc::new);
+    let doors = Doors::open(&config).await?;
     let datagrams = udp::bind(&config).await?;
     limits::raise_open_files();
     let keys = auth::keys_of(&config, &reload.sources.environment)?;
     let opening = tokio::task::spawn_blocking(move || open(config, keys));
     let accounts = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
-    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts)));
+    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts), certificates.clone()));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
-    info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
-    announce(local, datagrams.as_ref().map(udp::Bound::local));
+    let data = accounts.house.config().data.dir.display().to_string();
+    info!(address = ?doors.address(Doorway::Api), is_tls = certificates.is_some(), data, "serving");
+    let udp = datagrams.as_ref().map(udp::Bound::local);
+    announce(&doors, certificates.is_some(), udp);
     let (stop, stopped) = watch::channel(false);
     let datagrams = datagrams.map(|bound| {
         let served = udp::serve(bound, Arc::clone(&accounts), stopped);
@@ -98,7 +88,7 @@ pub(crate) async fn serve(
         shutdown.await;
         stop.send_replace(true);
     };
-    http::serve(listener, Arc::clone(&accounts), shutdown).await;
+    http::serve(doors, certificates, Arc::clone(&accounts), shutdown).await;
     if let Some(datagrams) = datagrams {
         datagrams.await?;
     }
@@ -116,12 +106,6 @@ fn open(config: Config, keys: Keyring) -> Result<Accounts, AppError> {
     let configured = auth::accounts_of(&config, &keys);
     let house = Arc::new(House::open(config, keys, now)?);
     Accounts::open(house, &configured, now)
-}
-
-async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
-    let local = listener.local_addr()?;
-    Ok((listener, local))
 }
 
 /// Does what time asks for: sealing and dropping partitions, writing statistics.
@@ -153,25 +137,33 @@ async fn watch(accounts: Arc<Accounts>) {
     }
 }
 
-/// The line that tells whoever started this process where it serves.
+/// The line that tells whoever started this process where it serves; doors that are shut are left out.
 #[derive(Serialize)]
 struct Announcement {
     ready: bool,
-    http: SocketAddr,
+    http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_grpc: Option<SocketAddr>,
+    /// Whether these doors speak TLS.
+    tls: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     udp: Option<SocketAddr>,
     pid: u32,
     version: &'static str,
 }
 
-fn announce(http: SocketAddr, udp: Option<SocketAddr>) {
-    let version = env!("CARGO_PKG_VERSION");
+fn announce(doors: &Doors, is_tls: bool, udp: Option<SocketAddr>) {
     let announcement = Announcement {
         ready: true,
-        http,
+        http: doors.address(Doorway::Api),
+        otlp_http: doors.address(Doorway::OtlpHttp),
+        otlp_grpc: doors.address(Doorway::OtlpGrpc),
+        tls: is_tls,
         udp,
         pid: std::process::id(),
-        version,
+        version: env!("CARGO_PKG_VERSION"),
     };
     let mut line = serde_json::to_string(&announcement).unwrap_or_default();
     line.push('\n');

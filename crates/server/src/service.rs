@@ -302,6 +302,7 @@ async fn receive(
     limits: &BodyLimits,
     activity: &Activity,
 ) -> Result<Received, ApiError> {
+    let _arriving = activity.arriving();
     body::receive(body, limits).await.map_err(|error| {
         if BodyError::leaves_unread(&error) {
             activity.leave_unread();

@@ -26,6 +26,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Broken> {
         auth(config),
         limits(config),
         http(config),
+        tls(config),
         query(config),
         storage(config),
         udp(config),
@@ -105,7 +106,7 @@ fn limits(config: &Config) -> Vec<Rule> {
 fn http(config: &Config) -> Vec<Rule> {
     let http = &config.http;
     let has_room = http.bodies_in_flight.0 >= http.body_bytes.0;
-    let is_some = (1..=1_000_000).contains(&http.connections);
+    let is_some = |n_connections: usize| (1..=1_000_000).contains(&n_connections);
     vec![
         (
             "http.body_bytes",
@@ -117,7 +118,12 @@ fn http(config: &Config) -> Vec<Rule> {
             has_room,
             "must be at least http.body_bytes, or no large body would ever be taken",
         ),
-        ("http.connections", is_some, "must be from 1 to 1000000"),
+        ("http.connections", is_some(http.connections), CONNECTIONS),
+        (
+            "http.connections_per_peer",
+            is_some(http.connections_per_peer),
+            CONNECTIONS,
+        ),
         (
             "http.header_timeout",
             !http.header_timeout.0.is_zero(),
@@ -132,6 +138,23 @@ fn http(config: &Config) -> Vec<Rule> {
             "http.idle_timeout",
             !http.idle_timeout.0.is_zero(),
             POSITIVE,
+        ),
+    ]
+}
+
+fn tls(config: &Config) -> Vec<Rule> {
+    let has_cert = !config.tls.cert.as_os_str().is_empty();
+    let has_key = !config.tls.key.as_os_str().is_empty();
+    vec![
+        (
+            "tls.key",
+            has_key || !has_cert,
+            "must name the private key of the certificate tls.cert names",
+        ),
+        (
+            "tls.cert",
+            has_cert || !has_key,
+            "must name the certificate of the private key tls.key names",
         ),
     ]
 }
@@ -206,5 +229,6 @@ fn udp(config: &Config) -> Vec<Rule> {
 
 const LEVELS: &str = "expected a level such as \"info\" or a filter such as \"info,storage=debug\"";
 const POSITIVE: &str = "must be more than zero";
+const CONNECTIONS: &str = "must be from 1 to 1000000";
 const NOT_EMPTY: &str = "must not be empty";
 const A_FEW: &str = "must be from 1 to 10000";

@@ -2,9 +2,12 @@
 //!
 //! hyper times the head of a request only once its first bytes came, and not at all while it finds
 //! out the version of HTTP, so the connection is watched here, by what is read and written:
-//! a head must arrive within the header timeout; between requests, and while the client does not
-//! read its answer, the idle timeout holds. While a request is under way nothing is timed here.
+//! a head must arrive within the header timeout, the handshake of TLS included; between requests, and while the
+//! client does not read its answer, the idle timeout holds. While the server works on a request nothing is timed here.
+//!
+//! The same tells what the connection's place is worth when another one needs it: see [`Standing`].
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +16,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
+
+use crate::http::places::{Place, Standing, Wait};
 
 /// How long a connection may stay in each state.
 #[derive(Clone, Copy, Debug)]
@@ -26,48 +32,114 @@ pub(crate) struct Timeouts {
 
 /// What happens on one connection.
 #[derive(Debug)]
-pub(crate) struct Activity(Mutex<State>);
+pub(crate) struct Activity {
+    state: Mutex<State>,
+    timeouts: Timeouts,
+    place: Place,
+    /// The watch is to look sooner than it meant to.
+    sooner: Notify,
+}
 
 #[derive(Debug)]
 struct State {
+    standing: Standing,
     n_requests: usize,
+    /// How many of them have a body that is still arriving.
+    n_arriving: usize,
+    /// Whether a request was answered.
+    has_answered: bool,
+    /// Bytes of an answer that has ended may not be written yet.
+    is_flushing: bool,
     /// Since when there was no request under way.
     idle_since: Instant,
     /// Since when the head of a request is arriving.
     head_since: Option<Instant>,
     /// Since when the client does not read.
     blocked_since: Option<Instant>,
-    /// HTTP/2 has frames between requests, so bytes are no sign of a head.
-    is_http2: bool,
+    /// When a byte went either way, or a request began.
+    moved_at: Instant,
+    /// Since when the newest piece of an answer waits to be sent, for each answer of which one waits.
+    untaken: BTreeMap<u64, Instant>,
+    n_answers: u64,
+    /// What the requests so far were of.
+    version: Option<http::Version>,
     /// A request was answered without reading it to its end.
     is_unread: bool,
+    /// When the watch looks again.
+    looks_at: Instant,
 }
 
 /// A request under way; it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Arc<Activity>);
 
+/// A body that is arriving; dropped once it is there.
+#[derive(Debug)]
+pub(crate) struct Arriving<'a>(&'a Activity);
+
+/// The pieces of an answer on their way to the client.
+#[derive(Debug)]
+pub(crate) struct Handing {
+    activity: Arc<Activity>,
+    answer: u64,
+}
+
 impl Activity {
     /// Returns the activity of a connection that was opened just now: a head is due.
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(timeouts: Timeouts, place: Place) -> Arc<Self> {
         let now = Instant::now();
-        Arc::new(Self(Mutex::new(State {
+        let state = State {
+            standing: Standing::Waiting(Wait::First),
             n_requests: 0,
+            n_arriving: 0,
+            has_answered: false,
+            is_flushing: false,
             idle_since: now,
             head_since: Some(now),
             blocked_since: None,
-            is_http2: false,
+            moved_at: now,
+            untaken: BTreeMap::new(),
+            n_answers: 0,
+            version: None,
             is_unread: false,
-        })))
+            looks_at: now,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            timeouts,
+            place,
+            sooner: Notify::new(),
+        })
     }
 
     /// Notes that a request begins.
     pub(crate) fn begin(self: &Arc<Self>, version: http::Version) -> UnderWay {
+        let now = Instant::now();
         let mut state = self.lock();
         state.n_requests += 1;
         state.head_since = None;
-        state.is_http2 = version == http::Version::HTTP_2;
+        state.version = Some(version);
+        state.moved_at = now;
+        self.settle(&mut state, now);
+        self.look_by(&state, now + PATIENCE);
         UnderWay(Arc::clone(self))
+    }
+
+    /// Notes that the body of a request is read; until the note is dropped, the request may wait for its client.
+    pub(crate) fn arriving(&self) -> Arriving<'_> {
+        let mut state = self.lock();
+        state.n_arriving += 1;
+        Arriving(self)
+    }
+
+    /// Returns what notes that pieces of an answer are on their way.
+    pub(crate) fn handing(self: &Arc<Self>) -> Handing {
+        let mut state = self.lock();
+        state.n_answers += 1;
+        Handing {
+            activity: Arc::clone(self),
+            answer: state.n_answers,
+        }
     }
 
     /// Notes that a request is answered without reading its body to the end.
@@ -80,61 +152,183 @@ impl Activity {
         self.lock().is_unread
     }
 
+    /// Tells whether a request is under way.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.lock().n_requests > 0
+    }
+
     /// Returns once the connection stayed in one state for too long.
-    pub(crate) async fn expired(&self, timeouts: Timeouts) {
-        while let Some(at) = self.next_look(timeouts) {
-            tokio::time::sleep_until(at).await;
+    pub(crate) async fn expired(&self) {
+        while let Some(at) = self.look() {
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = self.sooner.notified() => {}
+            }
         }
+    }
+
+    /// Returns once the connection lost its place to another one.
+    pub(crate) async fn displaced(&self) {
+        self.place.lost().notified().await;
     }
 
     /// Returns when to look again, or nothing if it has been too long.
-    fn next_look(&self, timeouts: Timeouts) -> Option<Instant> {
+    fn look(&self) -> Option<Instant> {
         let now = Instant::now();
-        let state = self.lock();
-        let deadline = if let Some(blocked_since) = state.blocked_since {
-            blocked_since + timeouts.idle
-        } else if state.n_requests > 0 {
-            return Some(now + timeouts.idle.min(timeouts.header));
-        } else if let Some(head_since) = state.head_since {
-            head_since + timeouts.header
-        } else {
-            state.idle_since + timeouts.idle
-        };
-        (now < deadline).then_some(deadline)
+        let mut state = self.lock();
+        self.settle(&mut state, now);
+        let deadline = state.deadline(self.timeouts);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return None;
+        }
+        let soon = state.is_busy().then_some(now + PATIENCE);
+        let next = deadline.into_iter().chain(soon).min();
+        state.looks_at = next.unwrap_or(now + PATIENCE);
+        Some(state.looks_at)
+    }
+
+    /// Has the watch look by then.
+    fn look_by(&self, state: &State, at: Instant) {
+        if state.looks_at > at {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Tells the place what the connection does now, if that is something else than before.
+    fn settle(&self, state: &mut State, now: Instant) {
+        let standing = state.standing(now);
+        if state.standing != standing {
+            state.standing = standing;
+            self.place.stand(standing);
+        }
     }
 
     fn note_read(&self) {
-        let mut state = self.lock();
-        if state.n_requests > 0 {
-            return;
-        }
         let now = Instant::now();
-        if state.is_http2 {
-            state.idle_since = now;
-        } else if state.head_since.is_none() {
+        let mut state = self.lock();
+        state.moved_at = now;
+        if state.n_requests > 0 {
+            self.settle(&mut state, now);
+        } else if !state.is_http2() && state.head_since.is_none() {
             state.head_since = Some(now);
+            self.look_by(&state, now + self.timeouts.header);
         }
     }
 
     fn note_write(&self, is_blocked: bool) {
+        let now = Instant::now();
         let mut state = self.lock();
         if !is_blocked {
             state.blocked_since = None;
+            state.moved_at = now;
+            self.settle(&mut state, now);
         } else if state.blocked_since.is_none() {
-            state.blocked_since = Some(Instant::now());
+            state.blocked_since = Some(now);
+        }
+    }
+
+    /// Notes that everything that was to be written is written.
+    fn note_flushed(&self) {
+        let mut state = self.lock();
+        if state.is_flushing {
+            let now = Instant::now();
+            state.is_flushing = false;
+            state.idle_since = now;
+            self.settle(&mut state, now);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_busy(&self) -> bool {
+        self.n_requests > 0 || self.is_flushing
+    }
+
+    /// Tells whether there are frames between requests, so that bytes are no sign of a head.
+    fn is_http2(&self) -> bool {
+        self.version == Some(http::Version::HTTP_2)
+    }
+
+    /// Returns what the server does for the connection.
+    fn standing(&self, now: Instant) -> Standing {
+        if !self.is_busy() {
+            let wait = if self.has_answered {
+                Wait::Next
+            } else {
+                Wait::First
+            };
+            return Standing::Waiting(wait);
+        }
+        let waits_for_client = self.n_arriving + self.untaken.len() >= self.n_requests;
+        if waits_for_client && now >= self.moved_at + PATIENCE {
+            Standing::Waiting(Wait::Client)
+        } else {
+            Standing::Working
+        }
+    }
+
+    /// Returns until when the connection may go on like this; nothing while the server works.
+    fn deadline(&self, timeouts: Timeouts) -> Option<Instant> {
+        let longest_untaken = self.untaken.values().min();
+        if let Some(blocked_since) = self.blocked_since {
+            Some(blocked_since + timeouts.idle)
+        } else if let Some(untaken_since) = longest_untaken.filter(|_| self.is_http2()) {
+            // A client of HTTP/2 can take no more of one answer and read on all the same.
+            Some(*untaken_since + timeouts.idle)
+        } else if self.n_requests > 0 {
+            None
+        } else if let Some(head_since) = self.head_since {
+            Some(head_since + timeouts.header)
+        } else {
+            Some(self.idle_since + timeouts.idle)
+        }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        let now = Instant::now();
         let mut state = self.0.lock();
         state.n_requests = state.n_requests.saturating_sub(1);
-        state.idle_since = Instant::now();
+        state.has_answered = true;
+        state.is_flushing = true;
+        state.idle_since = now;
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.0.lock();
+        state.n_arriving = state.n_arriving.saturating_sub(1);
+        self.0.settle(&mut state, now);
+    }
+}
+
+impl Handing {
+    /// Notes that a piece was given to the connection and waits there to be sent.
+    pub(crate) fn hand(&self) {
+        let now = Instant::now();
+        let mut state = self.activity.lock();
+        state.untaken.insert(self.answer, now);
+    }
+
+    /// Notes that the connection asks for the next piece.
+    pub(crate) fn taken(&self) {
+        let mut state = self.activity.lock();
+        if state.untaken.remove(&self.answer).is_some() {
+            self.activity.settle(&mut state, Instant::now());
+        }
+    }
+}
+
+impl Drop for Handing {
+    fn drop(&mut self) {
+        self.taken();
     }
 }
 
@@ -154,6 +348,13 @@ impl Watched {
             activity,
             linger: None,
         }
+    }
+
+    /// Returns the first byte the client sent, which is left to be read; nothing at the end.
+    pub(crate) async fn first_byte(&self) -> io::Result<Option<u8>> {
+        let mut first = [0_u8];
+        let n_bytes = self.stream.peek(&mut first).await?;
+        Ok(first.first().copied().filter(|_| n_bytes > 0))
     }
 
     /// Reads and forgets what the client still sends, for a short while. Closing with bytes unread
@@ -220,7 +421,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.activity.note_flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -235,71 +440,11 @@ impl AsyncWrite for Watched {
     }
 }
 
+/// How long a client may keep a request or an answer waiting before the connection's place is given to another.
+const PATIENCE: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_READS: usize = 16;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUTS: Timeouts = Timeouts {
-        header: Duration::from_secs(10),
-        idle: Duration::from_secs(90),
-    };
-
-    /// Returns after how many seconds of paused time the connection expires.
-    async fn expires_after(activity: &Activity) -> u64 {
-        let start = Instant::now();
-        activity.expired(TIMEOUTS).await;
-        start.elapsed().as_secs()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_head_is_due_within_the_header_timeout() {
-        assert_eq!(expires_after(&Activity::new()).await, 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn between_requests_the_idle_timeout_holds() {
-        let activity = Activity::new();
-        drop(activity.begin(http::Version::HTTP_11));
-        assert_eq!(expires_after(&activity).await, 90);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_head_that_begins_is_due_within_the_header_timeout() {
-        let activity = Activity::new();
-        drop(activity.begin(http::Version::HTTP_11));
-        activity.note_read();
-        activity.note_read();
-        assert_eq!(expires_after(&activity).await, 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn frames_between_http2_requests_are_no_head() {
-        let activity = Activity::new();
-        drop(activity.begin(http::Version::HTTP_2));
-        activity.note_read();
-        assert_eq!(expires_after(&activity).await, 90);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_read_is_given_up_during_a_request() {
-        let activity = Activity::new();
-        let _under_way = activity.begin(http::Version::HTTP_11);
-        activity.note_write(true);
-        assert_eq!(expires_after(&activity).await, 90);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_under_way_is_not_timed() {
-        let activity = Activity::new();
-        let _under_way = activity.begin(http::Version::HTTP_11);
-        let day = Duration::from_hours(24);
-        assert!(
-            tokio::time::timeout(day, activity.expired(TIMEOUTS))
-                .await
-                .is_err()
-        );
-    }
-}
+#[path = "activity/tests.rs"]
+mod tests;
