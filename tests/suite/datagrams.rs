@@ -94,6 +94,16 @@ fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/udp-datagrams")
 }
 
+/// Returns the entity with this id, at any depth: subsegments are shown below their parents.
+fn find<'a>(entities: &'a [Value], id: &str) -> Option<&'a Value> {
+    entities.iter().find_map(|entity| {
+        if entity["id"] == id {
+            return Some(entity);
+        }
+        find(entity["subsegments"].as_array()?, id)
+    })
+}
+
 #[test]
 fn recorded_datagrams_are_stored() -> Result<()> {
     if !folder().is_dir() {
@@ -112,17 +122,21 @@ fn recorded_datagrams_are_stored() -> Result<()> {
             sender.send(datagram)?;
             n_sent += 1;
             let (_, payload) = datagram.split_once('\n').context("a header line")?;
-            // Spans are another test's.
+            // Spans are looked for in a test of their own.
             documents.extend(serde_json::from_str::<Value>(payload).ok());
         }
     }
     settled(&server, n_sent)?;
+    assert_eq!(dropped(&server)?, BTreeMap::new());
+    let accepted = figure(&server, "roentgen_documents_accepted_total", &["udp"])?;
+    assert!(accepted >= n_sent, "{accepted} of {n_sent} datagrams");
     assert!(documents.len() > 20, "only {} documents", documents.len());
     for document in documents {
         let trace_id = document["trace_id"].as_str().context("a trace id")?;
         let stored = server.documents(trace_id)?;
         let id = document["id"].as_str().context("an id")?;
-        assert_eq!(with_id(&stored, id)?["name"], document["name"]);
+        let found = find(&stored, id).with_context(|| format!("no {id} in {stored:?}"))?;
+        assert_eq!(found["name"], document["name"]);
     }
     Ok(())
 }
@@ -199,6 +213,39 @@ fn trace_of(document: &str) -> Result<String> {
         .as_str()
         .context("a trace id")?
         .to_owned())
+}
+
+#[test]
+fn spans_in_datagrams_are_stored() -> Result<()> {
+    let home = Home::new()?;
+    let server = start(&home, "")?;
+    let sender = Sender::to(&server)?;
+    sender.send_document(&format!("T1S{SPANS}"))?;
+    sender.send_document("T1SAAAA")?;
+    settled(&server, 2)?;
+    let stored = server.documents(SPANS_TRACE)?;
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    assert_eq!(stored[0]["name"], "adot-lambda");
+    assert_eq!(
+        dropped(&server)?,
+        BTreeMap::from([("invalid_spans".to_owned(), 1)])
+    );
+    Ok(())
+}
+
+#[test]
+fn spans_no_sampler_chose_are_kept_unless_they_are_not_wanted() -> Result<()> {
+    for (config, n_stored) in [("", 1), ("[otlp]\nunsampled = \"drop\"\n", 0)] {
+        let home = Home::new()?;
+        let server = start(&home, config)?;
+        let sender = Sender::to(&server)?;
+        sender.send_document(&format!("T1U{SPANS}"))?;
+        settled(&server, 1)?;
+        assert_eq!(server.documents(SPANS_TRACE)?.len(), n_stored, "{config}");
+        let n_dropped = dropped(&server)?.get("unsampled").copied().unwrap_or(0);
+        assert_eq!(n_dropped, u64::from(n_stored == 0), "{config}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -420,3 +467,6 @@ fn a_door_that_is_off_is_not_in_the_line() -> Result<()> {
 const HEADER: &str = r#"{"format":"json","version":1}"#;
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 const BURST_DATAGRAMS: u64 = 20_000;
+/// One span as the exporter of AWS's distribution for Python sends it in Lambda.
+const SPANS: &str = "CuoCCpgCCiIKFnRlbGVtZXRyeS5zZGsubGFuZ3VhZ2USCAoGcHl0aG9uCiUKEnRlbGVtZXRyeS5zZGsubmFtZRIPCg1vcGVudGVsZW1ldHJ5CiEKFXRlbGVtZXRyeS5zZGsudmVyc2lvbhIICgYxLjQ0LjAKPQoTc2VydmljZS5pbnN0YW5jZS5pZBImCiRhZDc0MGJiNi00MzcxLTRkNjctYTQxMC1hMzc5ODNlZmQyZGEKHQoMc2VydmljZS5uYW1lEg0KC2Fkb3QtbGFtYmRhCiYKFnRlbGVtZXRyeS5hdXRvLnZlcnNpb24SDAoKMC4yMS4wLWF3cwoiChFhd3MubG9jYWwuc2VydmljZRINCgthZG90LWxhbWJkYRJNCgMKAXgSRgoQawIr9Wi3umCGEYLVZqcZpRIICzIUt8nXukEqAm9wMAI58/05tt8z6hhBmS47tt8z6hhKCAoBaxIDCgF2egCFAQABAAA=";
+const SPANS_TRACE: &str = "1-6b022bf5-68b7ba60861182d566a719a5";

@@ -58,8 +58,8 @@ fn the_newest_are_kept() {
     assert_eq!((found(&log, ""), log.n_kept()), ((vec![], None), 0));
     log.add(account(1), refused(12), 2);
     assert_eq!(found(&log, ""), (vec![12], None));
-    let n_bytes = log.lock().n_bytes;
-    assert_eq!(n_bytes, log.before(u64::MAX, 1)[0].n_bytes());
+    let n_bytes = log.before(u64::MAX, 1)[0].n_bytes();
+    assert_eq!(log.lock().n_bytes, n_bytes);
 }
 
 #[test]
