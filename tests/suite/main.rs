@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod emitters;
+#[cfg(test)]
 mod filters;
 #[cfg(test)]
 mod fixture;

@@ -1,0 +1,283 @@
+//! The X-Ray SDKs for Python and Node.js: datagrams for what is recorded, unsigned calls for what is to be sampled.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+use roentgen_tests::Server;
+use roentgen_tests::server::list;
+use roentgen_tests::wait::until;
+use serde_json::{Value, json};
+
+use super::place::Place;
+use super::shop::{BALANCER, Shop, edges, stored, summary, within};
+use crate::fixture::{summaries, trace_id};
+
+/// What differs between the languages.
+struct Sdk {
+    recipe: &'static str,
+    name: &'static str,
+    runtime: &'static str,
+    exception: &'static str,
+}
+
+const PYTHON: Sdk = Sdk {
+    recipe: "xray-python",
+    name: "X-Ray for Python",
+    runtime: "CPython",
+    exception: "ValueError",
+};
+const NODE: Sdk = Sdk {
+    recipe: "xray-node",
+    name: "X-Ray for Node.js",
+    runtime: "node",
+    exception: "TypeError",
+};
+
+#[test]
+fn what_the_python_sdk_records_is_stored() -> Result<()> {
+    records(&PYTHON)
+}
+
+#[test]
+fn what_the_node_sdk_records_is_stored() -> Result<()> {
+    records(&NODE)
+}
+
+#[test]
+fn the_python_sdk_samples_by_the_rules_of_the_server() -> Result<()> {
+    samples(&PYTHON)
+}
+
+#[test]
+fn the_node_sdk_samples_by_the_rules_of_the_server() -> Result<()> {
+    samples(&NODE)
+}
+
+fn records(sdk: &Sdk) -> Result<()> {
+    let place = Place::new()?;
+    let server = place.serve()?;
+    let shop = Shop::open(&place, sdk.recipe, &[])?;
+    checkout(sdk, &place, &server, &shop)?;
+    failure(sdk, &server, &shop)?;
+    catalogue(&server, &shop)?;
+    shop.close()
+}
+
+/// A page that prices a basket and calls another service: annotations, metadata, user, the call and who is called.
+fn checkout(sdk: &Sdk, place: &Place, server: &Server, shop: &Shop) -> Result<()> {
+    let trace_id = trace_id(1);
+    let answer = shop.visit("/checkout", &trace_id)?;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "3 books"));
+    let documents = stored(server, &trace_id, "the checkout is stored", |documents| {
+        documents.len() == 2
+    })?;
+    let segment = named(&documents, "shop")?;
+    assert_eq!(segment["parent_id"], BALANCER);
+    assert_eq!(segment["user"], "anna");
+    assert_eq!(segment["aws"]["xray"]["sdk"], sdk.name);
+    assert_eq!(segment["service"]["runtime"], sdk.runtime);
+    assert_eq!(segment["http"]["request"]["method"], "GET");
+    assert_eq!(segment["http"]["response"]["status"], 200);
+
+    let price = within(&documents, "price")?;
+    assert_eq!(
+        price["annotations"],
+        json!({ "tier": "gold", "items": 3, "gift": true })
+    );
+    assert_eq!(
+        price["metadata"]["shop"]["basket"],
+        json!({ "books": 2, "pens": [1.5, null] })
+    );
+
+    // The SDKs name a called service after its host.
+    let stock = place.address().to_string();
+    let call = within(&documents, &stock)?;
+    assert_eq!(call["namespace"], "remote");
+    assert_eq!(call["http"]["response"]["status"], 200);
+    let inferred = named(&documents, &stock)?;
+    assert_eq!(
+        (&inferred["inferred"], &inferred["parent_id"]),
+        (&json!(true), &call["id"])
+    );
+    let call_id = call["id"].as_str().context("an id")?;
+    let told = shop.told_stock();
+    let told = told.last().context("stock was asked with a trace header")?;
+    for part in [
+        format!("Root={trace_id}"),
+        format!("Parent={call_id}"),
+        "Sampled=1".into(),
+    ] {
+        assert!(told.contains(&part), "{told} has no {part}");
+    }
+
+    let summary = summary(server, &trace_id)?;
+    assert_eq!(
+        summary["Annotations"]["items"][0]["AnnotationValue"],
+        json!({ "NumberValue": 3.0 })
+    );
+    assert_eq!(summary["Users"][0]["UserName"], "anna");
+    assert_eq!(
+        edges(server, &trace_id)?,
+        [
+            ("client".into(), "shop".into()),
+            ("shop".to_owned(), stock.clone())
+        ]
+    );
+    Ok(())
+}
+
+/// A page that throws: the exception with its stack, and a fault in list and graph.
+fn failure(sdk: &Sdk, server: &Server, shop: &Shop) -> Result<()> {
+    let trace_id = trace_id(2);
+    assert_eq!(shop.visit("/fail", &trace_id)?.status, 500);
+    let documents = stored(server, &trace_id, "the failure is stored", |documents| {
+        !documents.is_empty()
+    })?;
+    let segment = named(&documents, "shop")?;
+    assert_eq!(segment["fault"], true);
+    assert_eq!(segment["http"]["response"]["status"], 500);
+    let exception = &within(&documents, "pay")?["cause"]["exceptions"][0];
+    assert_eq!(exception["type"], sdk.exception);
+    assert_eq!(exception["message"], "the card was refused");
+    let frames = list(exception, "stack")?;
+    assert!(!frames.is_empty(), "{exception}");
+
+    let summary = summary(server, &trace_id)?;
+    assert_eq!(summary["HasFault"], true);
+    let cause = &summary["FaultRootCauses"][0]["Services"][0];
+    assert_eq!(cause["Name"], "shop");
+    let expression = json!({ "FilterExpression": "fault AND service(\"shop\")" });
+    let found = summaries(server, &expression)?;
+    assert!(found.iter().any(|found| found["Id"] == trace_id));
+    Ok(())
+}
+
+/// A page with more subsegments than the SDK keeps: it sends them one by one, before their segment.
+fn catalogue(server: &Server, shop: &Shop) -> Result<()> {
+    let trace_id = trace_id(3);
+    assert_eq!(shop.visit("/catalogue", &trace_id)?.status, 200);
+    let n_inner = |documents: &[Value]| {
+        let inner = documents
+            .iter()
+            .filter_map(|document| document["subsegments"].as_array());
+        inner.map(Vec::len).sum::<usize>()
+    };
+    let documents = stored(server, &trace_id, "150 subsegments are in place", |all| {
+        all.len() == 1 && n_inner(all) == 150
+    })?;
+    let segment = named(&documents, "shop")?;
+    let numbers = list(segment, "subsegments")?;
+    let mut numbers: Vec<u64> = numbers
+        .iter()
+        .filter_map(|book| book["annotations"]["number"].as_u64())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..150).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn samples(sdk: &Sdk) -> Result<()> {
+    let place = Place::new()?;
+    let server = place.serve()?;
+    let (always, never, few) = (
+        Rule::new(&server, "always", 1.0, 0)?,
+        Rule::new(&server, "never", 0.0, 0)?,
+        Rule::new(&server, "few", 0.0, 50)?,
+    );
+    let shop = Shop::open(&place, sdk.recipe, &[])?;
+    // Until the SDK has the rules it decides by itself.
+    until("the SDK has the rules", || {
+        always.ask(&shop, 1)?;
+        Ok((always.n_sampled(&server, &shop)? > 0).then_some(()))
+    })?;
+
+    let n_before = always.n_sampled(&server, &shop)?;
+    for _ in 0..20 {
+        never.ask(&shop, 1)?;
+        few.ask(&shop, 1)?;
+        always.ask(&shop, 1)?;
+    }
+    assert_eq!(always.n_sampled(&server, &shop)? - n_before, 20);
+    assert_eq!(never.n_sampled(&server, &shop)?, 0);
+    let n_borrowed = few.n_sampled(&server, &shop)?;
+    // One a second is borrowed from a reservoir that nobody has divided yet.
+    assert!((1..20).contains(&n_borrowed), "{n_borrowed} of 20");
+
+    until("the SDK has a share of the reservoir", || {
+        let n_before = few.n_sampled(&server, &shop)?;
+        few.ask(&shop, 5)?;
+        Ok((few.n_sampled(&server, &shop)? == n_before + 5).then_some(()))
+    })?;
+    until("all decisions are reported", || {
+        let is_reported = never.reported(&server)? == [20, 0, 0]
+            && always.reported(&server)?[0] >= 20
+            && few.reported(&server)?[2] >= 1;
+        Ok(is_reported.then_some(()))
+    })?;
+    let [n_requests, n_sampled, _] = always.reported(&server)?;
+    assert_eq!(n_requests, n_sampled);
+    shop.close()
+}
+
+/// A rule for the page of its name.
+struct Rule(&'static str);
+
+impl Rule {
+    fn new(server: &Server, name: &'static str, rate: f64, reservoir: u32) -> Result<Self> {
+        let rule = json!({
+            "RuleName": name, "Priority": 10, "FixedRate": rate, "ReservoirSize": reservoir, "Version": 1,
+            "ServiceName": "*", "ServiceType": "*", "Host": "*", "HTTPMethod": "GET", "ResourceARN": "*",
+            "URLPath": format!("/sampled/{name}"),
+        });
+        let request = json!({ "SamplingRule": rule });
+        server.post("/CreateSamplingRule", &request)?.success()?;
+        Ok(Self(name))
+    }
+
+    fn ask(&self, shop: &Shop, n_times: usize) -> Result<()> {
+        for _ in 0..n_times {
+            let answer = shop.drop_in(&format!("/sampled/{}", self.0))?;
+            assert_eq!((answer.status, answer.text().as_str()), (200, self.0));
+        }
+        Ok(())
+    }
+
+    /// Returns how many requests were recorded on the word of this rule.
+    fn n_sampled(&self, server: &Server, shop: &Shop) -> Result<usize> {
+        // Datagrams come in their order: when the mark is there, all before it are.
+        let mark = trace_id(N_MARKS.fetch_add(1, Ordering::Relaxed));
+        shop.visit("/sampled/mark", &mark)?;
+        stored(server, &mark, "the mark is stored", |all| !all.is_empty())?;
+        let page = format!("http.url ENDSWITH \"/sampled/{}\"", self.0);
+        let mut n_sampled = 0;
+        for summary in summaries(server, &json!({ "FilterExpression": page }))? {
+            let documents = server.documents(summary["Id"].as_str().context("an id")?)?;
+            let said = &named(&documents, "shop")?["aws"]["xray"];
+            // The SDK for Node.js has a name of its own for this member.
+            let names = [&said["sampling_rule_name"], &said["rule_name"]];
+            n_sampled += usize::from(names.contains(&&json!(self.0)));
+        }
+        Ok(n_sampled)
+    }
+
+    /// Returns the sums that were reported of this rule: requests, sampled, borrowed.
+    fn reported(&self, server: &Server) -> Result<[u64; 3]> {
+        let answer = server.post("/SamplingStatisticSummaries", &json!({}))?;
+        let all = list(&answer.success()?, "SamplingStatisticSummaries")?;
+        let ours = all.iter().filter(|summary| summary["RuleName"] == self.0);
+        let mut sums = [0; 3];
+        for summary in ours {
+            for (sum, member) in sums.iter_mut().zip(["RequestCount", "SampledCount", "BorrowCount"]) {
+                *sum += summary[member].as_u64().unwrap_or(0);
+            }
+        }
+        Ok(sums)
+    }
+}
+
+fn named<'a>(documents: &'a [Value], name: &str) -> Result<&'a Value> {
+    let found = documents.iter().find(|document| document["name"] == name);
+    found.with_context(|| format!("no {name} in {}", json!(documents)))
+}
+
+static N_MARKS: AtomicU32 = AtomicU32::new(1000);
