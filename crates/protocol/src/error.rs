@@ -14,6 +14,7 @@ pub struct ApiError {
     kind: ErrorKind,
     message: String,
     resource_name: Option<String>,
+    retry_after_secs: Option<u32>,
     logged: Option<String>,
 }
 
@@ -54,6 +55,20 @@ pub enum ErrorKind {
     PolicyCountLimitExceeded,
     /// The policy is larger than it may be.
     PolicySizeLimitExceeded,
+    /// The request is not signed, and must be.
+    MissingAuthenticationToken,
+    /// What the request presents is not a whole signature.
+    IncompleteSignature,
+    /// The signature is not good: wrong, too old, or for something else.
+    InvalidSignature,
+    /// The session token is not the key's.
+    UnrecognizedClient,
+    /// The key is not good any more.
+    ExpiredToken,
+    /// Who asks may not do this.
+    AccessDenied,
+    /// The request comes by a way no request may come, whoever asks.
+    Forbidden,
 }
 
 impl ErrorKind {
@@ -75,6 +90,13 @@ impl ErrorKind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::MissingAuthenticationToken
+            | Self::IncompleteSignature
+            | Self::InvalidSignature
+            | Self::UnrecognizedClient
+            | Self::ExpiredToken
+            | Self::AccessDenied
+            | Self::Forbidden => StatusCode::FORBIDDEN,
         }
     }
 
@@ -95,6 +117,12 @@ impl ErrorKind {
             Self::LockoutPrevention => "LockoutPreventionException",
             Self::PolicyCountLimitExceeded => "PolicyCountLimitExceededException",
             Self::PolicySizeLimitExceeded => "PolicySizeLimitExceededException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
+            Self::InvalidSignature => "InvalidSignatureException",
+            Self::UnrecognizedClient => "UnrecognizedClientException",
+            Self::ExpiredToken => "ExpiredTokenException",
+            Self::AccessDenied | Self::Forbidden => "AccessDeniedException",
         }
     }
 }
@@ -205,6 +233,61 @@ impl ApiError {
         Self::of(ErrorKind::PolicySizeLimitExceeded, message)
     }
 
+    /// Returns the refusal of a request that is not signed.
+    pub fn missing_authentication_token() -> Self {
+        Self::of(
+            ErrorKind::MissingAuthenticationToken,
+            "Missing Authentication Token",
+        )
+    }
+
+    /// Returns the refusal of what is not a whole signature.
+    pub fn incomplete_signature(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::IncompleteSignature, message)
+    }
+
+    /// Returns the refusal of a signature that is not good.
+    pub fn invalid_signature(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::InvalidSignature, message)
+    }
+
+    /// Returns the refusal of a session token that is not the key's.
+    pub fn unrecognized_client(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::UnrecognizedClient, message)
+    }
+
+    /// Returns the refusal of a key that is not good any more.
+    pub fn expired_token() -> Self {
+        Self::of(
+            ErrorKind::ExpiredToken,
+            "The security token included in the request is expired",
+        )
+    }
+
+    /// Returns the refusal of an operation the owner of a key may not ask for.
+    pub fn access_denied(account_id: &str, access_key_id: &str, operation: Operation) -> Self {
+        let (account_id, access_key_id) = (excerpt(account_id, 20), excerpt(access_key_id, 128));
+        let name = operation.name();
+        Self::of(
+            ErrorKind::AccessDenied,
+            format!(
+                "User: arn:aws:iam::{account_id}:user/{access_key_id} is not authorized to perform: xray:{name}"
+            ),
+        )
+    }
+
+    /// Returns the refusal of a request whoever asks, as for a host or an origin that is not the server's.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Forbidden, message)
+    }
+
+    /// Returns the same error with how long to wait before asking again; only a refusal that goes by says it.
+    #[must_use]
+    pub fn with_retry_after(mut self, secs: u32) -> Self {
+        self.retry_after_secs = Some(secs);
+        self
+    }
+
     /// Returns the same error with a detail only the log shows.
     #[must_use]
     pub fn with_logged(mut self, detail: impl Into<String>) -> Self {
@@ -237,6 +320,39 @@ impl ApiError {
         self.resource_name.as_deref()
     }
 
+    /// Returns the seconds to wait before asking again, if that may help.
+    pub const fn retry_after_secs(&self) -> Option<u32> {
+        let usual = match self.kind {
+            ErrorKind::Throttled => 1,
+            ErrorKind::Unavailable => 5,
+            ErrorKind::InvalidRequest
+            | ErrorKind::Internal
+            | ErrorKind::UnknownOperation
+            | ErrorKind::MethodNotAllowed
+            | ErrorKind::TooLarge
+            | ErrorKind::Timeout
+            | ErrorKind::ResourceNotFound
+            | ErrorKind::TooManyTags
+            | ErrorKind::RuleLimitExceeded
+            | ErrorKind::InvalidPolicyRevisionId
+            | ErrorKind::MalformedPolicyDocument
+            | ErrorKind::LockoutPrevention
+            | ErrorKind::PolicyCountLimitExceeded
+            | ErrorKind::PolicySizeLimitExceeded
+            | ErrorKind::MissingAuthenticationToken
+            | ErrorKind::IncompleteSignature
+            | ErrorKind::InvalidSignature
+            | ErrorKind::UnrecognizedClient
+            | ErrorKind::ExpiredToken
+            | ErrorKind::AccessDenied
+            | ErrorKind::Forbidden => return None,
+        };
+        match self.retry_after_secs {
+            Some(secs) => Some(secs),
+            None => Some(usual),
+        }
+    }
+
     /// Returns the detail for the log, if there is more to say than the message.
     pub fn logged(&self) -> Option<&str> {
         self.logged.as_deref()
@@ -247,6 +363,7 @@ impl ApiError {
             kind,
             message: message.into(),
             resource_name: None,
+            retry_after_secs: None,
             logged: None,
         }
     }
@@ -289,6 +406,30 @@ mod tests {
         let long = "\u{e9}".repeat(1012);
         assert_eq!(named(&long).resource_name(), long.get(..2022));
         assert_eq!(ApiError::invalid_request("m").resource_name(), None);
+    }
+
+    fn check_retry_after(error: &ApiError, expected: Option<u32>, told: Option<u32>) {
+        assert_eq!(error.retry_after_secs(), expected, "{error}");
+        let error = error.clone().with_retry_after(30);
+        assert_eq!(error.retry_after_secs(), told, "{error}");
+    }
+
+    #[test]
+    fn only_refusals_that_go_by_say_when() {
+        check_retry_after(&ApiError::throttled("m"), Some(1), Some(30));
+        check_retry_after(&ApiError::unavailable("m"), Some(5), Some(30));
+        check_retry_after(&ApiError::internal("m"), None, None);
+        check_retry_after(&ApiError::invalid_request("m"), None, None);
+        check_retry_after(&ApiError::invalid_signature("m"), None, None);
+    }
+
+    #[test]
+    fn who_may_not_is_told_what_and_who() {
+        let denied = ApiError::access_denied("111122223333", "AKIDEXAMPLE", Operation::GetGroups);
+        assert_eq!(
+            denied.message(),
+            "User: arn:aws:iam::111122223333:user/AKIDEXAMPLE is not authorized to perform: xray:GetGroups"
+        );
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub mod model;
 mod operation;
 mod pattern;
 mod response;
+mod right;
 pub mod shapes;
+pub mod sigv4;
 pub mod token;
 mod violations;
 
@@ -39,4 +41,5 @@ pub use error::{ApiError, ErrorKind};
 pub use operation::{Operation, TARGET};
 pub use pattern::Pattern;
 pub use response::{REQUEST_ID, error_response, json_head, json_response};
+pub use right::Right;
 pub use violations::Violations;

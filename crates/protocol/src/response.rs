@@ -38,27 +38,11 @@ pub fn error_response(error: &ApiError, request_id: &str) -> Response<Bytes> {
     let mut response = respond(error.status(), Bytes::from(body), request_id);
     let headers = response.headers_mut();
     headers.insert(ERROR_TYPE, HeaderValue::from_static(error.code()));
-    match error.kind() {
-        ErrorKind::Throttled => {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        ErrorKind::MethodNotAllowed => {
-            headers.insert(ALLOW, HeaderValue::from_static("POST"));
-        }
-        ErrorKind::InvalidRequest
-        | ErrorKind::Unavailable
-        | ErrorKind::Internal
-        | ErrorKind::UnknownOperation
-        | ErrorKind::TooLarge
-        | ErrorKind::Timeout
-        | ErrorKind::ResourceNotFound
-        | ErrorKind::TooManyTags
-        | ErrorKind::RuleLimitExceeded
-        | ErrorKind::InvalidPolicyRevisionId
-        | ErrorKind::MalformedPolicyDocument
-        | ErrorKind::LockoutPrevention
-        | ErrorKind::PolicyCountLimitExceeded
-        | ErrorKind::PolicySizeLimitExceeded => {}
+    if let Some(secs) = error.retry_after_secs() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+    }
+    if error.kind() == ErrorKind::MethodNotAllowed {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
     }
     response
 }
@@ -149,6 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn every_refusal_of_who_asks_is_a_403() {
+        let error = ApiError::missing_authentication_token();
+        check(&error, 403, "MissingAuthenticationTokenException");
+        let error = ApiError::incomplete_signature("m");
+        check(&error, 403, "IncompleteSignatureException");
+        let error = ApiError::invalid_signature("m");
+        check(&error, 403, "InvalidSignatureException");
+        let error = ApiError::unrecognized_client("m");
+        check(&error, 403, "UnrecognizedClientException");
+        check(&ApiError::expired_token(), 403, "ExpiredTokenException");
+        let error = ApiError::access_denied("111122223333", "AKID", Operation::GetGroups);
+        check(&error, 403, "AccessDeniedException");
+        check(&ApiError::forbidden("m"), 403, "AccessDeniedException");
+    }
+
+    #[test]
     fn errors_about_a_resource_name_it() {
         let error = ApiError::too_many_tags("m", "arn:a");
         let body = error_response(&error, "id").into_body();
@@ -161,6 +161,16 @@ mod tests {
     fn some_errors_say_what_to_do_next() {
         let throttled = error_response(&ApiError::throttled("t"), "id");
         assert_eq!(throttled.headers()["retry-after"], "1");
+        let unavailable = error_response(&ApiError::unavailable("u"), "id");
+        assert_eq!(unavailable.headers()["retry-after"], "5");
+        let later = ApiError::throttled("t").with_retry_after(30);
+        assert_eq!(error_response(&later, "id").headers()["retry-after"], "30");
+        let never = ApiError::invalid_request("m").with_retry_after(30);
+        assert!(
+            !error_response(&never, "id")
+                .headers()
+                .contains_key("retry-after")
+        );
         let error = ApiError::method_not_allowed(Operation::GetGroups, &http::Method::GET);
         assert_eq!(error_response(&error, "id").headers()["allow"], "POST");
     }

@@ -3,6 +3,7 @@
 pub(crate) mod activity;
 pub(crate) mod answer;
 pub(crate) mod body;
+pub(crate) mod grpc;
 
 use std::io;
 use std::net::SocketAddr;

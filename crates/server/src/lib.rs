@@ -9,6 +9,7 @@ mod app;
 mod cli;
 mod clock;
 mod config;
+mod guard;
 mod handlers;
 mod house;
 mod http;
