@@ -151,10 +151,12 @@ impl Home {
 
     fn serve<S: AsRef<str>>(&self, arguments: &[S]) -> Command {
         let mut command = self.command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--udp", "off"]);
-        command
-            .args(["--otlp-grpc", "off", "--otlp-http", "off", "--data"])
-            .arg(&self.data);
+        command.args(["serve", "--data"]).arg(&self.data);
+        for (flag, value) in DOORS {
+            if !arguments.iter().any(|argument| argument.as_ref() == flag) {
+                command.args([flag, value]);
+            }
+        }
         command
             .args(arguments.iter().map(AsRef::as_ref))
             .stdin(Stdio::null());
@@ -369,3 +371,11 @@ fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().rev().take(40).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
+
+/// Where the server listens unless a test says otherwise.
+const DOORS: [(&str, &str); 4] = [
+    ("--listen", "127.0.0.1:0"),
+    ("--udp", "off"),
+    ("--otlp-grpc", "off"),
+    ("--otlp-http", "off"),
+];

@@ -3,9 +3,11 @@
 
 mod adot;
 mod envoy;
+mod keys;
 mod otel;
 mod place;
 mod recipe;
 mod rotel;
+mod sampling;
 mod shop;
 mod xray_sdk;

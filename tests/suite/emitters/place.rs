@@ -80,7 +80,23 @@ impl Place {
             .iter()
             .flat_map(|(flag, port)| [(*flag).to_owned(), format!("{}:{port}", self.address)]);
         let arguments: Vec<String> = doors.chain(arguments.iter().cloned()).collect();
-        self.home.start_with(&arguments)
+        let s = self.home.start_with(&arguments);
+        if std::env::var_os("FWD").is_some() {
+            let f = Command::new("python3")
+                .args(["/tmp/cl/fwd.py", &self.address.to_string()])
+                .stdout(Stdio::null())
+                .spawn()?;
+            println!("{}", f.id());
+            std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open("/tmp/cl/fwdpids")
+                .map(|mut f2| {
+                    use std::io::Write;
+                    writeln!(f2, "{}", f.id()).unwrap()
+                })?;
+        }
+        s
     }
 
     /// Follows a recipe, with further variables in the environment.

@@ -76,7 +76,8 @@ impl Stock {
     pub(super) fn open(address: Ipv4Addr) -> Result<Self> {
         let listener = TcpListener::bind((address, 9090))?;
         let address = listener.local_addr()?;
-        let (heads, is_over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let is_over = Arc::new(AtomicBool::new(false));
         let (kept, over) = (Arc::clone(&heads), Arc::clone(&is_over));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -151,6 +152,12 @@ pub(super) fn within<'a>(documents: &'a [Value], name: &str) -> Result<&'a Value
         }
     }
     anyhow::bail!("no subsegment {name} in {}", json!(documents))
+}
+
+/// Returns the document of this name.
+pub(super) fn named<'a>(documents: &'a [Value], name: &str) -> Result<&'a Value> {
+    let found = documents.iter().find(|document| document["name"] == name);
+    found.with_context(|| format!("no {name} in {}", json!(documents)))
 }
 
 /// Returns the summary of one trace.

@@ -90,7 +90,10 @@ where
         let answer = self.0.take().map(|call| call(request.into_inner()));
         Box::pin(async move {
             let answer = answer.ok_or_else(|| Status::internal("called twice"))?;
-            answer.await.map(tonic::Response::new).map_err(|error| status(&error))
+            answer
+                .await
+                .map(tonic::Response::new)
+                .map_err(|error| status(&error))
         })
     }
 }
