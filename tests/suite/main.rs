@@ -1,6 +1,7 @@
 //! The black-box suite: the real binary, real sockets, real clients. `cargo xtask test` runs it.
 
 #[cfg(test)]
+mod accounts;
 mod bad_input;
 #[cfg(test)]
 mod clients;
@@ -53,6 +54,7 @@ mod sampling_targets;
 mod series;
 #[cfg(test)]
 mod settings;
+mod signing;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

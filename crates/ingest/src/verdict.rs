@@ -6,6 +6,7 @@ use storage::NewDocument;
 /// A document that was not taken, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    pub document_idx: usize,
     /// The document's id as sent, whenever it can be read: clients look their document up by it.
     pub id: Option<String>,
     /// The API's code.
@@ -19,6 +20,7 @@ impl Refusal {
     pub(crate) fn of(invalid: Invalid) -> Self {
         let code = invalid.code.as_str();
         Self {
+            document_idx: 0,
             id: invalid.id,
             code,
             message: message(invalid.in_subsegment, code, &invalid.detail),
@@ -31,6 +33,7 @@ impl Refusal {
                       your segment documents.";
         let code = model::InvalidCode::InvalidSegment.as_str();
         Self {
+            document_idx: 0,
             id: Some(id.to_string()),
             code,
             message: message(is_subsegment, code, detail),

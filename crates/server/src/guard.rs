@@ -113,9 +113,17 @@ fn authority(parts: &Parts) -> Option<Authority> {
     let header = parts.headers.get(HOST);
     let of_header = header.map(|host| {
         let authority = host.to_str().ok().and_then(|host| host.parse().ok());
-        authority.unwrap_or_else(|| Authority::from_static("unreadable.invalid"))
+        authority
+            .filter(is_plain)
+            .unwrap_or_else(|| Authority::from_static("unreadable.invalid"))
     });
     of_header.or_else(|| parts.uri.authority().cloned())
+}
+
+/// Tells whether there is nothing but a host and a port.
+fn is_plain(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| port.is_empty() || port.starts_with(':'))
 }
 
 /// Tells whether nobody else can own the name.

@@ -6,6 +6,7 @@ pub(crate) mod insights;
 mod retrieval;
 mod sampling;
 mod settings;
+pub(crate) mod spans;
 mod tags;
 mod traces;
 

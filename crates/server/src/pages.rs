@@ -6,6 +6,8 @@ use http::{HeaderValue, Method, Response};
 use protocol::{ApiError, json_response};
 use serde::Serialize;
 
+use crate::app::App;
+use crate::auth::Errand;
 use crate::house::House;
 
 /// A page.
@@ -34,6 +36,19 @@ impl Page {
         (method == Method::GET || method == Method::HEAD).then_some(page)
     }
 
+    /// Tells whether every door shows it.
+    pub(crate) const fn is_everywhere(self) -> bool {
+        matches!(self, Self::Health | Self::Ready)
+    }
+
+    /// Returns what it takes to see it.
+    pub(crate) const fn errand(self) -> Errand {
+        match self {
+            Self::Index | Self::Health | Self::Ready => Errand::Public,
+            Self::Metrics => Errand::Figures,
+        }
+    }
+
     /// Returns the name logs and figures use.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -47,10 +62,12 @@ impl Page {
 
 /// Returns a page.
 pub(crate) fn show(
-    house: &House,
+    app: &App,
     page: Page,
+    query: &str,
     request_id: &str,
 ) -> Result<Response<Bytes>, ApiError> {
+    let house = &app.house;
     match page {
         Page::Index => Ok(json_response(&INDEX, request_id)),
         Page::Health => Ok(json_response(&State { status: "alive" }, request_id)),

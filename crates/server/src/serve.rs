@@ -15,15 +15,20 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
+use tokio::signal::unix::Signal;
+
 use crate::accounts::Accounts;
 use crate::app::AppError;
+use crate::auth;
+use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
 use crate::house::House;
+use crate::reload::Reload;
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// Somebody else listens there.
     #[error(
         "address {address} is already in use: stop the other server or choose another with --listen"
@@ -43,6 +48,9 @@ pub enum ServeError {
     /// The stores do not open, or do not close well.
     #[error(transparent)]
     App(#[from] AppError),
+    /// The access keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A thread of the store's failed.
     #[error("opening or closing the store was cut short: {0}")]
     Cut(#[from] tokio::task::JoinError),
@@ -52,7 +60,12 @@ pub enum ServeError {
 ///
 /// # Errors
 /// Says why the server could not start, or why the last flush failed.
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: Config,
+    reload: Reload,
+    hangups: Signal,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let address = config.server.listen.0.clone();
     let (listener, local) = listen(&address)
         .await
@@ -61,25 +74,29 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
             _ => ServeError::Listen { address, source },
         })?;
     limits::raise_open_files();
-    let opening = tokio::task::spawn_blocking(move || open(config));
+    let keys = auth::keys_of(&config, &reload.sources.environment)?;
+    let opening = tokio::task::spawn_blocking(move || open(config, keys));
     let accounts = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
+    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts)));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
     info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
     announce(local);
     http::serve(listener, Arc::clone(&accounts), shutdown).await;
     maintenance.abort();
     watching.abort();
+    reloading.abort();
     tokio::task::spawn_blocking(move || accounts.close(clock::now())).await??;
     info!("stopped");
     Ok(())
 }
 
 /// Opens the stores and the accounts. Blocks.
-fn open(config: Config) -> Result<Accounts, AppError> {
+fn open(config: Config, keys: Keyring) -> Result<Accounts, AppError> {
     let now = clock::now();
-    let house = Arc::new(House::open(config, now)?);
-    Accounts::open(house, &[], now)
+    let configured = auth::accounts_of(&config, &keys);
+    let house = Arc::new(House::open(config, keys, now)?);
+    Accounts::open(house, &configured, now)
 }
 
 async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {

@@ -4,6 +4,7 @@
 
 use http::header::HOST;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 
@@ -108,7 +109,7 @@ fn header_lines(claim: &Claim, parts: &Parts) -> Result<Vec<u8>, AuthError> {
 fn host(parts: &Parts) -> Result<Vec<u8>, AuthError> {
     let mut values = parts.headers.get_all(HOST).iter();
     let header = values.next().map(HeaderValue::as_bytes);
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let authority = parts.uri.authority().map(Authority::as_str);
     let is_ambiguous = values.next().is_some()
         || header
             .zip(authority)
@@ -184,8 +185,8 @@ fn normalise(path: &str) -> String {
     format!("/{}", segments.join("/"))
 }
 
-/// What may be there unsigned: the session token, which is held against the key's own, and what CloudFront adds
-/// on the way.
+/// What may be there unsigned: the session token, which is held against the key's own, and what `CloudFront`
+/// adds on the way.
 const ADDED_LATER: [&str; 2] = ["x-amz-security-token", "x-amz-cf-id"];
 /// What clients add when they send a query that was signed before.
 const ADDED_BY_SENDERS: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];

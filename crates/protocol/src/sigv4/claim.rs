@@ -234,7 +234,7 @@ fn not_a_time(text: &str) -> AuthError {
 }
 
 fn from_query(query: &str) -> Result<Claim, AuthError> {
-    let values = query::Signature::read(query)?;
+    let values = query::Parameters::read(query)?;
     let required = |value: &'_ Option<String>, name: &str| {
         let missing = || {
             AuthError::Incomplete(format!(

@@ -21,7 +21,7 @@ pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The parameters that sign a request, each there at most once.
 #[derive(Default)]
-pub(super) struct Signature {
+pub(super) struct Parameters {
     pub(super) algorithm: Option<String>,
     pub(super) credential: Option<String>,
     pub(super) date: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Signature {
     pub(super) signed_headers: Option<String>,
 }
 
-impl Signature {
+impl Parameters {
     /// Returns what a query says; other parameters are passed over.
     pub(super) fn read(query: &str) -> Result<Self, AuthError> {
         let mut read = Self::default();

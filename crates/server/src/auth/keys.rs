@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use model::Account;
-use protocol::{Right, Rights};
+use protocol::Right;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tracing::warn;
@@ -27,7 +27,7 @@ pub(crate) struct AccessKey {
     pub(crate) account_id: String,
     /// The regions it may sign for.
     pub(crate) regions: Vec<String>,
-    pub(crate) rights: Rights,
+    pub(crate) rights: Vec<Right>,
 }
 
 /// Why keys cannot be used. It never shows a secret.
@@ -183,7 +183,9 @@ fn access_key(
         return Err(wrong("regions are a list such as [\"us-east-1\"]"));
     }
     if written.rights.is_empty() {
-        return Err(wrong("rights are some of \"write\", \"read\" and \"admin\""));
+        return Err(wrong(
+            "rights are some of \"write\", \"read\" and \"admin\"",
+        ));
     }
     let secret = match (written.secret, written.secret_file, written.secret_env) {
         (Some(secret), None, None) => secret,
@@ -333,7 +335,10 @@ mod tests {
         let two = key("secret = \"hush\"").repeat(2);
         check(&two, "two keys with this id");
         check(&key("secret = \"hush\"").replace("AK", "A K"), "an id has");
-        check(&key("secret = \"hush\"").replace("[\"read\"]", "[]"), "rights");
+        check(
+            &key("secret = \"hush\"").replace("[\"read\"]", "[]"),
+            "rights",
+        );
         check(&key("secret = \"hush\"").replace("1111", "11"), "12 digits");
         let error = Keyring::load(Path::new(""), "us-east-1", &[]).unwrap_err();
         assert!(error.to_string().contains("auth.keys"));

@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::config::values::AuthMode;
 
 /// A rule a configuration breaks.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,7 @@ type Rule = (&'static str, bool, &'static str);
 pub(crate) fn check(config: &Config) -> Result<(), Broken> {
     let rules = [
         texts(config),
+        auth(config),
         limits(config),
         http(config),
         query(config),
@@ -54,6 +56,16 @@ fn texts(config: &Config) -> Vec<Rule> {
             NOT_EMPTY,
         ),
     ]
+}
+
+fn auth(config: &Config) -> Vec<Rule> {
+    let auth = &config.auth;
+    let is_open = auth.mode == AuthMode::None;
+    vec![(
+        "auth.keys",
+        is_open || !auth.keys.as_os_str().is_empty(),
+        "must name a file when auth.mode is \"sigv4\"; config/keys.toml is an example",
+    )]
 }
 
 fn limits(config: &Config) -> Vec<Rule> {
