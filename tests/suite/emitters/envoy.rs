@@ -28,7 +28,7 @@ fn a_request_through_envoy_is_stored() -> Result<()> {
         "{url:?}"
     );
     // Its tags are annotations, with dots in their names.
-    assert_eq!(segment["annotations"]["upstream_cluster"], "shop");
+    assert_eq!(segment["annotations"]["upstream_cluster.name"], "shop");
 
     let id = segment["id"].as_str().context("an id")?;
     let told = envoy.told_stock().join("\n");

@@ -18,14 +18,14 @@ const API: (&str, &str) = (
 );
 
 /// What differs between the languages.
-pub(super) struct Language {
+struct Language {
     name: &'static str,
     exception: &'static str,
     /// The largest integer that its program sends.
     large: u64,
 }
 
-pub(super) const PYTHON: Language = Language {
+const PYTHON: Language = Language {
     name: "python",
     exception: "ValueError",
     large: 9_007_199_254_740_993,
@@ -63,7 +63,7 @@ fn check(recipe: &str, ways: &[&[(&str, &str)]], language: &Language) -> Result<
     let place = Place::new()?;
     let server = place.serve()?;
     for way in ways {
-        let printed = place.follow(recipe, way)?.finish()?;
+        let printed = place.follow(recipe, way)?.finish_quietly()?;
         let ids: Value = serde_json::from_str(&printed)?;
         assert_stored(&server, &ids, language).with_context(|| format!("{recipe} with {way:?}"))?;
     }
@@ -71,7 +71,7 @@ fn check(recipe: &str, ways: &[&[(&str, &str)]], language: &Language) -> Result<
 }
 
 /// Fails unless the trace of the example program is there, whole.
-pub(super) fn assert_stored(server: &Server, ids: &Value, language: &Language) -> Result<()> {
+fn assert_stored(server: &Server, ids: &Value, language: &Language) -> Result<()> {
     let trace_id = in_form_of_xray(ids)?;
     let documents = stored(server, &trace_id, "the trace is stored", |documents| {
         documents.len() == 3
