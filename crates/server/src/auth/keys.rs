@@ -126,6 +126,11 @@ impl Keyring {
                 return Err(wrong("an id has 1 to 128 letters, digits, \"_\" and \"-\""));
             }
             let key = access_key(path, written, region, environment)?;
+            // A signature does not cover the id, so one made with either key would be good for both.
+            let is_same = |other: &AccessKey| other.secret.expose_secret() == key.secret.expose_secret();
+            if by_id.values().any(is_same) {
+                return Err(wrong("another key has the same secret"));
+            }
             if by_id.insert(id.clone(), key).is_some() {
                 return Err(wrong("there are two keys with this id"));
             }
@@ -332,8 +337,11 @@ mod tests {
         check(&key("secret = [\"hush\"]"), "invalid type of a value");
         check(&key("secret = \"hush\"\nregions = []"), "regions are");
         check(&key("secret_file = \"nowhere\""), "nowhere");
-        let two = key("secret = \"hush\"").repeat(2);
-        check(&two, "two keys with this id");
+        let one = key("secret = \"hush\"");
+        let other = key("secret = \"hush hush\"");
+        check(&format!("{one}{other}"), "two keys with this id");
+        let other = one.replace("AK", "BK");
+        check(&format!("{one}{other}"), "another key has the same secret");
         check(&key("secret = \"hush\"").replace("AK", "A K"), "an id has");
         check(
             &key("secret = \"hush\"").replace("[\"read\"]", "[]"),
