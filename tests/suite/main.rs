@@ -12,6 +12,8 @@ mod conformance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod datagrams;
+#[cfg(test)]
 mod disk_full;
 #[cfg(test)]
 mod emitters;
@@ -40,6 +42,8 @@ mod put;
 mod recorded;
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

@@ -29,7 +29,7 @@ use client::Endpoint;
 
 /// A persistent trace server that speaks the AWS X-Ray API.
 #[derive(Debug, Parser)]
-#[command(name = "roentgen", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "roentgen", version, max_term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     settings: SettingFlags,
@@ -54,7 +54,7 @@ struct SettingFlags {
     /// Where the X-Ray API is served; port 0 takes any free port
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where datagrams of X-Ray SDKs are taken, or "off" (opens in a later release)
+    /// Where datagrams of X-Ray SDKs are taken, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     udp: Option<String>,
     /// Where OpenTelemetry spans are taken over gRPC, or "off" (opens in a later release)

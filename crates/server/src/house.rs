@@ -10,7 +10,9 @@ use storage::{Classify, OpenError, SledControl, SledStore, StoreError};
 use crate::auth::keys::Keyring;
 use crate::config::Config;
 use crate::http::body::BodyRoom;
+use crate::intake::rates::Rates;
 use crate::metrics::Metrics;
+use crate::refused::RefusedLog;
 
 /// What all accounts share.
 pub(crate) struct House {
@@ -21,6 +23,8 @@ pub(crate) struct House {
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
+    pub(crate) rates: Rates,
+    pub(crate) refused: RefusedLog,
 }
 
 /// Why a house does not open.
@@ -49,6 +53,8 @@ impl House {
             control,
             classifier,
             metrics: Metrics::new(),
+            rates: Rates::default(),
+            refused: RefusedLog::default(),
         })
     }
 

@@ -20,10 +20,12 @@ mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod refused;
 mod reload;
 mod serve;
 mod service;
 mod shutdown;
+mod udp;
 
 pub use cli::run;
 pub use config::Config;

@@ -87,8 +87,7 @@ fn is_read_at_start(key: &str) -> bool {
         "data" | "account" | "storage" => true,
         "server" => name != "hosts" && name != "origins",
         "log" => name == "format",
-        "udp" => name == "receive_buffer",
-        "auth" => name == "datagrams",
+        "udp" => name == "receive_buffer" || name == "queue_bytes",
         "http" => name == "bodies_in_flight",
         _ => false,
     }

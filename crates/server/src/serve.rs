@@ -1,9 +1,10 @@
 //! The server from start to stop.
 //!
-//! 1. The address is taken first: a port in use is the most common fault and costs nothing to find.
+//! 1. The addresses are taken first: a port in use is the most common fault and costs nothing to find.
 //! 2. The store is opened; clients that connect meanwhile wait.
 //! 3. One line of JSON on standard output says that the server is ready.
-//! 4. At a stop the door is shut, requests under way finish, the store makes everything durable.
+//! 4. At a stop the doors are shut, requests under way finish, queued datagrams are taken in, the store makes everything
+//!    durable.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
@@ -24,6 +26,7 @@ use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
 use crate::house::House;
 use crate::reload::Reload;
+use crate::udp::{self, UdpError};
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
@@ -45,6 +48,9 @@ pub(crate) enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Datagrams cannot be taken, though that was asked for.
+    #[error(transparent)]
+    Udp(#[from] UdpError),
     /// The stores do not open, or do not close well.
     #[error(transparent)]
     App(#[from] AppError),
@@ -73,6 +79,7 @@ pub(crate) async fn serve(
             io::ErrorKind::AddrInUse => ServeError::InUse { address },
             _ => ServeError::Listen { address, source },
         })?;
+    let datagrams = udp::bind(&config).await?;
     limits::raise_open_files();
     let keys = auth::keys_of(&config, &reload.sources.environment)?;
     let opening = tokio::task::spawn_blocking(move || open(config, keys));
@@ -81,8 +88,20 @@ pub(crate) async fn serve(
     let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts)));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
     info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
-    announce(local);
+    announce(local, datagrams.as_ref().map(udp::Bound::local));
+    let (stop, stopped) = watch::channel(false);
+    let datagrams = datagrams.map(|bound| {
+        let served = udp::serve(bound, Arc::clone(&accounts), stopped);
+        tokio::spawn(served)
+    });
+    let shutdown = async {
+        shutdown.await;
+        stop.send_replace(true);
+    };
     http::serve(listener, Arc::clone(&accounts), shutdown).await;
+    if let Some(datagrams) = datagrams {
+        datagrams.await?;
+    }
     maintenance.abort();
     watching.abort();
     reloading.abort();
@@ -139,15 +158,18 @@ async fn watch(accounts: Arc<Accounts>) {
 struct Announcement {
     ready: bool,
     http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<SocketAddr>,
     pid: u32,
     version: &'static str,
 }
 
-fn announce(http: SocketAddr) {
+fn announce(http: SocketAddr, udp: Option<SocketAddr>) {
     let version = env!("CARGO_PKG_VERSION");
     let announcement = Announcement {
         ready: true,
         http,
+        udp,
         pid: std::process::id(),
         version,
     };

@@ -267,7 +267,9 @@ async fn handle(
         }
         Target::Page(page) => {
             let query = parts.uri.query().unwrap_or_default();
-            pages::show(&app, page, query, asked.request_id).map(Answer::from)
+            pages::show(&app, page, query, asked.request_id)
+                .await
+                .map(Answer::from)
         }
         Target::Spans(encoding) => {
             let received = body::inflate(received, &limits).await?;

@@ -1,4 +1,4 @@
-//! The scalars of OTLP in JSON, in every form their writers use (spec: protobuf, "ProtoJSON Format"; OTLP, "JSON
+//! The scalars of OTLP in JSON, in every form their writers use (spec: protobuf, "JSON Format"; OTLP, "JSON
 //! Protobuf Encoding", which writes ids in hex).
 
 use std::fmt;
@@ -162,14 +162,11 @@ fn enumerated<'de, D: Deserializer<'de>>(
         Scalar::Whole(number) => number,
         Scalar::Double(double) => whole_of(double)
             .ok_or_else(|| D::Error::custom(format_args!("{double} is no whole number")))?,
-        Scalar::Text(text) => match text.trim().parse() {
-            Ok(number) => number,
-            Err(_) => {
-                let prefixed = format!("{prefix}{text}");
-                let number = number_of(&text).or_else(|| number_of(&prefixed));
-                number.unwrap_or_default().into()
-            }
-        },
+        Scalar::Text(text) => {
+            let by_name = || number_of(&text).or_else(|| number_of(&format!("{prefix}{text}")));
+            let by_number = text.trim().parse().ok();
+            by_number.unwrap_or_else(|| by_name().unwrap_or_default().into())
+        }
     };
     i32::try_from(number).map_err(|_| D::Error::custom(format_args!("{number} is out of range")))
 }

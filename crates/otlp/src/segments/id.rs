@@ -70,8 +70,12 @@ pub(super) fn exception_id(document_id: SegmentId, exception_idx: usize) -> Segm
 
 /// Returns bytes in hex, as many as an id has.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let bytes = bytes.iter().take(16);
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes
+        .iter()
+        .take(16)
+        .flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+    digits.collect()
 }
 
 fn invalid(code: RejectionCode, what: &str, bytes: &[u8], wanted: &str) -> Rejection {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
-use otlp::{Encoding, Rules};
+use otlp::{Encoding, Rules, Translated};
 use protocol::{ApiError, ErrorKind, REQUEST_ID};
 
 use super::in_memory;
@@ -94,10 +94,8 @@ pub(crate) fn refusal(error: &ApiError, encoding: Encoding, request_id: &str) ->
 }
 
 /// Makes segment documents of the spans of a datagram.
-pub(crate) fn documents(config: &Config, message: &[u8]) -> Result<Vec<String>, ApiError> {
-    let translated = translate(config, message, Encoding::Protobuf)?;
-    let documents = translated.documents.into_iter();
-    Ok(documents.map(|document| document.text).collect())
+pub(crate) fn documents(config: &Config, message: &[u8]) -> Result<Translated, ApiError> {
+    translate(config, message, Encoding::Protobuf)
 }
 
 /// Spans that were not taken.
@@ -119,6 +117,7 @@ async fn store(
     let translated = translating
         .await
         .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))?;
+    intake::refuse_spans(app, origin, &translated.rejected);
     let span_of: Vec<usize> = translated
         .documents
         .iter()
@@ -151,11 +150,7 @@ async fn store(
     })
 }
 
-fn translate(
-    config: &Config,
-    body: &[u8],
-    encoding: Encoding,
-) -> Result<otlp::Translated, ApiError> {
+fn translate(config: &Config, body: &[u8], encoding: Encoding) -> Result<Translated, ApiError> {
     let invalid = |error: &dyn std::error::Error| {
         let cause = error
             .source()

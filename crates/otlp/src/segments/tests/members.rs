@@ -75,91 +75,65 @@ fn times() {
     );
 }
 
+fn check_name(kind: i32, members: &Value, resource: &Value, expected: &str) {
+    check_at(
+        "/name",
+        below(span(kind, members)),
+        resource,
+        &json!(expected),
+    );
+}
+
+/// Takes the attributes away one by one, in the order in which they count.
 #[test]
 fn names() {
-    let check = |kind, members: Value, resource: Value, expected: &str| {
-        check_at(
-            "/name",
-            below(span(kind, &members)),
-            &resource,
-            &json!(expected),
-        );
-    };
     let all = json!({
         "aws.local.service": "local", "aws.remote.service": "AWS.SDK.remote", "peer.service": "peer",
         "aws.service": "aws", "db.name": "db", "rpc.service": "rpc", "http.host": "host", "net.peer.name": "net",
     });
     let service = json!({"service.name": "shop"});
-    let without = |keys: &[&str]| {
-        let mut members = all.clone();
-        members
-            .as_object_mut()
-            .unwrap()
-            .retain(|key, _| !keys.contains(&key.as_str()));
-        members
-    };
-    check(SERVER, all.clone(), service.clone(), "local");
-    check(CLIENT, all.clone(), service.clone(), "AWS.SDK.remote");
-    check(PRODUCER, all.clone(), service.clone(), "AWS.SDK.remote");
-    check(CONSUMER, all.clone(), service.clone(), "AWS.SDK.remote");
-    check(INTERNAL, all.clone(), service.clone(), "peer");
+    check_name(SERVER, &all, &service, "local");
+    check_name(CLIENT, &all, &service, "AWS.SDK.remote");
+    check_name(PRODUCER, &all, &service, "AWS.SDK.remote");
+    check_name(CONSUMER, &all, &service, "AWS.SDK.remote");
+    check_name(INTERNAL, &all, &service, "peer");
+    let mut left = all;
+    left.as_object_mut().unwrap().remove("aws.local.service");
+    for (key, with_service, without_service) in [
+        ("peer.service", "peer", "peer"),
+        ("aws.service", "aws", "aws"),
+        ("db.name", "db", "db"),
+        ("rpc.service", "shop", "rpc"),
+        ("http.host", "shop", "host"),
+        ("net.peer.name", "shop", "net"),
+        ("aws.remote.service", "shop", "GET /id"),
+    ] {
+        check_name(SERVER, &left, &service, with_service);
+        check_name(SERVER, &left, &json!({}), without_service);
+        check_name(INTERNAL, &left, &service, without_service);
+        left.as_object_mut().unwrap().remove(key).unwrap();
+    }
+}
+
+#[test]
+fn names_of_calls() {
+    let check = |members: Value, expected| check_name(CLIENT, &members, &json!({}), expected);
     let sdk = |name: &str| json!({"rpc.system": "aws-api", "aws.remote.service": name});
-    check(CLIENT, sdk("AWS.SDK.DynamoDB"), json!({}), "DynamoDB");
-    check(CLIENT, sdk("AWS::S3"), json!({}), "S3");
-    check(CLIENT, sdk("other"), json!({}), "other");
-    let mut left_out = vec!["aws.local.service", "peer.service"];
-    for (key, expected) in [
-        ("aws.service", "aws"),
-        ("db.name", "db"),
-        ("rpc.service", "shop"),
-    ] {
-        check(SERVER, without(&left_out), service.clone(), expected);
-        left_out.push(key);
-    }
-    left_out.retain(|key| *key != "rpc.service");
-    for (key, expected) in [
-        ("rpc.service", "rpc"),
-        ("http.host", "host"),
-        ("net.peer.name", "net"),
-    ] {
-        check(SERVER, without(&left_out), json!({}), expected);
-        check(INTERNAL, without(&left_out), service.clone(), expected);
-        left_out.push(key);
-    }
-    check(SERVER, without(&left_out), json!({}), "GET /id");
-    check(
-        CLIENT,
-        json!({"server.address": "example.com"}),
-        json!({}),
-        "example.com",
-    );
+    check(sdk("AWS.SDK.DynamoDB"), "DynamoDB");
+    check(sdk("AWS::S3"), "S3");
+    check(sdk("other"), "other");
+    check(json!({"server.address": "example.com"}), "example.com");
     let url = "jdbc:mysql://db.dev.example.com:3306";
-    check(
-        CLIENT,
-        json!({"db.name": "orders", "db.connection_string": url}),
-        json!({}),
-        "orders@db.dev.example.com",
-    );
-    check(
-        CLIENT,
-        json!({"db.namespace": "orders", "server.address": "db"}),
-        json!({}),
-        "orders@db",
-    );
-    check(
-        CLIENT,
-        json!({"db.name": "orders", "db.connection_string": "?"}),
-        json!({}),
-        "orders",
-    );
-    check(
-        SERVER,
-        json!({}),
-        json!({"service.name": "my!shop"}),
-        "my_shop",
-    );
-    check(CLIENT, json!({"peer.service": ""}), json!({}), "GET /id");
-    check(CLIENT, json!({"peer.service": 5}), json!({}), "GET /id");
+    let database = |url: &str| json!({"db.name": "orders", "db.connection_string": url});
+    check(database(url), "orders@db.dev.example.com");
+    check(database("?"), "orders");
+    let database = json!({"db.namespace": "orders", "server.address": "db"});
+    check(database, "orders@db");
+    check(json!({"peer.service": ""}), "GET /id");
+    check(json!({"peer.service": 5}), "GET /id");
+    check(json!({"peer.service": "my!shop"}), "my_shop");
+    let service = json!({"service.name": "my!shop"});
+    check_name(SERVER, &json!({}), &service, "my_shop");
 }
 
 #[test]
@@ -401,19 +375,21 @@ fn origins() {
 }
 
 #[test]
-fn http_of_servers_and_clients() {
+fn http() {
     let check = |kind, members: Value, request: Value, response: Value| {
         let expected = json!({"request": request, "response": response});
         check_at("/http", below(span(kind, &members)), &json!({}), &expected);
     };
-    let unknown = json!({"content_length": 0});
     check(
         SERVER,
         json!({
             "http.method": "GET", "http.scheme": "https", "http.host": "shop.com:8443", "http.target": "/a?b",
             "http.user_agent": "curl", "http.client_ip": "1.2.3.4", "http.status_code": 200, "net.host.port": 1,
         }),
-        json!({"method": "GET", "url": "https://shop.com:8443/a?b", "user_agent": "curl", "client_ip": "1.2.3.4", "x_forwarded_for": true}),
+        json!({
+            "method": "GET", "url": "https://shop.com:8443/a?b", "user_agent": "curl", "client_ip": "1.2.3.4",
+            "x_forwarded_for": true,
+        }),
         json!({"status": 200, "content_length": 0}),
     );
     check(
@@ -426,83 +402,77 @@ fn http_of_servers_and_clients() {
         json!({"method": "POST", "url": "https://shop.com/a?b=c", "user_agent": "curl", "client_ip": "1.2.3.4"}),
         json!({"status": 429, "content_length": 7}),
     );
+    let unknown = json!({"content_length": 0});
+    let full = json!({"url.full": "https://a.b/c"});
     check(
         CLIENT,
-        json!({"url.full": "https://a.b/c"}),
+        full,
         json!({"url": "https://a.b/c"}),
         unknown.clone(),
     );
-    let url = |kind, members: Value, expected: &str| {
-        check_at(
-            "/http/request/url",
-            below(span(kind, &members)),
-            &json!({}),
-            &json!(expected),
-        );
-    };
-    url(
-        CLIENT,
-        json!({"http.method": "GET", "net.peer.name": "a", "net.peer.port": 8080}),
-        "http://a:8080/",
-    );
-    url(
-        CLIENT,
-        json!({"http.method": "GET", "net.peer.ip": "::1", "net.peer.port": "80"}),
-        "http://::1/",
-    );
-    url(
-        CLIENT,
-        json!({"http.scheme": "https", "server.address": "a", "server.port": 443, "url.path": "/x"}),
-        "https://a/x",
-    );
-    url(
-        CLIENT,
-        json!({"url.query": "?q", "server.address": "a", "network.peer.port": 81}),
-        "http://a:81/?q",
-    );
-    url(
-        SERVER,
-        json!({"http.method": "GET", "http.server_name": "a", "net.host.port": 8080}),
-        "http://a:8080/",
-    );
-    url(
-        SERVER,
-        json!({"http.method": "GET", "net.host.name": "a", "host.name": "b"}),
-        "http://a/",
-    );
-    url(
-        SERVER,
-        json!({"http.target": "/t", "host.name": "b"}),
-        "http://b/t",
-    );
-    check(
-        SERVER,
-        json!({"http.method": "GET"}),
-        json!({"method": "GET"}),
-        unknown.clone(),
-    );
-    check(
-        SERVER,
-        json!({"http.target": "/t"}),
-        json!({}),
-        unknown.clone(),
-    );
     let peer = json!({"http.method": "GET", "net.peer.ip": "10.0.0.1"});
-    check(
-        SERVER,
-        peer,
-        json!({"method": "GET", "client_ip": "10.0.0.1", "url": "http:///"}),
-        unknown.clone(),
-    );
+    let request = json!({"method": "GET", "client_ip": "10.0.0.1", "url": "http:///"});
+    check(SERVER, peer, request, unknown.clone());
     let odd =
-        json!({"http.method": "GET", "client.address": "/tmp/socket", "network.peer.address": "?"});
-    check(SERVER, odd, json!({"method": "GET"}), unknown);
-    check_at(
-        "/http",
-        span(CLIENT, &json!({"net.peer.name": "a", "server.port": 1})),
-        &json!({}),
-        &Value::Null,
-    );
+        json!({"http.method": "GET", "client.address": "/tmp/x", "network.peer.address": "?"});
+    check(SERVER, odd, json!({"method": "GET"}), unknown.clone());
+    check(SERVER, json!({"http.target": "/t"}), json!({}), unknown);
+    let other = span(CLIENT, &json!({"net.peer.name": "a", "server.port": 1}));
+    check_at("/http", other, &json!({}), &Value::Null);
+}
+
+#[test]
+fn urls_are_put_together() {
+    let check = |kind, members: Value, expected: Value| {
+        let span = below(span(kind, &members));
+        check_at("/http/request/url", span, &json!({}), &expected);
+    };
+    for (members, expected) in [
+        (json!({"http.method": "GET"}), Value::Null),
+        (
+            json!({"http.scheme": "https", "http.host": "b", "net.peer.name": "a"}),
+            json!("https://b/"),
+        ),
+        (
+            json!({"http.method": "GET", "net.peer.name": "a", "net.peer.port": 8080}),
+            json!("http://a:8080/"),
+        ),
+        (
+            json!({"http.method": "GET", "net.peer.ip": "::1", "net.peer.port": "80"}),
+            json!("http://::1/"),
+        ),
+        (
+            json!({"url.scheme": "https", "server.address": "a", "server.port": 443, "url.path": "/x"}),
+            json!("https://a/x"),
+        ),
+        (
+            json!({"url.query": "?q", "server.address": "a", "network.peer.port": 81}),
+            json!("http://a:81/?q"),
+        ),
+    ] {
+        check(CLIENT, members, expected);
+    }
+    for (members, expected) in [
+        (json!({"http.method": "GET"}), Value::Null),
+        (
+            json!({"http.method": "GET", "http.server_name": "a", "net.host.port": 8080}),
+            json!("http://a:8080/"),
+        ),
+        (
+            json!({"http.method": "GET", "net.host.name": "a", "host.name": "b"}),
+            json!("http://a/"),
+        ),
+        (
+            json!({"http.target": "/t", "host.name": "b"}),
+            json!("http://b/t"),
+        ),
+        (
+            json!({"http.target": "/t", "http.url": "u", "host.name": "b"}),
+            json!("u"),
+        ),
+    ] {
+        check(SERVER, members, expected);
+    }
 }
 
 #[test]
@@ -729,100 +699,115 @@ fn users_and_links() {
     );
 }
 
-fn check_indexed(rules: &Rules, span: Span, annotations: Value, default: Value, kept: Value) {
-    let resource = json!({"service.name": "shop", "list": [1]});
-    let document = documents(&request(span, &resource), rules).remove(0);
-    assert_eq!(
-        document.get("annotations").unwrap_or(&Value::Null),
-        &annotations
-    );
-    let metadata = &document["metadata"];
-    assert_eq!(metadata.get("default").unwrap_or(&Value::Null), &default);
-    let attributes = metadata["otel.span"].get("attributes");
-    assert_eq!(attributes.unwrap_or(&Value::Null), &kept);
-    assert_eq!(
-        metadata["otel.span"]["resource"],
-        json!({"attributes": resource})
-    );
+/// What annotations, `default` and the kept attributes are to be.
+struct Placed {
+    annotations: Value,
+    default: Value,
+    kept: Value,
 }
 
-#[test]
-fn annotations_and_metadata() {
+fn check_placed(rules: &Rules, span: Span, expected: &Placed) {
+    let resource = json!({"service.name": "shop", "list": [1]});
+    let document = documents(&request(span, &resource), rules).remove(0);
+    let found = |place| {
+        document
+            .pointer(place)
+            .cloned()
+            .unwrap_or_else(|| json!({}))
+    };
+    assert_eq!(found("/annotations"), expected.annotations);
+    assert_eq!(found("/metadata/default"), expected.default);
+    assert_eq!(found("/metadata/otel.span/attributes"), expected.kept);
+    assert_eq!(found("/metadata/otel.span/resource/attributes"), resource);
+}
+
+/// Returns attributes of every type, and where they are without rules.
+fn of_every_type() -> (Value, Placed) {
     let members = json!({
         "text": "a", "two words": 1, "flag": true, "ratio": 0.5, "list": ["x"], "map": {"k": null}, "none": null,
         "bytes": {"bytesValue": "AQ=="}, "http.method": "GET", "nan": {"doubleValue": "NaN"},
     });
-    let kept = json!({"http.method": "GET", "none": null, "bytes": {"bytesValue": "AQ=="}, "nan": {"doubleValue": "NaN"}});
-    let default = json!({
-        "text": "a", "two words": 1, "flag": true, "ratio": 0.5, "list": ["x"], "map": {"k": null}, "bytes": "AQ==", "nan": "NaN",
-    });
-    let rules = Rules::default();
-    check_indexed(
-        &rules,
-        below(span(CLIENT, &members)),
-        Value::Null,
-        default.clone(),
-        kept.clone(),
-    );
-    let mut with_resource = default.clone();
-    with_resource["otel.resource.service.name"] = json!("shop");
-    with_resource["otel.resource.list"] = json!([1]);
-    check_indexed(
-        &rules,
-        span(CLIENT, &members),
-        Value::Null,
-        with_resource,
-        kept.clone(),
-    );
+    let placed = Placed {
+        annotations: json!({}),
+        default: json!({
+            "text": "a", "two words": 1, "flag": true, "ratio": 0.5, "list": ["x"], "map": {"k": null},
+            "bytes": "AQ==", "nan": "NaN",
+        }),
+        kept: json!({
+            "http.method": "GET", "none": null, "bytes": {"bytesValue": "AQ=="}, "nan": {"doubleValue": "NaN"},
+        }),
+    };
+    (members, placed)
+}
 
-    let named = [
-        "two words",
-        "http.method",
-        "list",
-        "absent",
-        "otel.resource.service.name",
-    ];
+#[test]
+fn attributes_without_a_member_are_metadata() {
+    let (members, mut expected) = of_every_type();
+    let rules = Rules::default();
+    check_placed(&rules, below(span(CLIENT, &members)), &expected);
+    expected.default["otel.resource.service.name"] = json!("shop");
+    expected.default["otel.resource.list"] = json!([1]);
+    check_placed(&rules, span(CLIENT, &members), &expected);
+}
+
+#[test]
+fn attributes_that_are_named_are_annotations() {
+    let (mut members, mut expected) = of_every_type();
+    let named = ["two words", "http.method", "list", "absent"].map(str::to_owned);
     let rules = Rules {
-        indexed_attributes: named.map(str::to_owned).to_vec(),
+        indexed_attributes: named.to_vec(),
         ..Rules::default()
     };
-    let mut shown = default;
-    shown.as_object_mut().unwrap().remove("two words");
-    let mut kept_too = kept;
-    kept_too["two words"] = json!(1);
-    let annotations = json!({"two_words": 1, "http.method": "GET"});
-    check_indexed(
-        &rules,
-        below(span(CLIENT, &members)),
-        annotations.clone(),
-        shown.clone(),
-        kept_too.clone(),
-    );
-    let mut by_span = members.clone();
-    by_span["aws.xray.annotations"] = json!(["two words", "http.method", "list", 7, "absent"]);
-    kept_too["aws.xray.annotations"] = by_span["aws.xray.annotations"].clone();
-    check_indexed(
-        &Rules::default(),
-        below(span(CLIENT, &by_span)),
-        annotations,
-        shown,
-        kept_too,
-    );
+    expected.annotations = json!({"two_words": 1, "http.method": "GET"});
+    expected
+        .default
+        .as_object_mut()
+        .unwrap()
+        .remove("two words");
+    expected.kept["two words"] = json!(1);
+    check_placed(&rules, below(span(CLIENT, &members)), &expected);
+    let list = json!(["two words", "http.method", "list", 7, "absent"]);
+    members["aws.xray.annotations"] = list.clone();
+    expected.kept["aws.xray.annotations"] = list;
+    check_placed(&Rules::default(), below(span(CLIENT, &members)), &expected);
+}
 
+#[test]
+fn attributes_of_resources_are_named_by_their_prefix() {
+    let rules = Rules {
+        indexed_attributes: vec!["otel.resource.service.name".to_owned()],
+        ..Rules::default()
+    };
+    let expected = Placed {
+        annotations: json!({"otel.resource.service.name": "shop"}),
+        default: json!({"otel.resource.list": [1]}),
+        kept: json!({}),
+    };
+    check_placed(&rules, span(CLIENT, &json!({})), &expected);
+}
+
+#[test]
+fn all_attributes_are_annotations() {
+    let (members, mut expected) = of_every_type();
     let rules = Rules {
         index_all_attributes: true,
         ..Rules::default()
     };
-    let annotations = json!({"text": "a", "two_words": 1, "flag": true, "ratio": 0.5, "otel.resource.service.name": "shop"});
-    let shown = json!({"list": ["x"], "map": {"k": null}, "bytes": "AQ==", "nan": "NaN", "otel.resource.list": [1]});
-    let mut all = members;
-    for key in ["list", "map"] {
-        all.as_object_mut().unwrap().remove(key);
+    expected.annotations = json!({
+        "text": "a", "two_words": 1, "flag": true, "ratio": 0.5, "otel.resource.service.name": "shop",
+    });
+    expected.default = json!({
+        "list": ["x"], "map": {"k": null}, "bytes": "AQ==", "nan": "NaN", "otel.resource.list": [1],
+    });
+    for (key, value) in [
+        ("text", json!("a")),
+        ("two words", json!(1)),
+        ("flag", json!(true)),
+        ("ratio", json!(0.5)),
+    ] {
+        expected.kept[key] = value;
     }
-    let mut spanned = all.clone();
-    spanned["list"] = json!(["x"]);
-    spanned["map"] = json!({"k": null});
-    check_indexed(&rules, span(SERVER, &spanned), annotations, shown, all);
+    check_placed(&rules, span(SERVER, &members), &expected);
 }
 
 #[test]

@@ -29,8 +29,8 @@ fn python_json() {
     let request = decode(body.as_bytes(), Encoding::Json).unwrap();
     let translated = translated(&request, &Rules::default());
     assert_eq!(translated.rejected, []);
-    insta::assert_snapshot!(translated.documents[0].text);
-    insta::assert_snapshot!(translated.documents[1].text);
+    insta::assert_snapshot!(translated.documents[0].text, @r#"{"name":"child","id":"5a08be20f445a27c","start_time":1795304318.619178216,"trace_id":"1-cda1bac6-073eb2d8cfb80c0faaef2f9a","end_time":1795304318.619196216,"error":false,"fault":false,"throttle":false,"aws":{"xray":{"sdk":"opentelemetry for python","sdk_version":"1.45.2","auto_instrumentation":false}},"metadata":{"otel.span":{"kind":"INTERNAL","flags":256,"resource":{"attributes":{"service.name":"otel-json","telemetry.sdk.language":"python","telemetry.sdk.name":"opentelemetry","telemetry.sdk.version":"1.45.2"}},"scope":{"name":"t"}}},"parent_id":"9daa48e3d8ed94ac","type":"subsegment"}"#);
+    insta::assert_snapshot!(translated.documents[1].text, @r#"{"name":"GET /ok","id":"9daa48e3d8ed94ac","start_time":1795304318.618980133,"trace_id":"1-cda1bac6-073eb2d8cfb80c0faaef2f9a","end_time":1795304318.619224156,"error":false,"fault":false,"throttle":false,"cause":{"exceptions":[{"id":"bdae1f1fc6e7b59b","message":"x","type":"ValueError","remote":false}]},"aws":{"xray":{"sdk":"opentelemetry for python","sdk_version":"1.45.2","auto_instrumentation":false}},"metadata":{"default":{"a":1,"b":1.5,"c":true,"d":["x"],"otel.resource.service.name":"otel-json","otel.resource.telemetry.sdk.language":"python","otel.resource.telemetry.sdk.name":"opentelemetry","otel.resource.telemetry.sdk.version":"1.45.2"},"otel.span":{"kind":"INTERNAL","flags":256,"events":[{"timeUnixNano":"1795304318619118470","name":"exception","attributes":{"exception.escaped":"False","exception.message":"x","exception.stacktrace":"ValueError: x\n","exception.type":"ValueError"}}],"resource":{"attributes":{"service.name":"otel-json","telemetry.sdk.language":"python","telemetry.sdk.name":"opentelemetry","telemetry.sdk.version":"1.45.2"}},"scope":{"name":"t"}}}}"#);
 }
 
 /// The JSON exporter of JavaScript.
@@ -40,7 +40,7 @@ fn javascript_json() {
     let request = decode(body.as_bytes(), Encoding::Json).unwrap();
     let translated = translated(&request, &Rules::default());
     assert_eq!(translated.rejected, []);
-    insta::assert_snapshot!(translated.documents[0].text);
+    insta::assert_snapshot!(translated.documents[0].text, @r#"{"name":"js-jsongzip","id":"45284c953ed03e18","start_time":1795304319.489,"trace_id":"1-6b022b7f-951d05dd3c32712f1e9c616f","end_time":1795304319.489127292,"http":{"request":{"method":"GET"},"response":{"content_length":0}},"error":false,"fault":true,"throttle":false,"cause":{"exceptions":[{"id":"e4c025e85044d104","message":"oops","type":"Error","remote":false}]},"aws":{"xray":{"auto_instrumentation":false}},"metadata":{"default":{"a":1,"f":1.5,"l":["x","y"],"otel.resource.service.name":"js-jsongzip"},"otel.span":{"kind":"SERVER","name":"GET /js","flags":257,"status":{"code":"ERROR","message":"bad"},"attributes":{"http.request.method":"GET"},"events":[{"timeUnixNano":"1795304319489118343","name":"exception","attributes":{"exception.message":"oops","exception.stacktrace":"Error: oops\n    at /srv/app/p_otel.cjs:6:156\n    at process.processTicksAndRejections (node:internal/process/task_queues:95:5)","exception.type":"Error"}}],"resource":{"attributes":{"service.name":"js-jsongzip"}},"scope":{"name":"t"}}}}"#);
 }
 
 /// The ADOT layer of Python in Lambda, which sends protobuf in base64.
@@ -51,7 +51,7 @@ fn python_protobuf() {
     let request = decode(&body, Encoding::Protobuf).unwrap();
     let translated = translated(&request, &Rules::default());
     assert_eq!(translated.rejected, []);
-    insta::assert_snapshot!(translated.documents[0].text);
+    insta::assert_snapshot!(translated.documents[0].text, @r#"{"name":"adot-lambda","id":"0b3214b7c9d7ba41","start_time":1795304437.388541427,"trace_id":"1-6b022bf5-68b7ba60861182d566a719a5","end_time":1795304437.388619417,"error":false,"fault":false,"throttle":false,"aws":{"xray":{"sdk":"opentelemetry for python","sdk_version":"1.44.0","auto_instrumentation":true}},"metadata":{"default":{"k":"v","otel.resource.aws.local.service":"adot-lambda","otel.resource.service.instance.id":"ad740bb6-4371-4d67-a410-a37983efd2da","otel.resource.service.name":"adot-lambda","otel.resource.telemetry.auto.version":"0.21.0-aws","otel.resource.telemetry.sdk.language":"python","otel.resource.telemetry.sdk.name":"opentelemetry","otel.resource.telemetry.sdk.version":"1.44.0"},"otel.span":{"kind":"SERVER","name":"op","flags":256,"resource":{"attributes":{"aws.local.service":"adot-lambda","service.instance.id":"ad740bb6-4371-4d67-a410-a37983efd2da","service.name":"adot-lambda","telemetry.auto.version":"0.21.0-aws","telemetry.sdk.language":"python","telemetry.sdk.name":"opentelemetry","telemetry.sdk.version":"1.44.0"}},"scope":{"name":"x"}}}}"#);
 }
 
 /// The SDK of Rust: pretty-printed, with empty texts and members that are new.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{LimitError, RejectionCode};
+use crate::{Encoding, LimitError, RejectionCode, decode};
 
 /// A local root that calls is two documents, which are the same every time.
 #[test]
@@ -103,6 +103,49 @@ fn local_roots_without_names_of_services() {
     assert_eq!(documents[0]["namespace"], "remote");
     assert_eq!(documents[0]["name"], "GET /id");
     assert_eq!(documents[1]["name"], "GET /id");
+}
+
+/// What a local root says of its call is said of the call only.
+#[test]
+fn services_are_not_named_by_what_they_call() {
+    let members = json!({
+        "aws.span.kind": "LOCAL_ROOT", "aws.remote.service": "S3", "aws.remote.operation": "Put",
+        "remoteTarget": "bucket", "K8s.RemoteNamespace": "n",
+    });
+    let rules = Rules {
+        index_all_attributes: true,
+        ..Rules::default()
+    };
+    let documents = documents(&request(span(CLIENT, &members), &json!({})), &rules);
+    assert_eq!(documents[0]["name"], "S3");
+    assert_eq!(documents[0]["annotations"]["aws.remote.operation"], "Put");
+    assert_eq!(documents[1]["name"], "GET /id");
+    assert_eq!(
+        documents[1]["annotations"],
+        json!({"aws.span.kind": "LOCAL_ROOT"})
+    );
+}
+
+/// What is nested as deep as a request can be still makes documents that are taken.
+#[test]
+fn deep_values_make_documents() {
+    for wrap in [
+        |value: Value| json!([value]),
+        |value: Value| json!({"k": value}),
+        |value: Value| json!({"kvlistValue": {"bytesValue": value}}),
+    ] {
+        let mut value = json!("leaf");
+        for n_levels in 0..60 {
+            let request = request(span(SERVER, &json!({"k": value})), &json!({"k": value}));
+            let body = prost::Message::encode_to_vec(&request.0);
+            let Ok(request) = decode(&body, Encoding::Protobuf) else {
+                assert!(n_levels > 25, "{n_levels}");
+                break;
+            };
+            assert_eq!(documents(&request, &Rules::default()).len(), 1);
+            value = wrap(value);
+        }
+    }
 }
 
 fn check_rejected(span: Span, limits: &Limits, now: u64, expected: Option<(RejectionCode, &str)>) {
