@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::otel::in_form_of_xray;
 use super::place::Place;
-use super::sampling;
+use super::sampling::Sampled;
 use super::shop::{BALANCER, Shop, edges, named, stored, summary, within};
 use crate::fixture::trace_id;
 
@@ -58,7 +58,10 @@ fn what_it_instruments_is_stored() -> Result<()> {
 
 #[test]
 fn its_sampler_obeys_the_rules_of_the_server() -> Result<()> {
-    let recorded = sampling::assert_obeyed("adot", &TRACES_ONLY)?;
+    let sampled = Sampled::open("adot", &TRACES_ONLY)?;
+    sampled.assert_rates()?;
+    sampled.assert_share()?;
+    let recorded = sampled.assert_reported()?;
     assert!(recorded.len() >= 30, "{recorded:?}");
     Ok(())
 }

@@ -12,52 +12,86 @@ use super::place::Place;
 use super::shop::{Shop, named, stored};
 use crate::fixture::{summaries, trace_id};
 
-/// Opens the shop of a recipe and fails unless what it records is what the rules say, and it tells the server. Returns what
-/// the segments say of X-Ray that the rule `always` had recorded.
-pub(super) fn assert_obeyed(recipe: &str, environment: &[(&str, &str)]) -> Result<Vec<Value>> {
-    let place = Place::new()?;
-    let server = place.serve()?;
-    let (always, never, few) = (
-        Rule::new(&server, "always", 1.0, 0)?,
-        Rule::new(&server, "never", 0.0, 0)?,
-        Rule::new(&server, "few", 0.0, 50)?,
-    );
-    let shop = Shop::open(&place, recipe, environment)?;
-    // A client decides by itself until it has the rules: it records one a second, and a few more.
-    until("the client has the rules", || {
-        let n_before = always.n_stored(&server, &shop)?;
-        always.ask(&shop, 10)?;
-        Ok((always.n_stored(&server, &shop)? == n_before + 10).then_some(()))
-    })?;
+/// A shop that samples by three rules of the server.
+pub(super) struct Sampled {
+    shop: Shop,
+    server: Server,
+    always: Rule,
+    never: Rule,
+    few: Rule,
+    _place: Place,
+}
 
-    let n_before = always.n_stored(&server, &shop)?;
-    for _ in 0..20 {
-        never.ask(&shop, 1)?;
-        few.ask(&shop, 1)?;
-        always.ask(&shop, 1)?;
+impl Sampled {
+    /// Opens the shop of a recipe, and waits until it goes by the rules.
+    pub(super) fn open(recipe: &str, environment: &[(&str, &str)]) -> Result<Self> {
+        let place = Place::new()?;
+        let server = place.serve()?;
+        let (always, never, few) = (
+            Rule::new(&server, "always", 1.0, 0)?,
+            Rule::new(&server, "never", 0.0, 0)?,
+            Rule::new(&server, "few", 0.0, 50)?,
+        );
+        let shop = Shop::open(&place, recipe, environment)?;
+        // Until it has the rules a client decides by itself: it records one a second, and a few more.
+        until("the client has the rules", || {
+            let n_before = always.n_stored(&server, &shop)?;
+            always.ask(&shop, 10)?;
+            Ok((always.n_stored(&server, &shop)? == n_before + 10).then_some(()))
+        })?;
+        Ok(Self {
+            shop,
+            server,
+            always,
+            never,
+            few,
+            _place: place,
+        })
     }
-    assert_eq!(always.n_stored(&server, &shop)? - n_before, 20);
-    assert_eq!(never.n_stored(&server, &shop)?, 0);
-    let n_borrowed = few.n_stored(&server, &shop)?;
-    // One a second is borrowed from a reservoir that nobody has divided yet.
-    assert!((1..20).contains(&n_borrowed), "{n_borrowed} of 20");
 
-    until("the client has a share of the reservoir", || {
-        let n_before = few.n_stored(&server, &shop)?;
-        few.ask(&shop, 5)?;
-        Ok((few.n_stored(&server, &shop)? == n_before + 5).then_some(()))
-    })?;
-    until("all decisions are reported", || {
-        let is_reported = never.reported(&server)? == [20, 0, 0]
-            && always.reported(&server)?[0] >= 20
-            && few.reported(&server)?[2] >= 1;
-        Ok(is_reported.then_some(()))
-    })?;
-    let [n_requests, n_sampled, _] = always.reported(&server)?;
-    assert_eq!(n_requests, n_sampled);
-    let said = always.stored(&server)?;
-    shop.close()?;
-    Ok(said)
+    /// Fails unless all, none and about one a second are recorded: a client borrows that from a reservoir it has no share
+    /// of yet.
+    pub(super) fn assert_rates(&self) -> Result<()> {
+        let (server, shop) = (&self.server, &self.shop);
+        let n_before = self.always.n_stored(server, shop)?;
+        for _ in 0..20 {
+            self.never.ask(shop, 1)?;
+            self.few.ask(shop, 1)?;
+            self.always.ask(shop, 1)?;
+        }
+        assert_eq!(self.always.n_stored(server, shop)? - n_before, 20);
+        assert_eq!(self.never.n_stored(server, shop)?, 0);
+        let n_borrowed = self.few.n_stored(server, shop)?;
+        assert!((1..20).contains(&n_borrowed), "{n_borrowed} of 20");
+        Ok(())
+    }
+
+    /// Waits until the client has a share of the reservoir: several at once are recorded then.
+    pub(super) fn assert_share(&self) -> Result<()> {
+        let (server, shop) = (&self.server, &self.shop);
+        until("the client has a share of the reservoir", || {
+            let n_before = self.few.n_stored(server, shop)?;
+            self.few.ask(shop, 5)?;
+            Ok((self.few.n_stored(server, shop)? == n_before + 5).then_some(()))
+        })
+    }
+
+    /// Waits until the server was told of the decisions, closes the shop, and returns what the segments of the rule `always`
+    /// say of X-Ray.
+    pub(super) fn assert_reported(self) -> Result<Vec<Value>> {
+        let server = &self.server;
+        until("all decisions are reported", || {
+            let is_reported = self.never.reported(server)? == [20, 0, 0]
+                && self.always.reported(server)?[0] >= 20
+                && self.few.reported(server)?[2] >= 1;
+            Ok(is_reported.then_some(()))
+        })?;
+        let [n_requests, n_sampled, _] = self.always.reported(server)?;
+        assert_eq!(n_requests, n_sampled);
+        let said = self.always.stored(server)?;
+        self.shop.close()?;
+        Ok(said)
+    }
 }
 
 /// A rule for the page of its name.

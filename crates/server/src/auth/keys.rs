@@ -127,7 +127,8 @@ impl Keyring {
             }
             let key = access_key(path, written, region, environment)?;
             // A signature does not cover the id, so one made with either key would be good for both.
-            let is_same = |other: &AccessKey| other.secret.expose_secret() == key.secret.expose_secret();
+            let is_same =
+                |other: &AccessKey| other.secret.expose_secret() == key.secret.expose_secret();
             if by_id.values().any(is_same) {
                 return Err(wrong("another key has the same secret"));
             }
