@@ -2,7 +2,7 @@
 // and prints its ids.
 
 import { context, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import { resourceFromAttributes } from "@opentelemetry/resources";
+import { defaultResource, resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, NodeTracerProvider } from "@opentelemetry/sdk-trace-node";
 
 const PACKAGES = { grpc: "grpc", "http/json": "http", "http/protobuf": "proto" };
@@ -10,11 +10,13 @@ const protocol = process.env.OTEL_EXPORTER_OTLP_PROTOCOL ?? "http/protobuf";
 const { OTLPTraceExporter } = await import(`@opentelemetry/exporter-trace-otlp-${PACKAGES[protocol]}`);
 
 const provider = new NodeTracerProvider({
-  resource: resourceFromAttributes({
-    "service.name": "shop",
-    "service.version": "1.2.3",
-    "deployment.environment": "test",
-  }),
+  resource: defaultResource().merge(
+    resourceFromAttributes({
+      "service.name": "shop",
+      "service.version": "1.2.3",
+      "deployment.environment": "test",
+    }),
+  ),
   spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
 });
 const tracer = provider.getTracer("shop", "4.5.6");

@@ -103,7 +103,7 @@ impl PythonEnvironment {
             return Ok(());
         }
         eprintln!(
-            "{} is missing: installing it into {} ({} MB)",
+            "missing: {}; installing into {} ({} MB)",
             self.what, self.folder, self.size_mb
         );
         run(program("python3", &["-m", "venv", "--clear"]).arg(&folder))?;
@@ -139,7 +139,7 @@ fn node_clients() -> Result<()> {
         return Ok(());
     }
     eprintln!(
-        "the JavaScript clients are missing: installing them into tests/clients/node_modules (72 MB)"
+        "missing: the clients in JavaScript; installing into tests/clients/node_modules (72 MB)"
     );
     // Nothing of a package runs while it is installed.
     let mut install = program(

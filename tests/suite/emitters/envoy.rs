@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::place::Place;
-use super::shop::{BALANCER, Shop, edges, named, stored, summary};
+use super::shop::{BALANCER, Shop, edges, named, owned, stored, summary};
 use crate::fixture::trace_id;
 
 #[test]
@@ -37,9 +37,6 @@ fn a_request_through_envoy_is_stored() -> Result<()> {
     }
     let summary = summary(&server, &trace_id)?;
     assert_eq!(summary["Http"]["HttpStatus"], json!(200));
-    assert_eq!(
-        edges(&server, &trace_id)?,
-        [("client".to_owned(), "front".to_owned())]
-    );
+    assert_eq!(edges(&server, &trace_id)?, [("client", "front")].map(owned));
     envoy.close()
 }

@@ -6,7 +6,7 @@ use roentgen_tests::server::list;
 use serde_json::{Value, json};
 
 use super::place::Place;
-use super::shop::{edges, named, stored, summary, within};
+use super::shop::{edges, named, owned, stored, summary, within};
 
 const PROTOBUF: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
 const JSON: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
@@ -150,8 +150,4 @@ pub(super) fn in_form_of_xray(ids: &Value) -> Result<String> {
     let trace_id = ids["trace_id"].as_str().context("a trace id")?;
     let (time, rest) = trace_id.split_at_checked(8).context("32 digits")?;
     Ok(format!("1-{time}-{rest}"))
-}
-
-fn owned((from, to): (&str, &str)) -> (String, String) {
-    (from.to_owned(), to.to_owned())
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::otel::in_form_of_xray;
 use super::place::Place;
-use super::shop::{named, stored, within};
+use super::shop::{edges, named, owned, stored, summary, within};
 
 #[test]
 fn what_rotel_exports_is_stored() -> Result<()> {
@@ -28,12 +28,10 @@ fn what_rotel_exports_is_stored() -> Result<()> {
         .follow("otel-python-http", &through_rotel)?
         .finish_quietly()?;
     let ids: Value = serde_json::from_str(&printed)?;
-    let documents = stored(
-        &server,
-        &in_form_of_xray(&ids)?,
-        "the trace is stored",
-        |documents| !documents.is_empty(),
-    )?;
+    let trace_id = in_form_of_xray(&ids)?;
+    let documents = stored(&server, &trace_id, "the trace is stored", |documents| {
+        !documents.is_empty()
+    })?;
     // It keeps the tree and the times of the spans, and little else of them.
     let segment = named(&documents, "GET /checkout")?;
     assert_eq!(segment["id"], ids["span_id"]);
@@ -42,5 +40,10 @@ fn what_rotel_exports_is_stored() -> Result<()> {
         let subsegment = within(&documents, name)?;
         assert!(subsegment["end_time"].is_number(), "{subsegment}");
     }
+    assert_eq!(summary(&server, &trace_id)?["IsPartial"], false);
+    assert_eq!(
+        edges(&server, &trace_id)?,
+        [("client", "GET /checkout")].map(owned)
+    );
     rotel.stop()
 }

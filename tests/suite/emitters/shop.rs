@@ -197,6 +197,11 @@ pub(super) fn edges(server: &Server, trace_id: &str) -> Result<Vec<(String, Stri
     Ok(edges)
 }
 
+/// Returns an edge as [`edges`] does.
+pub(super) fn owned((from, to): (&str, &str)) -> (String, String) {
+    (from.to_owned(), to.to_owned())
+}
+
 /// Reads one request and answers it; returns its head.
 fn answer(stream: TcpStream) -> std::io::Result<String> {
     let mut reader = BufReader::new(stream);

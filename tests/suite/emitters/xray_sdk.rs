@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::place::Place;
 use super::sampling::Sampled;
-use super::shop::{BALANCER, Shop, edges, named, stored, summary, within};
+use super::shop::{BALANCER, Shop, edges, named, owned, stored, summary, within};
 use crate::fixture::{summaries, trace_id};
 
 /// What differs between the languages.
@@ -128,10 +128,7 @@ fn checkout(sdk: &Sdk, place: &Place, server: &Server, shop: &Shop) -> Result<()
     assert_eq!(summary["Users"][0]["UserName"], "anna");
     assert_eq!(
         edges(server, &trace_id)?,
-        [
-            ("client".into(), "shop".into()),
-            ("shop".to_owned(), stock.clone())
-        ]
+        [("client", "shop"), ("shop", &stock)].map(owned)
     );
     Ok(())
 }
