@@ -43,12 +43,29 @@ pub(crate) enum Errand {
     Public,
 }
 
+impl Errand {
+    /// Tells whether documents are lost to those who wait for them if the request is refused.
+    pub(crate) fn is_delivery(self) -> bool {
+        matches!(self, Self::Spans | Self::Call(Operation::PutTraceSegments))
+    }
+}
+
 /// Who a request says it is from.
 pub(crate) enum Claimed {
     /// Somebody who need not say, or was believed already.
     Known(Arc<App>),
     /// Somebody who signed; it is to be seen what.
     Signed(Claim),
+}
+
+impl Claimed {
+    /// Returns the account of somebody who is believed already.
+    pub(crate) fn known(&self) -> Option<&Arc<App>> {
+        match self {
+            Self::Known(app) => Some(app),
+            Self::Signed(_) => None,
+        }
+    }
 }
 
 /// Returns who a request says it is from.

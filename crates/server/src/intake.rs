@@ -8,7 +8,7 @@ pub(crate) mod rates;
 use std::borrow::Cow;
 
 use ingest::{AcceptError, Limits, Refusal, Verdicts};
-use model::TraceId;
+use model::{Account, TraceId};
 use otlp::{RejectedSpan, RejectionCode};
 use protocol::ApiError;
 use storage::StoreError;
@@ -17,6 +17,7 @@ use tracing::warn;
 use crate::app::App;
 use crate::clock;
 use crate::handlers::store_error;
+use crate::house::House;
 use crate::origin::Origin;
 use crate::refused::{self, Refused};
 use rates::{Allowed, RateError, seconds};
@@ -116,6 +117,29 @@ pub(crate) fn refuse_all(
     error
 }
 
+/// Counts and remembers a call that brought documents nobody looked at: it was not let in, or could not be read. Returns why.
+pub(crate) fn refuse_call(
+    house: &House,
+    account: Option<&Account>,
+    origin: Origin,
+    error: ApiError,
+    body: &[u8],
+) -> ApiError {
+    let beginning = body.get(..EXCERPT_BYTES).unwrap_or(body);
+    let refused = Refused {
+        time: clock::now(),
+        origin,
+        code: error.code(),
+        message: error.message().to_owned(),
+        segment_id: None,
+        trace_id: None,
+        n_documents: 0,
+        excerpt: ingest::excerpt(&String::from_utf8_lossy(beginning)),
+    };
+    refused::record(house, account, refused);
+    error
+}
+
 /// Counts and remembers spans that have no documents.
 pub(crate) fn refuse_spans(app: &App, origin: Origin, rejected: &[RejectedSpan]) {
     let time = clock::now();
@@ -150,6 +174,9 @@ const fn code_of(code: RejectionCode) -> &'static str {
         RejectionCode::Unwritable => "UnwritableSpan",
     }
 }
+
+/// More than an excerpt shows of any document.
+const EXCERPT_BYTES: usize = 512;
 
 /// Who sent the documents.
 #[derive(Clone, Copy)]

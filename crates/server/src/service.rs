@@ -10,6 +10,7 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
+use model::Account;
 use otlp::Encoding;
 use protocol::{ApiError, Dialect, ErrorKind, Operation, TARGET, error_response};
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
@@ -26,6 +27,7 @@ use crate::http::activity::{Activity, UnderWay};
 use crate::http::answer::{Answer, AnswerBody};
 use crate::http::body::{self, BodyError, BodyLimits, Received};
 use crate::http::grpc;
+use crate::intake;
 use crate::origin::{Doorway, Origin};
 use crate::pages::{self, Page};
 
@@ -238,12 +240,21 @@ async fn handle(
 ) -> Result<Answer, ApiError> {
     let has_body = !body.is_end_stream();
     let errand = asked.target.errand();
+    // Segments that are not let in are lost ones, too: those who miss them are told.
+    let turn_away = |account: Option<&Account>, error: ApiError| {
+        if errand.is_delivery() {
+            return intake::refuse_call(&accounts.house, account, asked.origin, error, b"");
+        }
+        error
+    };
     let claimed = auth::claim(accounts, asked.config, asked.origin, &parts, errand);
-    let claimed = claimed.inspect_err(|_| {
+    let claimed = claimed.map_err(|error| {
         if has_body {
             activity.leave_unread();
         }
+        turn_away(None, error)
     })?;
+    let known = claimed.known().map(|app| app.account.clone());
     let limits = BodyLimits::of(asked.config, &accounts.house.bodies);
     let received = match asked.target {
         // Pages take none; what is sent all the same is not read.
@@ -253,15 +264,21 @@ async fn handle(
         }
         Target::Page(_) => Received::default(),
         Target::Operation(_) | Target::Spans(_) | Target::Grpc => {
-            receive(body, &limits, activity).await?
+            let received = receive(body, &limits, activity).await;
+            received.map_err(|error| turn_away(known.as_ref(), error))?
         }
     };
     let (claim, now) = ((claimed, errand), clock::now());
-    let (app, signed) = auth::admit(accounts, asked.config, claim, &parts, &received.bytes, now)?;
+    let admitted = auth::admit(accounts, asked.config, claim, &parts, &received.bytes, now);
+    let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
     let received = received.replaced(signed);
+    let inflate = async |received| {
+        let inflated = body::inflate(received, &limits).await;
+        inflated.map_err(|error| turn_away(Some(&app.account), error.into()))
+    };
     match asked.target {
         Target::Operation(operation) => {
-            let received = body::inflate(received, &limits).await?;
+            let received = inflate(received).await?;
             let (origin, request_id) = (asked.origin, asked.request_id);
             handlers::call(&app, operation, &received, origin, request_id).await
         }
@@ -272,7 +289,7 @@ async fn handle(
                 .map(Answer::from)
         }
         Target::Spans(encoding) => {
-            let received = body::inflate(received, &limits).await?;
+            let received = inflate(received).await?;
             let (origin, request_id) = (asked.origin, asked.request_id);
             spans::take(&app, origin, &received.bytes, encoding, request_id).await
         }

@@ -315,7 +315,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         std::fs::write(&path, text).unwrap();
-        std::fs::write(folder.path().join("operator.secret"), "s").unwrap();
+        std::fs::write(folder.path().join("operator.secret"), "o").unwrap();
         let keyring = Keyring::load(&path, "us-east-1", &environment).unwrap();
         assert_eq!(keyring.len(), 3);
     }

@@ -116,7 +116,10 @@ async fn store(
     let translating = tokio::task::spawn_blocking(move || translate(&config, &body, encoding));
     let translated = translating
         .await
-        .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))?;
+        .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())));
+    let account = Some(&app.account);
+    let translated =
+        translated.map_err(|error| intake::refuse_call(&app.house, account, origin, error, b""))?;
     intake::refuse_spans(app, origin, &translated.rejected);
     let span_of: Vec<usize> = translated
         .documents
