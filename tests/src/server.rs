@@ -149,9 +149,10 @@ impl Home {
         command
     }
 
+    /// Only the main door is open, at any free port, unless the arguments say otherwise.
     fn serve<S: AsRef<str>>(&self, arguments: &[S]) -> Command {
         let mut command = self.command();
-        command.args(["serve", "--data"]).arg(&self.data);
+        command.arg("serve").arg("--data").arg(&self.data);
         for (flag, value) in DOORS {
             if !arguments.iter().any(|argument| argument.as_ref() == flag) {
                 command.args([flag, value]);
@@ -366,16 +367,15 @@ fn first_address(value: &Value) -> Option<SocketAddr> {
     }
 }
 
-fn tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take(40).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-}
-
-/// Where the server listens unless a test says otherwise.
 const DOORS: [(&str, &str); 4] = [
     ("--listen", "127.0.0.1:0"),
     ("--udp", "off"),
     ("--otlp-grpc", "off"),
     ("--otlp-http", "off"),
 ];
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(40).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
