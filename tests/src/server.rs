@@ -149,12 +149,15 @@ impl Home {
         command
     }
 
+    /// Only the main door is open, at any free port, unless the arguments say otherwise.
     fn serve<S: AsRef<str>>(&self, arguments: &[S]) -> Command {
         let mut command = self.command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--udp", "off"]);
-        command
-            .args(["--otlp-grpc", "off", "--otlp-http", "off", "--data"])
-            .arg(&self.data);
+        command.arg("serve").arg("--data").arg(&self.data);
+        for (flag, value) in DOORS {
+            if !arguments.iter().any(|argument| argument.as_ref() == flag) {
+                command.args([flag, value]);
+            }
+        }
         command
             .args(arguments.iter().map(AsRef::as_ref))
             .stdin(Stdio::null());
@@ -374,6 +377,13 @@ fn first_address(value: &Value) -> Option<SocketAddr> {
         _ => None,
     }
 }
+
+const DOORS: [(&str, &str); 4] = [
+    ("--listen", "127.0.0.1:0"),
+    ("--udp", "off"),
+    ("--otlp-grpc", "off"),
+    ("--otlp-http", "off"),
+];
 
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();

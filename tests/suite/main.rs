@@ -18,6 +18,8 @@ mod datagrams;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod emitters;
+#[cfg(test)]
 mod filters;
 #[cfg(test)]
 mod fixture;

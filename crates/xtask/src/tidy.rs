@@ -1,7 +1,8 @@
-//! The project's own rules that no other tool checks: who may import whom, sizes of files, and words that do
-//! not belong in a source.
+//! The project's own rules that no other tool checks: who may import whom, sizes of files, words that do
+//! not belong in a source, and recipes the README shows.
 
 mod floors;
+mod recipes;
 mod source;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,11 @@ pub(crate) fn all() -> Result<()> {
         }
     }
     manifests(&root, &mut findings)?;
+    recipes::check(
+        &std::fs::read_to_string(root.join("tests/clients/recipes.toml"))?,
+        &std::fs::read_to_string(root.join("README.md"))?,
+        &mut findings,
+    )?;
     if findings.is_empty() {
         return Ok(());
     }

@@ -81,36 +81,48 @@ fn debian_packages() -> Result<()> {
     Ok(())
 }
 
-/// Makes `.venv` with the pinned clients, anew whenever the pins change.
+/// Makes the environments of the Python clients, each anew whenever its pins change.
 fn python_clients() -> Result<()> {
-    let (venv, pins) = (
-        root().join(".venv"),
-        root().join("tests/clients/requirements.txt"),
-    );
-    let wanted = std::fs::read_to_string(&pins).context("read tests/clients/requirements.txt")?;
-    let (marker, python) = (
-        venv.join("installed-requirements.txt"),
-        venv.join("bin/python"),
-    );
-    let is_current = std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted);
-    if is_current && works(Command::new(&python).args(["-c", "import boto3, awscli"])) {
-        return Ok(());
+    for environment in PYTHON {
+        environment.install()?;
     }
-    eprintln!("the Python clients are missing: installing the pinned boto3 and AWS CLI into .venv");
-    run(program("python3", &["-m", "venv", "--clear"]).arg(&venv))?;
-    pip_install(&python, &pins)?;
-    std::fs::write(&marker, wanted)?;
     Ok(())
+}
+
+impl PythonEnvironment {
+    fn install(&self) -> Result<()> {
+        let folder = root().join(self.folder);
+        let pins = root().join("tests/clients").join(self.pins);
+        let wanted =
+            std::fs::read_to_string(&pins).with_context(|| format!("read {}", pins.display()))?;
+        let marker = folder.join("installed-requirements.txt");
+        let python = folder.join("bin/python");
+        let is_current =
+            std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted);
+        if is_current && works(Command::new(&python).args(["-c", self.test])) {
+            return Ok(());
+        }
+        eprintln!(
+            "missing: {}; installing into {} ({} MB)",
+            self.what, self.folder, self.size_mb
+        );
+        run(program("python3", &["-m", "venv", "--clear"]).arg(&folder))?;
+        pip_install(&python, &pins)?;
+        std::fs::write(&marker, wanted)?;
+        Ok(())
+    }
 }
 
 fn pip_install(python: &Path, pins: &Path) -> Result<()> {
     let mut install = Command::new(python);
+    // Wheels alone: nothing of a package runs while it is installed.
     install.args([
         "-m",
         "pip",
         "install",
         "--quiet",
         "--disable-pip-version-check",
+        "--only-binary=:all:",
         "--requirement",
     ]);
     run(install.arg(pins)).context("install the Python clients")
@@ -126,13 +138,15 @@ fn node_clients() -> Result<()> {
     if std::fs::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    eprintln!("the JavaScript client is missing: installing it into tests/clients/node_modules");
+    eprintln!(
+        "missing: the clients in JavaScript; installing into tests/clients/node_modules (72 MB)"
+    );
     // Nothing of a package runs while it is installed.
     let mut install = program(
         "npm",
         &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
     );
-    run(install.current_dir(&folder)).context("install the JavaScript client")?;
+    run(install.current_dir(&folder)).context("install the JavaScript clients")?;
     std::fs::write(&marker, wanted)?;
     Ok(())
 }
@@ -145,25 +159,51 @@ struct Need {
     is_required: bool,
 }
 
+/// An environment of Python clients that can be pinned together.
+struct PythonEnvironment {
+    what: &'static str,
+    folder: &'static str,
+    pins: &'static str,
+    test: &'static str,
+    size_mb: u32,
+}
+
+/// The second one lies in the first, which takes it along when it is made anew.
+const PYTHON: &[PythonEnvironment] = &[
+    PythonEnvironment {
+        what: "boto3, the AWS CLI, the X-Ray SDK, OpenTelemetry, Envoy and rotel",
+        folder: ".venv",
+        pins: "requirements.txt",
+        test: "import boto3, awscli, aws_xray_sdk, opentelemetry.sdk, envoy, rotel",
+        size_mb: 400,
+    },
+    PythonEnvironment {
+        what: "AWS's distribution of OpenTelemetry",
+        folder: ".venv/adot",
+        pins: "requirements-adot.txt",
+        test: "import amazon.opentelemetry.distro, flask, requests",
+        size_mb: 85,
+    },
+];
 const NEXTEST_VERSION: &str = "0.9.151";
 const DENY_VERSION: &str = "0.20.2";
 const NEEDS: &[Need] = &[
     Need {
         package: "python3-venv",
         test: "python3 -c 'import ensurepip, venv'",
-        without: "boto3 and the AWS CLI cannot be tried",
+        without: "the clients in Python cannot be tried",
         is_required: true,
     },
     Need {
         package: "nodejs",
         test: "node --eval 'process.exit(process.versions.node.split(\".\")[0] >= 20 ? 0 : 1)'",
-        without: "the AWS SDK for JavaScript cannot be tried",
+        without: "the clients in JavaScript cannot be tried",
         is_required: true,
     },
     Need {
         package: "npm",
         test: "npm --version",
-        without: "the AWS SDK for JavaScript cannot be installed",
+        without: "the clients in JavaScript cannot be installed",
         is_required: true,
     },
     Need {
