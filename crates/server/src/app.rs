@@ -12,6 +12,7 @@ use storage::{ALL_TRACES, ControlStore, StoreError};
 
 use crate::config::Config;
 use crate::house::{House, HouseError};
+use crate::refused::RefusedLog;
 
 /// The parts the requests of one account in one region are served with; shared by all of them.
 pub(crate) struct App {
@@ -27,6 +28,7 @@ pub(crate) struct App {
     /// Held while groups are read and set, so that the newest are set last.
     classifying: Mutex<()>,
     pub(crate) token_key: TokenKey,
+    pub(crate) refused: RefusedLog,
 }
 
 /// The groups there are, once they are read.
@@ -119,6 +121,7 @@ impl App {
             known_groups,
             classifying: Mutex::default(),
             token_key,
+            refused: RefusedLog::default(),
         };
         app.classify();
         Ok(app)

@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::http::body::BodyRoom;
 use crate::intake::rates::Rates;
 use crate::metrics::Metrics;
-use crate::refused::RefusedLog;
 
 /// What all accounts share.
 pub(crate) struct House {
@@ -24,7 +23,6 @@ pub(crate) struct House {
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
     pub(crate) rates: Rates,
-    pub(crate) refused: RefusedLog,
 }
 
 /// Why a house does not open.
@@ -54,7 +52,6 @@ impl House {
             classifier,
             metrics: Metrics::new(),
             rates: Rates::default(),
-            refused: RefusedLog::default(),
         })
     }
 

@@ -8,7 +8,7 @@ pub(crate) mod rates;
 use std::borrow::Cow;
 
 use ingest::{AcceptError, Limits, Refusal, Verdicts};
-use model::{Account, TraceId};
+use model::TraceId;
 use otlp::{RejectedSpan, RejectionCode};
 use protocol::ApiError;
 use storage::StoreError;
@@ -113,14 +113,14 @@ pub(crate) fn refuse_all(
         n_documents,
         excerpt: String::new(),
     };
-    refused::record(&app.house, Some(&app.account), refused);
+    refused::record(&app.house, Some(app), refused);
     error
 }
 
 /// Counts and remembers a call that brought documents nobody looked at: it was not let in, or could not be read. Returns why.
 pub(crate) fn refuse_call(
     house: &House,
-    account: Option<&Account>,
+    app: Option<&App>,
     origin: Origin,
     error: ApiError,
     body: &[u8],
@@ -136,7 +136,7 @@ pub(crate) fn refuse_call(
         n_documents: 0,
         excerpt: ingest::excerpt(&String::from_utf8_lossy(beginning)),
     };
-    refused::record(house, account, refused);
+    refused::record(house, app, refused);
     error
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn refuse_spans(app: &App, origin: Origin, rejected: &[RejectedSpan])
             n_documents: 1,
             excerpt: String::new(),
         };
-        refused::record(&app.house, Some(&app.account), refused);
+        refused::record(&app.house, Some(app), refused);
     }
 }
 
@@ -247,7 +247,7 @@ fn tell_of_refusals(app: &App, senders: Senders<'_>, refused: &[Refusal]) {
             n_documents: 1,
             excerpt: refusal.excerpt.clone(),
         };
-        refused::record(&app.house, Some(&app.account), refused);
+        refused::record(&app.house, Some(app), refused);
     }
 }
 

@@ -247,16 +247,15 @@ impl Metrics {
             .inc_by(n_segments);
     }
 
+    /// Notes by how many there are more entries in the logs of what was refused.
+    pub(crate) fn refused_kept(&self, n_more: i64) {
+        self.refused_kept.inc_by(n_more);
+    }
+
     /// Returns all figures as text.
-    pub(crate) fn render(
-        &self,
-        stats: &Stats,
-        n_refused_kept: usize,
-    ) -> Result<String, fmt::Error> {
+    pub(crate) fn render(&self, stats: &Stats) -> Result<String, fmt::Error> {
         self.store.set(stats);
         self.datagrams.refresh();
-        self.refused_kept
-            .set(i64::try_from(n_refused_kept).unwrap_or(i64::MAX));
         self.resident_memory.set(resident_bytes().unwrap_or(0));
         let mut rendered = String::new();
         text::encode(&mut rendered, &self.registry)?;
@@ -356,14 +355,13 @@ mod tests {
         metrics.tls_handshake_failed();
         metrics.telemetry("received", Some(7));
         metrics.telemetry("received", Some(-1));
+        metrics.refused_kept(7);
+        metrics.refused_kept(-2);
         let text = metrics
-            .render(
-                &Stats {
-                    n_documents: 9,
-                    ..Stats::default()
-                },
-                5,
-            )
+            .render(&Stats {
+                n_documents: 9,
+                ..Stats::default()
+            })
             .unwrap();
         for line in [
             "roentgen_requests_total{operation=\"BatchGetTraces\",code=\"OK\"} 1",

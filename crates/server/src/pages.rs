@@ -89,9 +89,7 @@ pub(crate) async fn show(
 }
 
 fn metrics(house: &House) -> Result<Response<Bytes>, ApiError> {
-    let text = house
-        .metrics
-        .render(&house.store.stats(), house.refused.n_kept());
+    let text = house.metrics.render(&house.store.stats());
     let text = text.map_err(|error| ApiError::internal(format!("rendering metrics: {error}")))?;
     let mut response = Response::new(Bytes::from(text));
     response

@@ -1,15 +1,17 @@
 //! What was refused lately, for the people who miss it: senders often drop the answer unread, and datagrams have none.
 //!
-//! The newest are kept, bounded in number and in bytes, so that a flood costs no more than a trickle. An account is
-//! shown its own only; of what an unknown caller sent nothing but a figure is kept.
+//! Each account has a log of its own: none can see, count or push out what another one was refused. The newest are kept,
+//! bounded in number and in bytes, so that a flood costs no more than a trickle. Of what an unknown caller sent nothing
+//! but a figure is kept.
 
 pub(crate) mod page;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Account, Timestamp, TraceId};
+use model::{Timestamp, TraceId};
 
+use crate::app::App;
 use crate::house::House;
 use crate::origin::Origin;
 
@@ -30,7 +32,7 @@ pub(crate) struct Refused {
     pub(crate) excerpt: String,
 }
 
-/// The newest of what was refused.
+/// The newest of what one account was refused.
 #[derive(Default)]
 pub(crate) struct RefusedLog {
     kept: Mutex<Kept>,
@@ -41,7 +43,6 @@ pub(crate) struct RefusedLog {
 struct Entry {
     /// How many were recorded before.
     id: u64,
-    account: Account,
     refused: Refused,
 }
 
@@ -54,21 +55,18 @@ struct Kept {
 }
 
 /// Counts what was refused and remembers it for the account it was sent to, if that is known.
-pub(crate) fn record(house: &House, account: Option<&Account>, refused: Refused) {
+pub(crate) fn record(house: &House, app: Option<&App>, refused: Refused) {
     house.metrics.refused(refused.origin.doorway, refused.code);
     let n_kept_max = house.config().limits.refused_kept;
-    if let Some(account) = account {
-        house.refused.add(account.clone(), refused, n_kept_max);
+    if let Some(app) = app {
+        let n_more = app.refused.add(refused, n_kept_max);
+        house.metrics.refused_kept(n_more);
     }
 }
 
 impl RefusedLog {
-    /// Returns how many entries are kept.
-    pub(crate) fn n_kept(&self) -> usize {
-        self.lock().entries.len()
-    }
-
-    fn add(&self, account: Account, mut refused: Refused, n_kept_max: usize) {
+    /// Adds an entry and returns by how many there are more now.
+    fn add(&self, mut refused: Refused, n_kept_max: usize) -> i64 {
         shorten(&mut refused.message, MESSAGE_BYTES_MAX);
         if let Some(segment_id) = &mut refused.segment_id {
             shorten(segment_id, SEGMENT_ID_BYTES_MAX);
@@ -76,11 +74,8 @@ impl RefusedLog {
         let mut kept = self.lock();
         let id = kept.next_id;
         kept.next_id += 1;
-        let entry = Entry {
-            id,
-            account,
-            refused,
-        };
+        let entry = Entry { id, refused };
+        let mut n_more = 1;
         kept.n_bytes += entry.n_bytes();
         kept.entries.push_back(Arc::new(entry));
         while kept.entries.len() > n_kept_max || kept.n_bytes > KEPT_BYTES_MAX {
@@ -88,7 +83,9 @@ impl RefusedLog {
                 break;
             };
             kept.n_bytes -= oldest.n_bytes();
+            n_more -= 1;
         }
+        n_more
     }
 
     /// Returns up to so many entries with smaller ids than this, the newest first.
@@ -111,8 +108,6 @@ impl Entry {
     fn n_bytes(&self) -> usize {
         let refused = &self.refused;
         size_of::<Self>()
-            + self.account.id.len()
-            + self.account.region.len()
             + refused.message.len()
             + refused.segment_id.as_ref().map_or(0, String::len)
             + refused.excerpt.len()
@@ -131,7 +126,7 @@ fn shorten(text: &mut String, n_bytes_max: usize) {
 
 const MESSAGE_BYTES_MAX: usize = 500;
 const SEGMENT_ID_BYTES_MAX: usize = 64;
-const KEPT_BYTES_MAX: usize = 32 << 20;
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 #[cfg(test)]
 #[path = "refused/tests.rs"]

@@ -10,13 +10,13 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
-use model::Account;
 use otlp::Encoding;
 use protocol::{ApiError, Dialect, ErrorKind, Operation, TARGET, error_response};
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
 use crate::accounts::Accounts;
+use crate::app::App;
 use crate::auth::{self, Errand};
 use crate::clock;
 use crate::config::Config;
@@ -241,9 +241,9 @@ async fn handle(
     let has_body = !body.is_end_stream();
     let errand = asked.target.errand();
     // Segments that are not let in are lost ones, too: those who miss them are told.
-    let turn_away = |account: Option<&Account>, error: ApiError| {
+    let turn_away = |app: Option<&App>, error: ApiError| {
         if errand.is_delivery() {
-            return intake::refuse_call(&accounts.house, account, asked.origin, error, b"");
+            return intake::refuse_call(&accounts.house, app, asked.origin, error, b"");
         }
         error
     };
@@ -254,7 +254,7 @@ async fn handle(
         }
         turn_away(None, error)
     })?;
-    let known = claimed.known().map(|app| app.account.clone());
+    let known = claimed.known().map(Arc::clone);
     let limits = BodyLimits::of(asked.config, &accounts.house.bodies);
     let received = match asked.target {
         // Pages take none; what is sent all the same is not read.
@@ -265,7 +265,7 @@ async fn handle(
         Target::Page(_) => Received::default(),
         Target::Operation(_) | Target::Spans(_) | Target::Grpc => {
             let received = receive(body, &limits, activity).await;
-            received.map_err(|error| turn_away(known.as_ref(), error))?
+            received.map_err(|error| turn_away(known.as_deref(), error))?
         }
     };
     let (claim, now) = ((claimed, errand), clock::now());
@@ -274,7 +274,7 @@ async fn handle(
     let received = received.replaced(signed);
     let inflate = async |received| {
         let inflated = body::inflate(received, &limits).await;
-        inflated.map_err(|error| turn_away(Some(&app.account), error.into()))
+        inflated.map_err(|error| turn_away(Some(&app), error.into()))
     };
     match asked.target {
         Target::Operation(operation) => {

@@ -117,9 +117,8 @@ async fn store(
     let translated = translating
         .await
         .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())));
-    let account = Some(&app.account);
-    let translated =
-        translated.map_err(|error| intake::refuse_call(&app.house, account, origin, error, b""))?;
+    let translated = translated
+        .map_err(|error| intake::refuse_call(&app.house, Some(app), origin, error, b""))?;
     intake::refuse_spans(app, origin, &translated.rejected);
     let span_of: Vec<usize> = translated
         .documents

@@ -28,9 +28,8 @@ pub(super) async fn put_trace_segments(
     origin: Origin,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
-    let request: PutTraceSegmentsRequest<'_> = decode(&body.bytes).map_err(|error| {
-        intake::refuse_call(&app.house, Some(&app.account), origin, error, &body.bytes)
-    })?;
+    let request: PutTraceSegmentsRequest<'_> = decode(&body.bytes)
+        .map_err(|error| intake::refuse_call(&app.house, Some(app), origin, error, &body.bytes))?;
     let limits = Limits {
         n_documents_max: app.config().limits.documents_per_call,
         document_bytes_max: in_memory(app.config().limits.document_bytes.0),

@@ -26,12 +26,12 @@ pub(crate) async fn show(
     request_id: &str,
 ) -> Result<Response<Bytes>, ApiError> {
     let asked = Asked::parse(query).map_err(ApiError::invalid_request)?;
-    let page = read(&app.house.refused, &app.account, &asked).await;
+    let page = read(&app.refused, &asked).await;
     let shown = Shown {
         refused: page
             .entries
             .iter()
-            .map(|entry| ShownEntry::of(entry))
+            .map(|entry| ShownEntry::of(&app.account, entry))
             .collect(),
         next: page.next.map(|id| id.to_string()),
     };
@@ -68,8 +68,8 @@ pub(super) struct Found {
     pub(super) next: Option<u64>,
 }
 
-/// Returns the newest entries of an account that are asked for. The log is locked for a part of it at a time.
-pub(super) async fn read(log: &RefusedLog, account: &Account, asked: &Asked) -> Found {
+/// Returns the newest entries that are asked for. The log is locked for a part of it at a time.
+pub(super) async fn read(log: &RefusedLog, asked: &Asked) -> Found {
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut after = asked.after;
     loop {
@@ -77,7 +77,7 @@ pub(super) async fn read(log: &RefusedLog, account: &Account, asked: &Asked) -> 
         let Some(last) = part.last() else { break };
         after = last.id;
         for entry in part {
-            if entry.account != *account || !asked.wants(&entry) {
+            if !asked.wants(&entry) {
                 continue;
             }
             if entries.len() == asked.limit {
@@ -239,7 +239,7 @@ struct ShownEntry<'e> {
 }
 
 impl<'e> ShownEntry<'e> {
-    fn of(entry: &'e Entry) -> Self {
+    fn of(account: &'e Account, entry: &'e Entry) -> Self {
         let refused = &entry.refused;
         let since = Duration::from_nanos(refused.time.as_nanos());
         let time = humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since);
@@ -248,8 +248,8 @@ impl<'e> ShownEntry<'e> {
             time: time.to_string(),
             door: refused.origin.doorway.name(),
             peer: refused.origin.peer.to_string(),
-            account: &entry.account.id,
-            region: &entry.account.region,
+            account: &account.id,
+            region: &account.region,
             code: refused.code,
             message: &refused.message,
             segment_id: refused.segment_id.as_deref(),

@@ -275,7 +275,7 @@ fn drop_one(house: &House, app: Option<&App>, datagram: &Datagram, (code, messag
         n_documents: 1,
         excerpt: ingest::excerpt(&beginning),
     };
-    refused::record(house, app.map(|app| &app.account), refused);
+    refused::record(house, app, refused);
 }
 
 fn origin(datagram: &Datagram) -> Origin {
