@@ -8,13 +8,25 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::digest::Key;
 use hmac::{Hmac, KeyInit, Mac};
+use model::Tenant;
 use sha2::Sha256;
 
 use crate::ApiError;
 
-/// The secret tokens are sealed with: one per installation, kept by the store.
+/// The secret tokens are sealed with: one per installation, kept by the store, and one of each account made of it.
 #[derive(Clone)]
 pub struct TokenKey(pub [u8; 32]);
+
+impl TokenKey {
+    /// Returns the key of one account's tokens, so that those of another one mean nothing to it.
+    #[must_use]
+    pub fn of(&self, tenant: Tenant) -> Self {
+        let mut mac = keyed(self);
+        mac.update(b"tenant");
+        mac.update(&tenant.0.to_be_bytes());
+        Self(mac.finalize().into_bytes().into())
+    }
+}
 
 /// What a token is for: mostly, which operation's pages it walks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,17 +127,21 @@ fn mac(key: &TokenKey, kind: Kind, fingerprint: &[u8], payload: &[u8]) -> Hmac<S
         Kind::ListRetrievedTraces => 15,
     };
     // HMAC itself fills a short key up with zeros to the hash's block; here it is done in the open.
-    let mut block = Key::<Hmac<Sha256>>::default();
-    for (to, from) in block.iter_mut().zip(key.0) {
-        *to = from;
-    }
-    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block);
+    let mut mac = keyed(key);
     let n_fingerprint = u64::try_from(fingerprint.len()).unwrap_or(u64::MAX);
     mac.update(&[VERSION, kind]);
     mac.update(&n_fingerprint.to_be_bytes());
     mac.update(fingerprint);
     mac.update(payload);
     mac
+}
+
+fn keyed(key: &TokenKey) -> Hmac<Sha256> {
+    let mut block = Key::<Hmac<Sha256>>::default();
+    for (to, from) in block.iter_mut().zip(key.0) {
+        *to = from;
+    }
+    <Hmac<Sha256> as KeyInit>::new(&block)
 }
 
 const VERSION: u8 = 1;

@@ -1,4 +1,4 @@
-//! What every request needs: the stores, whose data it is, the limits and the figures.
+//! What the requests of one account in one region are served with.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -6,33 +6,27 @@ use account::{AccountError, FilterCheck, Group, GroupsSnapshot, Settings};
 use insights::{InsightError, Insights};
 use model::{Account, Tenant, Timestamp};
 use protocol::token::TokenKey;
-use query::{Classifier, Filter, GroupHistory, GroupRef, QueryError, Retrievals};
+use query::{Filter, GroupHistory, GroupRef, QueryError, Retrievals};
 use sampling::{Sampling, SamplingError};
-use storage::{ALL_TRACES, Classify, ControlStore, OpenError, SledControl, SledStore, StoreError};
-use tokio::sync::Semaphore;
+use storage::{ALL_TRACES, ControlStore, StoreError};
 
 use crate::config::Config;
-use crate::http::body::BodyLimits;
-use crate::metrics::Metrics;
+use crate::house::{House, HouseError};
 
-/// The parts requests are served with; shared by all of them.
+/// The parts the requests of one account in one region are served with; shared by all of them.
 pub(crate) struct App {
-    pub(crate) config: Config,
-    pub(crate) store: Arc<SledStore>,
+    pub(crate) house: Arc<House>,
+    pub(crate) account: Account,
     pub(crate) tenant: Tenant,
     pub(crate) sampling: Sampling,
     pub(crate) settings: Settings,
     pub(crate) retrievals: Retrievals,
     pub(crate) insights: Insights,
-    classifier: Arc<Classifier>,
     /// The groups as filters that are being checked may refer to them.
     known_groups: KnownGroups,
     /// Held while groups are read and set, so that the newest are set last.
     classifying: Mutex<()>,
     pub(crate) token_key: TokenKey,
-    pub(crate) bodies: BodyLimits,
-    pub(crate) metrics: Metrics,
-    control: Arc<SledControl>,
 }
 
 /// The groups there are, once they are read.
@@ -74,9 +68,9 @@ fn history(group: &Group) -> GroupHistory {
 /// Why the parts cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// A store does not open.
-    #[error("cannot open the store: {0}")]
-    Open(#[from] OpenError),
+    /// What all accounts share does not open or close well.
+    #[error(transparent)]
+    House(#[from] HouseError),
     /// The store does not do what the server needs of it.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
@@ -95,54 +89,44 @@ pub enum AppError {
 }
 
 impl App {
-    /// Opens the stores and puts the parts together. Blocks.
-    pub(crate) fn open(config: Config, now: Timestamp) -> Result<Self, AppError> {
-        let store = SledStore::open(config.storage(), now)?;
-        let control = Arc::new(SledControl::open(&config.data.dir)?);
-        let account = Account {
-            id: config.account.id.clone(),
-            region: config.account.region.clone(),
-        };
-        let tenant = store.tenant(&account.id, &account.region)?;
-        let records = || Arc::clone(&control) as Arc<dyn ControlStore>;
+    /// Puts the parts of an account together, giving it a number in the store if it is new. Blocks.
+    pub(crate) fn open(
+        house: Arc<House>,
+        account: Account,
+        now: Timestamp,
+    ) -> Result<Self, AppError> {
+        let tenant = house.store.tenant(&account.id, &account.region)?;
+        let records = || Arc::clone(&house.control) as Arc<dyn ControlStore>;
         let known_groups = KnownGroups::default();
         let check = filter_check(Arc::clone(&known_groups));
         let settings = Settings::open(records(), tenant, account.clone(), check, now)?;
-        let sampling = Sampling::open(records(), tenant, account, now)?;
+        let sampling = Sampling::open(records(), tenant, account.clone(), now)?;
         let retrievals = Retrievals::open(records(), tenant, now)?;
         let insights = Insights::open(records(), tenant, now)?;
         if insights.n_passed_over() > 0 {
             let n_records = insights.n_passed_over();
             tracing::warn!(n_records, "records of insights were passed over");
         }
-        let token_key = TokenKey(store.token_key());
-        let room = usize::try_from(config.http.bodies_in_flight.0).unwrap_or(usize::MAX);
-        let bodies = BodyLimits {
-            bytes_max: usize::try_from(config.http.body_bytes.0).unwrap_or(usize::MAX),
-            timeout: config.http.body_timeout.0,
-            wait: config.storage.queue_wait.0,
-            room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
-        };
-        let classifier = Arc::new(Classifier::default());
-        store.classify_by(Arc::clone(&classifier) as Arc<dyn Classify>);
+        let token_key = TokenKey(house.store.token_key()).of(tenant);
         let app = Self {
-            config,
-            store: Arc::new(store),
+            house,
+            account,
             tenant,
             sampling,
             settings,
             retrievals,
             insights,
-            classifier,
             known_groups,
             classifying: Mutex::default(),
             token_key,
-            bodies,
-            metrics: Metrics::new(),
-            control,
         };
         app.classify();
         Ok(app)
+    }
+
+    /// Returns the settings in force now.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.house.config()
     }
 
     /// Lets traces be classified by the groups as they are now; call it whenever one changed.
@@ -161,17 +145,9 @@ impl App {
         let filter_at = |group: GroupRef<'_>, at: Timestamp| {
             named(&groups, group)?.filter_at(at).map(str::to_owned)
         };
-        let slow_trace = self.config.query.slow_trace.0;
-        self.classifier
+        let slow_trace = self.config().query.slow_trace.0;
+        self.house
+            .classifier
             .set(self.tenant, &histories, &filter_at, slow_trace);
-    }
-
-    /// Makes everything durable and closes the stores. Blocks.
-    pub(crate) fn close(&self, now: Timestamp) -> Result<(), AppError> {
-        let flushed = self.sampling.flush(now);
-        let closed = self.store.close();
-        self.control.close()?;
-        closed?;
-        Ok(flushed?)
     }
 }

@@ -223,6 +223,16 @@ pub(crate) enum ConfigError {
     },
 }
 
+impl Account {
+    /// Returns the account requests belong to that need no key.
+    pub(crate) fn account(&self) -> model::Account {
+        model::Account {
+            id: self.id.clone(),
+            region: self.region.clone(),
+        }
+    }
+}
+
 impl Config {
     /// Returns the configuration of some sources and the settings it was made of.
     pub(crate) fn load(sources: &Sources) -> Result<(Self, Settings), ConfigError> {

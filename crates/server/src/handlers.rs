@@ -23,16 +23,20 @@ use tracing::Span;
 use crate::app::App;
 use crate::http::answer::Answer;
 use crate::http::body::Received;
+use crate::origin::Origin;
 
 /// Answers a call of an operation.
 pub(crate) async fn call(
     app: &Arc<App>,
     operation: Operation,
     body: &Received,
+    origin: Origin,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     match operation {
-        Operation::PutTraceSegments => traces::put_trace_segments(app, body, request_id).await,
+        Operation::PutTraceSegments => {
+            traces::put_trace_segments(app, body, origin, request_id).await
+        }
         Operation::BatchGetTraces => traces::batch_get_traces(app, body, request_id).await,
         Operation::GetTraceSummaries => traces::get_trace_summaries(app, body, request_id).await,
         Operation::PutTelemetryRecords => {

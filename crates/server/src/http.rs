@@ -3,8 +3,10 @@
 pub(crate) mod activity;
 pub(crate) mod answer;
 pub(crate) mod body;
+pub(crate) mod grpc;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +19,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
-use crate::app::App;
+use crate::accounts::Accounts;
+use crate::house::House;
+use crate::origin::{Doorway, Origin};
 use crate::service;
 use activity::{Activity, Timeouts, Watched};
 
 /// Serves connections until `stop` is done, then lets requests under way finish for as long as
 /// configured and breaks off what is left.
-pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
-    let mut door = Door::new(app);
+pub(crate) async fn serve(
+    listener: TcpListener,
+    accounts: Arc<Accounts>,
+    stop: impl Future<Output = ()>,
+) {
+    let mut door = Door::new(accounts);
     let mut stop = std::pin::pin!(stop);
     loop {
         tokio::select! {
@@ -36,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Futur
                 }
             }
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => door.open(stream),
+                Ok((stream, peer)) => door.open(stream, peer),
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accepting a connection"),
                 Err(error) => {
                     warn!(%error, "cannot accept connections at the moment");
@@ -54,7 +62,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Futur
 
 /// All connections of the door.
 struct Door {
-    app: Arc<App>,
+    accounts: Arc<Accounts>,
     places: Arc<Semaphore>,
     protocols: auto::Builder<TokioExecutor>,
     graceful: GracefulShutdown,
@@ -62,7 +70,7 @@ struct Door {
 }
 
 impl Door {
-    fn new(app: Arc<App>) -> Self {
+    fn new(accounts: Arc<Accounts>) -> Self {
         let mut protocols = auto::Builder::new(TokioExecutor::new());
         // Heads are timed by the connection's own watch, which starts before hyper's timer does.
         protocols
@@ -73,10 +81,10 @@ impl Door {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(HTTP2_STREAMS_MAX);
-        let places = Arc::new(Semaphore::new(app.config.http.connections));
+        let places = Arc::new(Semaphore::new(accounts.house.config().http.connections));
         let graceful = GracefulShutdown::new();
         Self {
-            app,
+            accounts,
             places,
             protocols,
             graceful,
@@ -85,11 +93,11 @@ impl Door {
     }
 
     /// Serves a connection on a task of its own; one too many is closed at once.
-    fn open(&mut self, stream: TcpStream) {
+    fn open(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.app.metrics.connection_refused();
+            self.accounts.house.metrics.connection_refused();
             debug!(
-                connections = self.app.config.http.connections,
+                connections = self.accounts.house.config().http.connections,
                 "too many connections"
             );
             return;
@@ -99,18 +107,28 @@ impl Door {
         }
         let activity = Activity::new();
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-        let app = Arc::clone(&self.app);
+        let accounts = Arc::clone(&self.accounts);
         let requests = Arc::clone(&activity);
+        let origin = Origin {
+            doorway: Doorway::Api,
+            peer,
+            is_tls: false,
+        };
         let answer = service_fn(move |request| {
-            service::answer(Arc::clone(&app), Arc::clone(&requests), request)
+            service::answer(
+                Arc::clone(&accounts),
+                Arc::clone(&requests),
+                origin,
+                request,
+            )
         });
         let connection = self.protocols.serve_connection(io, answer).into_owned();
         let served = self.graceful.watch(connection);
         let timeouts = Timeouts {
-            header: self.app.config.http.header_timeout.0,
-            idle: self.app.config.http.idle_timeout.0,
+            header: self.accounts.house.config().http.header_timeout.0,
+            idle: self.accounts.house.config().http.idle_timeout.0,
         };
-        let open = OpenConnection::new(Arc::clone(&self.app), place);
+        let open = OpenConnection::new(Arc::clone(&self.accounts.house), place);
         self.connections.spawn(async move {
             let _open = open;
             tokio::select! {
@@ -126,7 +144,7 @@ impl Door {
 
     /// Lets requests under way finish, then breaks off the rest.
     async fn drain(mut self) {
-        let drain_timeout = self.app.config.http.drain_timeout.0;
+        let drain_timeout = self.accounts.house.config().http.drain_timeout.0;
         if tokio::time::timeout(drain_timeout, self.graceful.shutdown())
             .await
             .is_err()
@@ -143,20 +161,23 @@ impl Door {
 
 /// A connection that counts as open until this is dropped.
 struct OpenConnection {
-    app: Arc<App>,
+    house: Arc<House>,
     _place: OwnedSemaphorePermit,
 }
 
 impl OpenConnection {
-    fn new(app: Arc<App>, place: OwnedSemaphorePermit) -> Self {
-        app.metrics.connection_opened();
-        Self { app, _place: place }
+    fn new(house: Arc<House>, place: OwnedSemaphorePermit) -> Self {
+        house.metrics.connection_opened();
+        Self {
+            house,
+            _place: place,
+        }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.app.metrics.connection_closed();
+        self.house.metrics.connection_closed();
     }
 }
 

@@ -4,15 +4,19 @@
 //! configuration, figures, start and stop. It decides nothing about segments or traces. Its face is
 //! [`serve`] for the server and [`run`] for the command line around it.
 
+mod accounts;
 mod app;
 mod cli;
 mod clock;
 mod config;
+mod guard;
 mod handlers;
+mod house;
 mod http;
 mod limits;
 mod log;
 mod metrics;
+mod origin;
 mod pages;
 mod serve;
 mod service;

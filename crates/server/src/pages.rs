@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response};
 use protocol::{ApiError, json_response};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::house::House;
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,22 +46,26 @@ impl Page {
 }
 
 /// Returns a page.
-pub(crate) fn show(app: &App, page: Page, request_id: &str) -> Result<Response<Bytes>, ApiError> {
+pub(crate) fn show(
+    house: &House,
+    page: Page,
+    request_id: &str,
+) -> Result<Response<Bytes>, ApiError> {
     match page {
         Page::Index => Ok(json_response(&INDEX, request_id)),
         Page::Health => Ok(json_response(&State { status: "alive" }, request_id)),
-        Page::Ready if app.store.stats().is_writable => {
+        Page::Ready if house.store.stats().is_writable => {
             Ok(json_response(&State { status: "ready" }, request_id))
         }
         Page::Ready => Err(ApiError::unavailable(
             "the store takes no writes; the log says why",
         )),
-        Page::Metrics => metrics(app),
+        Page::Metrics => metrics(house),
     }
 }
 
-fn metrics(app: &App) -> Result<Response<Bytes>, ApiError> {
-    let text = app.metrics.render(&app.store.stats());
+fn metrics(house: &House) -> Result<Response<Bytes>, ApiError> {
+    let text = house.metrics.render(&house.store.stats());
     let text = text.map_err(|error| ApiError::internal(format!("rendering metrics: {error}")))?;
     let mut response = Response::new(Bytes::from(text));
     response

@@ -15,8 +15,10 @@ use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use crate::app::{App, AppError};
+use crate::accounts::Accounts;
+use crate::app::AppError;
 use crate::config::Config;
+use crate::house::House;
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
@@ -59,18 +61,25 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
             _ => ServeError::Listen { address, source },
         })?;
     limits::raise_open_files();
-    let opening = tokio::task::spawn_blocking(move || App::open(config, clock::now()));
-    let app = Arc::new(opening.await??);
-    let maintenance = tokio::spawn(maintain(Arc::clone(&app)));
-    let watching = tokio::spawn(watch(Arc::clone(&app)));
-    info!(address = %local, data = %app.config.data.dir.display(), "serving");
+    let opening = tokio::task::spawn_blocking(move || open(config));
+    let accounts = Arc::new(opening.await??);
+    let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
+    let watching = tokio::spawn(watch(Arc::clone(&accounts)));
+    info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
     announce(local);
-    http::serve(listener, Arc::clone(&app), shutdown).await;
+    http::serve(listener, Arc::clone(&accounts), shutdown).await;
     maintenance.abort();
     watching.abort();
-    tokio::task::spawn_blocking(move || app.close(clock::now())).await??;
+    tokio::task::spawn_blocking(move || accounts.close(clock::now())).await??;
     info!("stopped");
     Ok(())
+}
+
+/// Opens the stores and the accounts. Blocks.
+fn open(config: Config) -> Result<Accounts, AppError> {
+    let now = clock::now();
+    let house = Arc::new(House::open(config, now)?);
+    Accounts::open(house, &[], now)
 }
 
 async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
@@ -80,28 +89,31 @@ async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
 }
 
 /// Does what time asks for: sealing and dropping partitions, writing statistics.
-async fn maintain(app: Arc<App>) {
+async fn maintain(accounts: Arc<Accounts>) {
     let mut ticks = tokio::time::interval(MAINTENANCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let now = clock::now();
-        app.store.maintain(now);
-        let flushing = Arc::clone(&app);
-        let flushed = tokio::task::spawn_blocking(move || flushing.sampling.flush(now)).await;
-        if let Ok(Err(error)) = flushed {
-            warn!(%error, "cannot write sampling statistics");
+        accounts.house.store.maintain(now);
+        for app in accounts.all() {
+            let flushed = tokio::task::spawn_blocking(move || app.sampling.flush(now)).await;
+            if let Ok(Err(error)) = flushed {
+                warn!(%error, "cannot write sampling statistics");
+            }
         }
     }
 }
 
 /// Looks for insights; beside maintenance, which must not wait for it.
-async fn watch(app: Arc<App>) {
+async fn watch(accounts: Arc<Accounts>) {
     let mut ticks = tokio::time::interval(WATCH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        handlers::insights::advance(&app).await;
+        for app in accounts.all() {
+            handlers::insights::advance(&app).await;
+        }
     }
 }
 

@@ -13,10 +13,12 @@ use protocol::{ApiError, Dialect, ErrorKind, Operation, TARGET, error_response};
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::accounts::Accounts;
+use crate::house::House;
 use crate::http::activity::{Activity, UnderWay};
 use crate::http::answer::{Answer, AnswerBody};
-use crate::http::body::{self, BodyError, Received};
+use crate::http::body::{self, BodyError, BodyLimits, Received};
+use crate::origin::Origin;
 use crate::pages::Page;
 use crate::{handlers, pages};
 
@@ -29,8 +31,9 @@ enum Target {
 
 /// Answers a request; whatever goes wrong becomes an answer, too.
 pub(crate) async fn answer(
-    app: Arc<App>,
+    accounts: Arc<Accounts>,
     activity: Arc<Activity>,
+    origin: Origin,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody<Ended>>, Infallible> {
     let version = request.version();
@@ -46,8 +49,8 @@ pub(crate) async fn answer(
         status = field::Empty,
         elapsed_ms = field::Empty
     );
-    let mut ended = Ended::new(Arc::clone(&app), under_way, name, span.clone());
-    let handled = handle(&app, &activity, target, request, &request_id);
+    let mut ended = Ended::new(Arc::clone(&accounts.house), under_way, name, span.clone());
+    let handled = handle(&accounts, &activity, origin, target, request, &request_id);
     let handled = AssertUnwindSafe(handled)
         .catch_unwind()
         .instrument(span.clone())
@@ -96,8 +99,9 @@ impl Target {
 }
 
 async fn handle(
-    app: &Arc<App>,
+    accounts: &Accounts,
     activity: &Activity,
+    origin: Origin,
     target: Result<Target, ApiError>,
     request: Request<Incoming>,
     request_id: &str,
@@ -105,14 +109,14 @@ async fn handle(
     let has_body = !request.body().is_end_stream();
     match target {
         Ok(Target::Operation(operation)) => {
-            let received = receive(app, activity, request).await?;
-            handlers::call(app, operation, &received, request_id).await
+            let received = receive(&accounts.house, activity, request).await?;
+            handlers::call(&accounts.default, operation, &received, origin, request_id).await
         }
         Ok(Target::Page(page)) => {
             if has_body {
                 activity.leave_unread();
             }
-            pages::show(app, page, request_id).map(Answer::from)
+            pages::show(&accounts.house, page, request_id).map(Answer::from)
         }
         Err(error) => {
             if has_body {
@@ -124,11 +128,12 @@ async fn handle(
 }
 
 async fn receive(
-    app: &App,
+    house: &House,
     activity: &Activity,
     request: Request<Incoming>,
 ) -> Result<Received, ApiError> {
-    match body::receive(request.into_body(), &app.bodies).await {
+    let limits = BodyLimits::of(&house.config(), &house.bodies);
+    match body::receive(request.into_body(), &limits).await {
         Ok(received) => Ok(received),
         Err(error) => {
             if BodyError::leaves_unread(&error) {
@@ -167,7 +172,7 @@ fn refuse(error: &ApiError, request_id: &str) -> Answer {
 /// Notes the end of a request when it is dropped: after the last byte of its answer was taken, or
 /// when the client went away.
 pub(crate) struct Ended {
-    app: Arc<App>,
+    house: Arc<House>,
     _under_way: UnderWay,
     operation: &'static str,
     code: &'static str,
@@ -176,10 +181,10 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn new(app: Arc<App>, under_way: UnderWay, operation: &'static str, span: Span) -> Self {
-        app.metrics.request_started();
+    fn new(house: Arc<House>, under_way: UnderWay, operation: &'static str, span: Span) -> Self {
+        house.metrics.request_started();
         Self {
-            app,
+            house,
             _under_way: under_way,
             operation,
             code: CLIENT_GONE,
@@ -192,7 +197,7 @@ impl Ended {
 impl Drop for Ended {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.app
+        self.house
             .metrics
             .request_ended(self.operation, self.code, took);
         let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

@@ -215,6 +215,11 @@ impl SledStore {
         Ok(tenant)
     }
 
+    /// Returns every account and region that was given a number.
+    pub fn tenants(&self) -> Vec<(String, String)> {
+        self.shared.lock_manifest().tenants.clone()
+    }
+
     /// Returns the key of this store's page tokens.
     pub fn token_key(&self) -> [u8; 32] {
         self.shared.lock_manifest().token_key

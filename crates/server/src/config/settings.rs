@@ -134,6 +134,15 @@ impl Settings {
             .is_some_and(|setting| setting.origin != Origin::Default)
     }
 
+    /// Returns the keys whose values differ.
+    pub(crate) fn changed(&self, other: &Self) -> Vec<&str> {
+        let differs = |(key, setting): &(&String, &Setting)| {
+            other.by_key.get(*key).map(|other| &other.value) != Some(&setting.value)
+        };
+        let changed = self.by_key.iter().filter(differs);
+        changed.map(|(key, _)| key.as_str()).collect()
+    }
+
     /// Returns the settings as nested tables.
     pub(crate) fn to_table(&self) -> Table {
         let mut root = Table::new();

@@ -23,7 +23,7 @@ pub(super) async fn service_graph(
     let window = (request.start_time, request.end_time);
     let group = scope(app, request.group.as_ref(), window)?;
     let options = options(app);
-    let response = query::service_graph(&*app.store, app.tenant, &request, group, &options)
+    let response = query::service_graph(&*app.house.store, app.tenant, &request, group, &options)
         .await
         .map_err(query_error)?;
     Ok(json_response(&response, request_id).into())
@@ -35,7 +35,7 @@ pub(super) async fn trace_graph(
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     let request: GetTraceGraphRequest = decode(&body.bytes)?;
-    let response = query::trace_graph(&*app.store, app.tenant, &request, &options(app))
+    let response = query::trace_graph(&*app.house.store, app.tenant, &request, &options(app))
         .await
         .map_err(query_error)?;
     Ok(json_response(&response, request_id).into())
@@ -60,7 +60,14 @@ pub(super) async fn time_series(
         n_periods_max: PERIODS_PER_PAGE,
         token_key: app.token_key.clone(),
     };
-    let series = query::time_series(&*app.store, app.tenant, &request, group, selected, &options);
+    let series = query::time_series(
+        &*app.house.store,
+        app.tenant,
+        &request,
+        group,
+        selected,
+        &options,
+    );
     let response = series.await.map_err(query_error)?;
     Ok(json_response(&response, request_id).into())
 }

@@ -101,7 +101,7 @@ pub(super) async fn impact_graph(
     let window = (request.start_time, request.end_time);
     let graph = app
         .insights
-        .impact_graph(&*app.store, &request.insight_id, window, clock::now())
+        .impact_graph(&*app.house.store, &request.insight_id, window, clock::now())
         .await
         .map_err(insight_error)?;
     Ok(json_response(&graph_shape(graph, window), request_id).into())
@@ -120,7 +120,7 @@ pub(crate) async fn advance(app: &Arc<App>) {
         .collect();
     match app
         .insights
-        .advance(&*app.store, &watched, clock::now())
+        .advance(&*app.house.store, &watched, clock::now())
         .await
     {
         Ok(changes) => {

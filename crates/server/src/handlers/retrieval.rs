@@ -52,11 +52,11 @@ pub(super) async fn cancel(
 pub(super) async fn list(app: &App, body: &Received, request_id: &str) -> Result<Answer, ApiError> {
     let request: ListRetrievedTracesRequest = decode(&body.bytes)?;
     let options = RetrievalOptions {
-        page_bytes: in_memory(app.config.query.page_bytes.0),
+        page_bytes: in_memory(app.config().query.page_bytes.0),
         token_key: app.token_key.clone(),
     };
     let response = query::retrieved_traces(
-        &*app.store,
+        &*app.house.store,
         app.tenant,
         &app.retrievals,
         &request,
@@ -75,7 +75,7 @@ pub(super) async fn graph(
 ) -> Result<Answer, ApiError> {
     let request: GetRetrievedTracesGraphRequest = decode(&body.bytes)?;
     let response = query::retrieved_graph(
-        &*app.store,
+        &*app.house.store,
         app.tenant,
         &app.retrievals,
         &request,

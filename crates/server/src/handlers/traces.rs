@@ -20,23 +20,31 @@ use crate::clock;
 use crate::config::values::Orphans;
 use crate::http::answer::{Answer, BrokenOff, Chunks};
 use crate::http::body::Received;
+use crate::origin::Origin;
 
 pub(super) async fn put_trace_segments(
     app: &App,
     body: &Received,
+    origin: Origin,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     let request: PutTraceSegmentsRequest<'_> = decode(&body.bytes)?;
     let limits = Limits {
-        n_documents_max: app.config.limits.documents_per_call,
-        document_bytes_max: in_memory(app.config.limits.document_bytes.0),
+        n_documents_max: app.config().limits.documents_per_call,
+        document_bytes_max: in_memory(app.config().limits.document_bytes.0),
     };
     let documents = request.trace_segment_documents;
-    let verdicts = ingest::accept(&*app.store, app.tenant, documents, &limits, clock::now())
-        .await
-        .map_err(accept_error)?;
-    app.metrics.documents_accepted(verdicts.n_accepted);
-    tell_of_refusals(app, &verdicts.refused);
+    let verdicts = ingest::accept(
+        &*app.house.store,
+        app.tenant,
+        documents,
+        &limits,
+        clock::now(),
+    )
+    .await
+    .map_err(accept_error)?;
+    app.house.metrics.documents_accepted(verdicts.n_accepted);
+    tell_of_refusals(app, origin, &verdicts.refused);
     let unprocessed_trace_segments = verdicts.refused.into_iter().map(unprocessed).collect();
     Ok(json_response(
         &PutTraceSegmentsResponse {
@@ -48,15 +56,17 @@ pub(super) async fn put_trace_segments(
 }
 
 /// Counts refused documents and logs the first: senders often drop the answer unread.
-fn tell_of_refusals(app: &App, refused: &[Refusal]) {
+fn tell_of_refusals(app: &App, origin: Origin, refused: &[Refusal]) {
     let Some(first) = refused.first() else { return };
     for refusal in refused {
-        app.metrics.document_refused(refusal.code);
+        app.house.metrics.document_refused(refusal.code);
     }
     let n_refused = refused.len();
     let segment_id = first.id.as_deref().unwrap_or_default();
     warn!(
         n_refused,
+        door = origin.doorway.name(),
+        peer = %origin.peer,
         segment_id,
         code = first.code,
         cause = first.message,
@@ -79,16 +89,16 @@ pub(super) async fn batch_get_traces(
 ) -> Result<Answer, ApiError> {
     let request: BatchGetTracesRequest = decode(&body.bytes)?;
     let options = BatchOptions {
-        n_trace_ids_max: app.config.limits.trace_ids_per_call,
-        page_bytes: in_memory(app.config.query.page_bytes.0),
-        orphans: match app.config.query.orphans {
+        n_trace_ids_max: app.config().limits.trace_ids_per_call,
+        page_bytes: in_memory(app.config().query.page_bytes.0),
+        orphans: match app.config().query.orphans {
             Orphans::Visible => model::Orphans::Visible,
             Orphans::Hidden => model::Orphans::Hidden,
         },
-        trace_bytes_max: app.config.limits.trace_bytes.0,
+        trace_bytes_max: app.config().limits.trace_bytes.0,
         token_key: app.token_key.clone(),
     };
-    let store = Arc::clone(&app.store);
+    let store = Arc::clone(&app.house.store);
     let page = query::batch_get(store, app.tenant, &request, options).map_err(query_error)?;
     stream_page(page, request_id).await
 }
@@ -130,12 +140,12 @@ pub(super) async fn get_trace_summaries(
     let groups = app.settings.groups.snapshot();
     let options = SummariesOptions {
         groups: Arc::new(move |group: GroupRef<'_>| filter_of(&groups, group)),
-        n_summaries_max: app.config.query.summaries_per_page,
-        n_scanned_max: app.config.query.traces_scanned_per_page,
-        slow_trace: app.config.query.slow_trace.0,
+        n_summaries_max: app.config().query.summaries_per_page,
+        n_scanned_max: app.config().query.traces_scanned_per_page,
+        slow_trace: app.config().query.slow_trace.0,
         token_key: app.token_key.clone(),
     };
-    let response = query::summaries(&*app.store, app.tenant, &request, &options)
+    let response = query::summaries(&*app.house.store, app.tenant, &request, &options)
         .await
         .map_err(query_error)?;
     Ok(json_response(&response, request_id).into())
@@ -153,7 +163,8 @@ pub(super) async fn put_telemetry_records(
             serde_json::to_vec(record).map_err(|error| ApiError::internal(error.to_string()))?,
         );
     }
-    app.store
+    app.house
+        .store
         .put_telemetry(app.tenant, records, clock::now())
         .await
         .map_err(|error| store_error(&error))?;
@@ -164,12 +175,17 @@ pub(super) async fn put_telemetry_records(
 }
 
 fn count(app: &App, record: &TelemetryRecord) {
-    app.metrics
+    app.house
+        .metrics
         .telemetry("received", record.segments_received_count);
-    app.metrics.telemetry("sent", record.segments_sent_count);
-    app.metrics
+    app.house
+        .metrics
+        .telemetry("sent", record.segments_sent_count);
+    app.house
+        .metrics
         .telemetry("spillover", record.segments_spillover_count);
-    app.metrics
+    app.house
+        .metrics
         .telemetry("rejected", record.segments_rejected_count);
 }
 

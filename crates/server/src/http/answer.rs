@@ -26,6 +26,7 @@ pub(crate) struct AnswerBody<G> {
 enum Source {
     Whole(Bytes),
     Chunks(Chunks),
+    Framed(tonic::body::Body),
 }
 
 /// An answer before it is sent.
@@ -34,6 +35,8 @@ pub(crate) enum Answer {
     Whole(Response<Bytes>),
     /// Its body is being made; the head is that of an empty answer.
     Streamed(Response<Bytes>, Chunks),
+    /// It is of gRPC, whose status follows the body.
+    Framed(Response<tonic::body::Body>),
 }
 
 impl Answer {
@@ -55,6 +58,10 @@ impl Answer {
             }),
             Self::Streamed(head, chunks) => head.map(|_| AnswerBody {
                 source: Source::Chunks(chunks),
+                _guard: Some(guard),
+            }),
+            Self::Framed(response) => response.map(|body| AnswerBody {
+                source: Source::Framed(body),
                 _guard: Some(guard),
             }),
         }
@@ -81,11 +88,18 @@ impl<G: Unpin> Body for AnswerBody<G> {
             Source::Chunks(chunks) => chunks
                 .poll_next_unpin(context)
                 .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
+            Source::Framed(body) => Pin::new(body)
+                .poll_frame(context)
+                .map_err(|status| BrokenOff(status.to_string())),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.source, Source::Whole(bytes) if bytes.is_empty())
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Chunks(_) => false,
+            Source::Framed(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -93,7 +107,7 @@ impl<G: Unpin> Body for AnswerBody<G> {
             Source::Whole(bytes) => {
                 SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
             }
-            Source::Chunks(_) => SizeHint::default(),
+            Source::Chunks(_) | Source::Framed(_) => SizeHint::default(),
         }
     }
 }

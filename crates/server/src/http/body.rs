@@ -18,6 +18,8 @@ use hyper::body::Body;
 use protocol::ApiError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Config;
+
 /// What bodies may be.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyLimits {
@@ -28,7 +30,21 @@ pub(crate) struct BodyLimits {
     /// For a place among the bytes in memory.
     pub(crate) wait: Duration,
     /// The bytes all bodies may hold.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) room: BodyRoom,
+}
+
+/// The bytes the bodies of all connections may hold in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct BodyRoom(Arc<Semaphore>);
+
+impl BodyRoom {
+    /// Returns room for so many bytes.
+    pub(crate) fn new(n_bytes: u64) -> Self {
+        let n_bytes = usize::try_from(n_bytes).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(
+            n_bytes.min(Semaphore::MAX_PERMITS),
+        )))
+    }
 }
 
 /// A body in memory; its place is free again when this is dropped.
@@ -110,13 +126,23 @@ where
 }
 
 impl BodyLimits {
+    /// Returns the limits that are in force.
+    pub(crate) fn of(config: &Config, room: &BodyRoom) -> Self {
+        Self {
+            bytes_max: usize::try_from(config.http.body_bytes.0).unwrap_or(usize::MAX),
+            timeout: config.http.body_timeout.0,
+            wait: config.storage.queue_wait.0,
+            room: room.clone(),
+        }
+    }
+
     /// Waits for a place for so many bytes.
     async fn place(&self, n_bytes: usize) -> Result<Option<OwnedSemaphorePermit>, BodyError> {
         if n_bytes == 0 {
             return Ok(None);
         }
         let n_bytes = u32::try_from(n_bytes).map_err(|_| self.too_large())?;
-        let place = Arc::clone(&self.room).acquire_many_owned(n_bytes);
+        let place = Arc::clone(&self.room.0).acquire_many_owned(n_bytes);
         match tokio::time::timeout(self.wait, place).await {
             Ok(Ok(place)) => Ok(Some(place)),
             Ok(Err(_)) | Err(_) => Err(BodyError::Busy),
@@ -242,7 +268,7 @@ mod tests {
             bytes_max,
             timeout: Duration::from_secs(30),
             wait: Duration::from_secs(2),
-            room: Arc::new(Semaphore::new(n_room)),
+            room: BodyRoom::new(n_room as u64),
         }
     }
 
@@ -269,7 +295,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(body.bytes, "0123456789");
-        assert_eq!(limits.room.available_permits(), 90);
+        assert_eq!(limits.room.0.available_permits(), 90);
         let body = receive(chunked(&["012", "", "345", "6789"]), &limits)
             .await
             .unwrap();
@@ -288,7 +314,7 @@ mod tests {
                 .await
                 .unwrap_err(),
         );
-        assert_eq!(limits.room.available_permits(), 10);
+        assert_eq!(limits.room.0.available_permits(), 10);
     }
 
     #[tokio::test]
