@@ -9,8 +9,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Sends SIGTERM to one process of ours.
 pub fn terminate(pid: u32) -> Result<()> {
+    send(pid, Signal::TERM)
+}
+
+/// Sends SIGHUP to one process of ours.
+pub fn hangup(pid: u32) -> Result<()> {
+    send(pid, Signal::HUP)
+}
+
+fn send(pid: u32, signal: Signal) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(pid)?).context("pid 0")?;
-    kill_process(pid, Signal::TERM).context("send SIGTERM")
+    kill_process(pid, signal).context("send a signal")
 }
 
 /// Returns the bytes of memory a process holds now (`VmRSS`).

@@ -1,6 +1,7 @@
 //! The black-box suite: the real binary, real sockets, real clients. `cargo xtask test` runs it.
 
 #[cfg(test)]
+mod accounts;
 mod bad_input;
 #[cfg(test)]
 mod clients;
@@ -10,6 +11,8 @@ mod command_line;
 mod conformance;
 #[cfg(test)]
 mod crash;
+#[cfg(test)]
+mod datagrams;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
@@ -38,6 +41,8 @@ mod recorded;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod retention;
@@ -51,6 +56,7 @@ mod sampling_targets;
 mod series;
 #[cfg(test)]
 mod settings;
+mod signing;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

@@ -5,16 +5,20 @@
 //! nothing of HTTP and of how documents are stored.
 #![warn(missing_docs)]
 
+pub mod datagram;
+mod excerpt;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
 use std::borrow::Cow;
 
-use model::{DocumentLimits, Segment, SegmentId, Tenant, Timestamp};
+use model::{DocumentLimits, Segment, Tenant, Timestamp};
 use serde_json::value::RawValue;
 use storage::{NewDocument, Outcome, StoreError, TraceStore};
 
+pub use excerpt::excerpt;
+use verdict::Identity;
 pub use verdict::Refusal;
 
 /// What a call may bring (spec: X-Ray API, `PutTraceSegments`; AWS General Reference, X-Ray quotas).
@@ -70,16 +74,19 @@ pub async fn accept<S: TraceStore>(
     }
     let mut judged = Judged::new(limits);
     let mut n_bytes = 0;
-    for document in documents {
+    for (document_idx, document) in documents.into_iter().enumerate() {
         n_bytes += document.len();
-        judged.take(document);
+        judged.take(document_idx, document);
         if n_bytes > BYTES_BETWEEN_YIELDS {
             n_bytes = 0;
             tokio::task::yield_now().await;
         }
     }
     let Judged {
-        batch, mut refused, ..
+        batch,
+        identities,
+        mut refused,
+        ..
     } = judged;
     if batch.is_empty() {
         return Ok(Verdicts {
@@ -87,13 +94,12 @@ pub async fn accept<S: TraceStore>(
             refused,
         });
     }
-    let ids: Vec<(SegmentId, bool)> = batch.iter().map(Refusal::identity).collect();
     let outcomes = store.put(tenant, batch, now).await?;
     let mut n_accepted = 0;
-    for (outcome, (id, is_subsegment)) in outcomes.into_iter().zip(ids) {
+    for (outcome, identity) in outcomes.into_iter().zip(&identities) {
         match outcome {
             Outcome::Stored | Outcome::Unchanged | Outcome::Superseded => n_accepted += 1,
-            Outcome::TraceFull => refused.push(Refusal::trace_full(id, is_subsegment)),
+            Outcome::TraceFull => refused.push(Refusal::trace_full(identity)),
         }
     }
     Ok(Verdicts {
@@ -102,10 +108,20 @@ pub async fn accept<S: TraceStore>(
     })
 }
 
+/// Returns how many segments and subsegments these documents stand for: an array stands for its elements.
+pub fn n_entities(documents: &[Cow<'_, str>]) -> usize {
+    let entities = documents.iter().map(|document| elements(document));
+    entities
+        .map(|elements| elements.map_or(1, |elements| elements.len()))
+        .sum()
+}
+
 /// Documents sorted into good and bad.
 struct Judged {
     limits: DocumentLimits,
     batch: Vec<NewDocument>,
+    /// One for each of the batch.
+    identities: Vec<Identity>,
     refused: Vec<Refusal>,
 }
 
@@ -117,31 +133,36 @@ impl Judged {
         Self {
             limits,
             batch: Vec::new(),
+            identities: Vec::new(),
             refused: Vec::new(),
         }
     }
 
-    fn take(&mut self, document: Cow<'_, str>) {
+    fn take(&mut self, document_idx: usize, document: Cow<'_, str>) {
         let Some(elements) = elements(&document) else {
-            return self.take_one(document);
+            return self.take_one(document_idx, document);
         };
         for element in elements {
-            self.take_one(Cow::Borrowed(element.get()));
+            self.take_one(document_idx, Cow::Borrowed(element.get()));
         }
     }
 
-    fn take_one(&mut self, document: Cow<'_, str>) {
+    fn take_one(&mut self, document_idx: usize, document: Cow<'_, str>) {
         let parsed = Segment::parse(&document, &self.limits);
         let parsed = parsed.map(|segment| (segment.trace_id(), segment.head()));
         match parsed {
             Ok((trace_id, head)) => {
-                self.batch.push(NewDocument {
+                let document = NewDocument {
                     trace_id,
                     head,
                     text: document.into_owned(),
-                });
+                };
+                self.identities.push(Identity::of(document_idx, &document));
+                self.batch.push(document);
             }
-            Err(invalid) => self.refused.push(Refusal::of(invalid)),
+            Err(invalid) => self
+                .refused
+                .push(Refusal::of(document_idx, &document, invalid)),
         }
     }
 }

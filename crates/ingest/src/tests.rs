@@ -6,7 +6,7 @@ use model::{Tenant, Timestamp, TraceId};
 use storage::TraceStore;
 use storage::memory::MemoryStore;
 
-use crate::{AcceptError, Limits, Verdicts, accept};
+use crate::{AcceptError, Limits, Verdicts, accept, n_entities};
 
 const TRACE: &str = "1-581cf771-a006649127e371903a2de979";
 
@@ -103,6 +103,48 @@ fn an_array_stands_for_its_elements() {
     let array = format!("\n[{}, {}, 7]", good(1), good(2));
     let verdicts = accept_all(&MemoryStore::default(), &[&array]).unwrap();
     assert_eq!((verdicts.n_accepted, verdicts.refused.len()), (2, 1));
+}
+
+#[test]
+fn refusals_name_their_document_and_its_trace() {
+    let array = format!(
+        r#"[{},{{"trace_id":"{TRACE}","id":"x","user":"u"}}]"#,
+        good(1)
+    );
+    let two = format!(r#"{{"trace_id":"{TRACE}","id":"70de5b6f19ff9a0b","#);
+    let verdicts = accept_all(&MemoryStore::default(), &[&good(2), &array, &two]).unwrap();
+    let trace_id = TraceId::parse(TRACE).ok();
+    let told: Vec<_> = verdicts
+        .refused
+        .iter()
+        .map(|refusal| {
+            (
+                refusal.document_idx,
+                refusal.trace_id,
+                refusal.excerpt.as_str(),
+            )
+        })
+        .collect();
+    let first = format!(r#"{{"trace_id":"{TRACE}","id":"*","user":"*"}}"#);
+    let second = format!(r#"{{"trace_id":"{TRACE}","id":"70de5b6f19ff9a0b",..."#);
+    assert_eq!(
+        told,
+        [
+            (1, trace_id, first.as_str()),
+            (2, trace_id, second.as_str())
+        ]
+    );
+}
+
+#[test]
+fn arrays_count_for_their_elements() {
+    let count = |documents: &[&str]| {
+        let documents: Vec<_> = documents.iter().map(|text| Cow::Borrowed(*text)).collect();
+        n_entities(&documents)
+    };
+    assert_eq!(count(&[]), 0);
+    assert_eq!(count(&["{}", "no json", "[]", "[1"]), 4);
+    assert_eq!(count(&["{}", " [1, [2, 3], {}]"]), 4);
 }
 
 #[test]

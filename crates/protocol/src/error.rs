@@ -171,8 +171,7 @@ impl ApiError {
     }
 
     /// Returns the refusal of any method but POST.
-    pub fn method_not_allowed(operation: Operation, method: &Method) -> Self {
-        let name = operation.name();
+    pub fn method_not_allowed(name: &str, method: &Method) -> Self {
         let method = excerpt(method.as_str(), 20);
         Self::of(
             ErrorKind::MethodNotAllowed,

@@ -1,10 +1,11 @@
-//! The X-Ray API on the wire: restJson1 routes, shapes, errors and page tokens.
+//! The X-Ray API on the wire: restJson1 routes, shapes, errors, signatures and page tokens.
 //!
 //! The secret this crate hides is what requests and responses look like as bytes. It knows routes
 //! ([`Operation`]), request and response shapes of all 38 operations ([`shapes`]), the service model they
 //! are held against ([`model`]), how a refusal is written ([`error_response`]), which protocol an answer is
-//! dressed in ([`Dialect`]) and how a page token is sealed ([`token`]). It must never know sockets, a
-//! clock, the store or what a trace means. Every wire error of the API is built here and nowhere else.
+//! dressed in ([`Dialect`]), how a request is signed ([`sigv4`]), what a key may be good for ([`Right`]) and how a
+//! page token is sealed ([`token`]). It must never know sockets, a clock, the store, the keys there are or what a
+//! trace means. Every wire error of the API is built here and nowhere else.
 //!
 //! What holds of every request that was decoded: each constraint of the service model was checked, all
 //! broken ones were told at once; null members were absent, unknown ones passed over, and an empty body

@@ -118,7 +118,7 @@ impl Operation {
         if method == Method::POST {
             Ok(operation)
         } else {
-            Err(ApiError::method_not_allowed(operation, method))
+            Err(ApiError::method_not_allowed(operation.name(), method))
         }
     }
 

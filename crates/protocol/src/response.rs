@@ -171,7 +171,7 @@ mod tests {
                 .headers()
                 .contains_key("retry-after")
         );
-        let error = ApiError::method_not_allowed(Operation::GetGroups, &http::Method::GET);
+        let error = ApiError::method_not_allowed("GetGroups", &http::Method::GET);
         assert_eq!(error_response(&error, "id").headers()["allow"], "POST");
     }
 

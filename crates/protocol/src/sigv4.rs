@@ -103,5 +103,12 @@ pub fn verify(
     payload.open(body, Chain::new(&signing_key, claim))
 }
 
+/// Tells whether a secret was presented as it is, in the same time for one that is wrong and for a key that is not known.
+pub fn is_secret(presented: &str, secret: Option<&str>) -> bool {
+    let known = secret.unwrap_or(SECRET_OF_NOBODY);
+    let key = SigningKey::derive(known, "", "", "");
+    key.is_same(presented.as_bytes(), known.as_bytes()) && secret.is_some()
+}
+
 /// Stands in for the secret of a key that is not known, as long as secrets are; what is signed with it is not believed.
 const SECRET_OF_NOBODY: &str = "no-key-has-this-secret-so-none-is-helped";

@@ -67,7 +67,7 @@ fn history(group: &Group) -> GroupHistory {
 
 /// Why the parts cannot be put together.
 #[derive(Debug, thiserror::Error)]
-pub enum AppError {
+pub(crate) enum AppError {
     /// What all accounts share does not open or close well.
     #[error(transparent)]
     House(#[from] HouseError),

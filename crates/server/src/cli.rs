@@ -13,20 +13,23 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::settings::{self, Flag, Settings};
-use crate::config::values::{Door, Durability};
+use crate::config::values::Durability;
 use crate::config::{Config, Sources};
 use crate::log;
+use crate::reload::Reload;
 use crate::serve::serve;
 use crate::shutdown::Signals;
 use client::Endpoint;
 
 /// A persistent trace server that speaks the AWS X-Ray API.
 #[derive(Debug, Parser)]
-#[command(name = "roentgen", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "roentgen", version, max_term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     settings: SettingFlags,
@@ -51,7 +54,7 @@ struct SettingFlags {
     /// Where the X-Ray API is served; port 0 takes any free port
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where datagrams of X-Ray SDKs are taken, or "off" (opens in a later release)
+    /// Where datagrams of X-Ray SDKs are taken, or "off"
     #[arg(long, global = true, value_name = "ADDRESS|off")]
     udp: Option<String>,
     /// Where OpenTelemetry spans are taken over gRPC, or "off" (opens in a later release)
@@ -219,7 +222,9 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
         Endpoint::choose(text.as_deref(), &config).map_err(|error| Stop::new(Exit::Usage, error))
     };
     match cli.command {
-        None | Some(Command::Serve) => serve_until_signalled(config, &settings, &cli.experiments),
+        None | Some(Command::Serve) => {
+            serve_until_signalled(config, settings, sources, &cli.experiments)
+        }
         Some(Command::Config {
             command: ConfigCommand::Show,
         }) => print(&settings.to_string()),
@@ -274,7 +279,8 @@ impl SettingFlags {
 /// runtime is.
 fn serve_until_signalled(
     config: Config,
-    settings: &Settings,
+    settings: Settings,
+    sources: Sources,
     experiments: &ExperimentFlags,
 ) -> Result<Exit, Stop> {
     let guard = if experiments.unsafe_no_guard {
@@ -282,7 +288,7 @@ fn serve_until_signalled(
     } else {
         storage::guard::install()
     };
-    log::start(&config);
+    let log = log::start(&config);
     if experiments.unsafe_no_guard {
         tracing::error!("running without the guard: the loss of power may destroy the whole store");
     }
@@ -293,35 +299,25 @@ fn serve_until_signalled(
             tracing::warn!(%error, "writes may be lost when power fails");
         }
     }
-    tell_of_closed_doors(&config, settings);
+    let reload = Reload {
+        sources,
+        settings: Mutex::new(settings),
+        log,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("roentgen")
         .build()
         .map_err(|error| Stop::new(Exit::Failed, format!("starting threads: {error}")))?;
     runtime.block_on(async {
-        let signals = Signals::catch().map_err(|error| Stop::new(Exit::Failed, error))?;
-        serve(config, signals.stop())
+        let failed = |error| Stop::new(Exit::Failed, error);
+        let signals = Signals::catch().map_err(failed)?;
+        let hangups = signal(SignalKind::hangup()).map_err(failed)?;
+        serve(config, reload, hangups, signals.stop())
             .await
             .map_err(|error| Stop::new(Exit::Failed, error))?;
         Ok(Exit::Done)
     })
-}
-
-/// Says of doors that were asked for and are not built yet that nothing listens there.
-fn tell_of_closed_doors(config: &Config, settings: &Settings) {
-    let doors = [
-        ("server.udp", &config.server.udp),
-        ("server.otlp_grpc", &config.server.otlp_grpc),
-        ("server.otlp_http", &config.server.otlp_http),
-    ];
-    for (key, door) in doors {
-        if let Door::At(address) = door
-            && settings.is_set(key)
-        {
-            tracing::info!(key, %address, "this door opens in a later release; nothing listens there yet");
-        }
-    }
 }
 
 fn client_runtime() -> Result<tokio::runtime::Runtime, Stop> {

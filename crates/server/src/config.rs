@@ -8,6 +8,7 @@ mod rules;
 pub(crate) mod settings;
 pub(crate) mod values;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -35,6 +36,9 @@ pub struct Config {
     pub(crate) otlp: Otlp,
     pub(crate) http: Http,
     pub(crate) query: Query,
+    /// The keys that were set anywhere but in the defaults.
+    #[serde(skip)]
+    set: BTreeSet<String>,
 }
 
 /// Which doors are open, and where.
@@ -250,10 +254,16 @@ impl Config {
         }
         settings.merge_environment(&sources.environment)?;
         settings.merge_flags(&sources.flags)?;
-        let config: Self = serde_path_to_error::deserialize(settings.to_table())
+        let mut config: Self = serde_path_to_error::deserialize(settings.to_table())
             .map_err(|error| settings.error(&error.path().to_string(), error.inner().message()))?;
+        config.set = settings.keys_set();
         rules::check(&config).map_err(|broken| settings.error(broken.key, broken.message))?;
         Ok((config, settings))
+    }
+
+    /// Tells whether a key was set anywhere but in the defaults: somebody asked for it.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        self.set.contains(key)
     }
 
     /// Returns what the store is told.

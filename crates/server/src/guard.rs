@@ -29,7 +29,9 @@ pub(crate) enum Stranger {
         host: String,
     },
     /// It is of another site's page.
-    #[error("pages of {origin:?} may not call this server; the setting server.origins lists those that may")]
+    #[error(
+        "pages of {origin:?} may not call this server; the setting server.origins lists those that may"
+    )]
     Origin {
         /// The page's origin.
         origin: String,
@@ -56,7 +58,9 @@ pub(crate) fn check(parts: &Parts, config: &Config) -> Result<Option<Visitor>, S
         return Ok(None);
     };
     let text = origin.to_str().unwrap_or("null");
-    let own = text.split_once("://").map(|(_, host_and_port)| host_and_port);
+    let own = text
+        .split_once("://")
+        .map(|(_, host_and_port)| host_and_port);
     if own.is_some() && own == authority.as_ref().map(Authority::as_str) {
         return Ok(None);
     }
@@ -109,9 +113,17 @@ fn authority(parts: &Parts) -> Option<Authority> {
     let header = parts.headers.get(HOST);
     let of_header = header.map(|host| {
         let authority = host.to_str().ok().and_then(|host| host.parse().ok());
-        authority.unwrap_or_else(|| Authority::from_static("unreadable.invalid"))
+        authority
+            .filter(is_plain)
+            .unwrap_or_else(|| Authority::from_static("unreadable.invalid"))
     });
     of_header.or_else(|| parts.uri.authority().cloned())
+}
+
+/// Tells whether there is nothing but a host and a port.
+fn is_plain(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| port.is_empty() || port.starts_with(':'))
 }
 
 /// Tells whether nobody else can own the name.
@@ -119,18 +131,18 @@ fn is_ours(authority: &Authority, hosts: &[String]) -> bool {
     let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let is_address = bare.parse::<std::net::IpAddr>().is_ok();
-    let is_private = !host.contains('.')
-        || PRIVATE_DOMAINS
-            .iter()
-            .any(|domain| is_below(&host, domain));
+    let is_private =
+        !host.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| is_below(&host, domain));
     let is_machine = rustix::system::uname()
         .nodename()
         .to_str()
         .is_ok_and(|name| name.eq_ignore_ascii_case(&host));
-    let is_listed = hosts.iter().any(|allowed| match allowed.strip_prefix("*.") {
-        Some(domain) => is_below(&host, &domain.to_ascii_lowercase()),
-        None => allowed == "*" || allowed.eq_ignore_ascii_case(&host),
-    });
+    let is_listed = hosts
+        .iter()
+        .any(|allowed| match allowed.strip_prefix("*.") {
+            Some(domain) => is_below(&host, &domain.to_ascii_lowercase()),
+            None => allowed == "*" || allowed.eq_ignore_ascii_case(&host),
+        });
     !host.is_empty() && (is_address || is_private || is_machine || is_listed)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod insights;
 mod retrieval;
 mod sampling;
 mod settings;
+pub(crate) mod spans;
 mod tags;
 mod traces;
 
@@ -166,7 +167,7 @@ fn query_error(error: QueryError) -> ApiError {
 }
 
 /// Returns what a client is told of a store that did not serve a call.
-fn store_error(error: &StoreError) -> ApiError {
+pub(crate) fn store_error(error: &StoreError) -> ApiError {
     let detail = error.to_string();
     match error {
         StoreError::Busy { .. } => {
@@ -184,7 +185,7 @@ fn store_error(error: &StoreError) -> ApiError {
 }
 
 /// Returns a configured size as a size in memory.
-fn in_memory(bytes: u64) -> usize {
+pub(crate) fn in_memory(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

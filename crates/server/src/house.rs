@@ -7,23 +7,29 @@ use model::Timestamp;
 use query::Classifier;
 use storage::{Classify, OpenError, SledControl, SledStore, StoreError};
 
+use crate::auth::keys::Keyring;
 use crate::config::Config;
 use crate::http::body::BodyRoom;
+use crate::intake::rates::Rates;
 use crate::metrics::Metrics;
+use crate::refused::RefusedLog;
 
 /// What all accounts share.
 pub(crate) struct House {
     config: ArcSwap<Config>,
+    keys: ArcSwap<Keyring>,
     pub(crate) store: Arc<SledStore>,
     pub(crate) control: Arc<SledControl>,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
+    pub(crate) rates: Rates,
+    pub(crate) refused: RefusedLog,
 }
 
 /// Why a house does not open.
 #[derive(Debug, thiserror::Error)]
-pub enum HouseError {
+pub(crate) enum HouseError {
     /// A store does not open.
     #[error("cannot open the store: {0}")]
     Open(#[from] OpenError),
@@ -34,7 +40,7 @@ pub enum HouseError {
 
 impl House {
     /// Opens the stores. Blocks.
-    pub(crate) fn open(config: Config, now: Timestamp) -> Result<Self, HouseError> {
+    pub(crate) fn open(config: Config, keys: Keyring, now: Timestamp) -> Result<Self, HouseError> {
         let store = SledStore::open(config.storage(), now)?;
         let control = Arc::new(SledControl::open(&config.data.dir)?);
         let classifier = Arc::new(Classifier::default());
@@ -42,10 +48,13 @@ impl House {
         Ok(Self {
             bodies: BodyRoom::new(config.http.bodies_in_flight.0),
             config: ArcSwap::from_pointee(config),
+            keys: ArcSwap::from_pointee(keys),
             store: Arc::new(store),
             control,
             classifier,
             metrics: Metrics::new(),
+            rates: Rates::default(),
+            refused: RefusedLog::default(),
         })
     }
 
@@ -54,8 +63,15 @@ impl House {
         self.config.load_full()
     }
 
-    /// Lets other settings be in force from the next request on.
-    pub(crate) fn reconfigure(&self, config: Config) {
+    /// Returns the access keys in force now.
+    pub(crate) fn keys(&self) -> Arc<Keyring> {
+        self.keys.load_full()
+    }
+
+    /// Lets other settings and keys be in force from the next request on.
+    pub(crate) fn reconfigure(&self, config: Config, keys: Keyring) {
+        // Keys first: a request must not meet the demand to sign before there are keys to sign with.
+        self.keys.store(Arc::new(keys));
         self.config.store(Arc::new(config));
     }
 

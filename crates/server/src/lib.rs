@@ -2,10 +2,11 @@
 //!
 //! The secret this crate hides is how the parts are put together and kept alive: doors, bounds,
 //! configuration, figures, start and stop. It decides nothing about segments or traces. Its face is
-//! [`serve`] for the server and [`run`] for the command line around it.
+//! [`run`], the command line, which starts the server too.
 
 mod accounts;
 mod app;
+mod auth;
 mod cli;
 mod clock;
 mod config;
@@ -13,15 +14,18 @@ mod guard;
 mod handlers;
 mod house;
 mod http;
+mod intake;
 mod limits;
 mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod refused;
+mod reload;
 mod serve;
 mod service;
 mod shutdown;
+mod udp;
 
 pub use cli::run;
 pub use config::Config;
-pub use serve::{ServeError, serve};

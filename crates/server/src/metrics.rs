@@ -1,6 +1,6 @@
 //! Figures for operators, in the Prometheus text format.
 //!
-//! Labels have a bounded number of values: operations, error codes and codes of refused documents,
+//! Labels have a bounded number of values: operations, doors, error codes and codes of refused documents,
 //! never ids or paths a client made up.
 
 use std::fmt;
@@ -15,19 +15,25 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use storage::Stats;
 
+use crate::origin::Doorway;
+use crate::udp::figures::Figures;
+
 /// Every figure this process keeps.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     latency: Family<OperationLabel, Histogram>,
     requests_in_flight: Gauge,
-    documents_accepted: Counter,
-    documents_refused: Family<CodeLabel, Counter>,
+    documents_accepted: Family<DoorLabel, Counter>,
+    documents_refused: Family<DoorCodeLabels, Counter>,
+    refused: Family<DoorReasonLabels, Counter>,
+    refused_kept: Gauge,
     connections_open: Gauge,
     connections_refused: Counter,
     telemetry: Family<OutcomeLabel, Counter>,
     resident_memory: Gauge,
     store: StoreGauges,
+    pub(crate) datagrams: Figures,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,8 +48,20 @@ struct OperationLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabel {
-    code: String,
+struct DoorLabel {
+    door: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorCodeLabels {
+    door: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorReasonLabels {
+    door: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,19 +85,24 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("roentgen");
         let store = StoreGauges::register(registry.sub_registry_with_prefix("store"));
+        let datagrams = Figures::default();
+        datagrams.register(registry.sub_registry_with_prefix("datagrams"));
         let latency = || Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
         let mut metrics = Self {
             registry,
             requests: Family::default(),
             latency: Family::<OperationLabel, Histogram>::new_with_constructor(latency),
             requests_in_flight: Gauge::default(),
-            documents_accepted: Counter::default(),
+            documents_accepted: Family::default(),
             documents_refused: Family::default(),
+            refused: Family::default(),
+            refused_kept: Gauge::default(),
             connections_open: Gauge::default(),
             connections_refused: Counter::default(),
             telemetry: Family::default(),
             resident_memory: Gauge::default(),
             store,
+            datagrams,
         };
         metrics.register();
         metrics
@@ -96,6 +119,10 @@ impl Metrics {
         registry.register("documents_accepted", "Segment documents accepted", accepted);
         let refused = self.documents_refused.clone();
         registry.register("documents_refused", "Segment documents refused", refused);
+        let help = "Documents, datagrams and whole calls refused, as /api/v1/refused tells of them";
+        registry.register("refused", help, self.refused.clone());
+        let kept = self.refused_kept.clone();
+        registry.register("refused_kept", "Entries /api/v1/refused has", kept);
         let open = self.connections_open.clone();
         registry.register("connections_open", "Connections open", open);
         let help = "Connections closed because too many were open";
@@ -136,17 +163,31 @@ impl Metrics {
     }
 
     /// Counts documents that were accepted.
-    pub(crate) fn documents_accepted(&self, n_documents: usize) {
+    pub(crate) fn documents_accepted(&self, doorway: Doorway, n_documents: usize) {
+        let door = doorway.name();
         self.documents_accepted
+            .get_or_create(&DoorLabel { door })
             .inc_by(u64::try_from(n_documents).unwrap_or(u64::MAX));
     }
 
-    /// Counts one document that was refused.
-    pub(crate) fn document_refused(&self, code: &str) {
+    /// Counts documents that were refused, one by one or with their call.
+    pub(crate) fn documents_refused(
+        &self,
+        doorway: Doorway,
+        code: &'static str,
+        n_documents: usize,
+    ) {
+        let door = doorway.name();
         self.documents_refused
-            .get_or_create(&CodeLabel {
-                code: code.to_owned(),
-            })
+            .get_or_create(&DoorCodeLabels { door, code })
+            .inc_by(u64::try_from(n_documents).unwrap_or(u64::MAX));
+    }
+
+    /// Counts something that was refused.
+    pub(crate) fn refused(&self, doorway: Doorway, reason: &'static str) {
+        let door = doorway.name();
+        self.refused
+            .get_or_create(&DoorReasonLabels { door, reason })
             .inc();
     }
 
@@ -176,8 +217,15 @@ impl Metrics {
     }
 
     /// Returns all figures as text.
-    pub(crate) fn render(&self, stats: &Stats) -> Result<String, fmt::Error> {
+    pub(crate) fn render(
+        &self,
+        stats: &Stats,
+        n_refused_kept: usize,
+    ) -> Result<String, fmt::Error> {
         self.store.set(stats);
+        self.datagrams.refresh();
+        self.refused_kept
+            .set(i64::try_from(n_refused_kept).unwrap_or(i64::MAX));
         self.resident_memory.set(resident_bytes().unwrap_or(0));
         let mut rendered = String::new();
         text::encode(&mut rendered, &self.registry)?;
@@ -269,21 +317,29 @@ mod tests {
         let metrics = Metrics::new();
         metrics.request_started();
         metrics.request_ended("BatchGetTraces", "OK", Duration::from_millis(3));
-        metrics.documents_accepted(2);
-        metrics.document_refused("MissingId");
+        metrics.documents_accepted(Doorway::Udp, 2);
+        metrics.documents_refused(Doorway::Api, "MissingId", 3);
+        metrics.refused(Doorway::Api, "MissingId");
         metrics.telemetry("received", Some(7));
         metrics.telemetry("received", Some(-1));
         let text = metrics
-            .render(&Stats {
-                n_documents: 9,
-                ..Stats::default()
-            })
+            .render(
+                &Stats {
+                    n_documents: 9,
+                    ..Stats::default()
+                },
+                5,
+            )
             .unwrap();
         for line in [
             "roentgen_requests_total{operation=\"BatchGetTraces\",code=\"OK\"} 1",
             "roentgen_request_duration_seconds_count{operation=\"BatchGetTraces\"} 1",
-            "roentgen_documents_accepted_total 2",
-            "roentgen_documents_refused_total{code=\"MissingId\"} 1",
+            "roentgen_documents_accepted_total{door=\"udp\"} 2",
+            "roentgen_documents_refused_total{door=\"api\",code=\"MissingId\"} 3",
+            "roentgen_refused_total{door=\"api\",reason=\"MissingId\"} 1",
+            "roentgen_refused_kept 5",
+            "roentgen_datagrams_received_total 0",
+            "roentgen_datagrams_queue_bytes 0",
             "roentgen_telemetry_segments_total{outcome=\"received\"} 7",
             "roentgen_store_documents 9",
             "roentgen_store_writable 0",

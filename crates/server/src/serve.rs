@@ -1,9 +1,10 @@
 //! The server from start to stop.
 //!
-//! 1. The address is taken first: a port in use is the most common fault and costs nothing to find.
+//! 1. The addresses are taken first: a port in use is the most common fault and costs nothing to find.
 //! 2. The store is opened; clients that connect meanwhile wait.
 //! 3. One line of JSON on standard output says that the server is ready.
-//! 4. At a stop the door is shut, requests under way finish, the store makes everything durable.
+//! 4. At a stop the doors are shut, requests under way finish, queued datagrams are taken in, the store makes everything
+//!    durable.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -12,18 +13,25 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
+use tokio::signal::unix::Signal;
+
 use crate::accounts::Accounts;
 use crate::app::AppError;
+use crate::auth;
+use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
 use crate::house::House;
+use crate::reload::Reload;
+use crate::udp::{self, UdpError};
 use crate::{clock, handlers, http, limits};
 
 /// Why a server did not start or not end well.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// Somebody else listens there.
     #[error(
         "address {address} is already in use: stop the other server or choose another with --listen"
@@ -40,9 +48,15 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Datagrams cannot be taken, though that was asked for.
+    #[error(transparent)]
+    Udp(#[from] UdpError),
     /// The stores do not open, or do not close well.
     #[error(transparent)]
     App(#[from] AppError),
+    /// The access keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A thread of the store's failed.
     #[error("opening or closing the store was cut short: {0}")]
     Cut(#[from] tokio::task::JoinError),
@@ -52,7 +66,12 @@ pub enum ServeError {
 ///
 /// # Errors
 /// Says why the server could not start, or why the last flush failed.
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+pub(crate) async fn serve(
+    config: Config,
+    reload: Reload,
+    hangups: Signal,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
     let address = config.server.listen.0.clone();
     let (listener, local) = listen(&address)
         .await
@@ -60,26 +79,43 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
             io::ErrorKind::AddrInUse => ServeError::InUse { address },
             _ => ServeError::Listen { address, source },
         })?;
+    let datagrams = udp::bind(&config).await?;
     limits::raise_open_files();
-    let opening = tokio::task::spawn_blocking(move || open(config));
+    let keys = auth::keys_of(&config, &reload.sources.environment)?;
+    let opening = tokio::task::spawn_blocking(move || open(config, keys));
     let accounts = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
+    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts)));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
     info!(address = %local, data = %accounts.house.config().data.dir.display(), "serving");
-    announce(local);
+    announce(local, datagrams.as_ref().map(udp::Bound::local));
+    let (stop, stopped) = watch::channel(false);
+    let datagrams = datagrams.map(|bound| {
+        let served = udp::serve(bound, Arc::clone(&accounts), stopped);
+        tokio::spawn(served)
+    });
+    let shutdown = async {
+        shutdown.await;
+        stop.send_replace(true);
+    };
     http::serve(listener, Arc::clone(&accounts), shutdown).await;
+    if let Some(datagrams) = datagrams {
+        datagrams.await?;
+    }
     maintenance.abort();
     watching.abort();
+    reloading.abort();
     tokio::task::spawn_blocking(move || accounts.close(clock::now())).await??;
     info!("stopped");
     Ok(())
 }
 
 /// Opens the stores and the accounts. Blocks.
-fn open(config: Config) -> Result<Accounts, AppError> {
+fn open(config: Config, keys: Keyring) -> Result<Accounts, AppError> {
     let now = clock::now();
-    let house = Arc::new(House::open(config, now)?);
-    Accounts::open(house, &[], now)
+    let configured = auth::accounts_of(&config, &keys);
+    let house = Arc::new(House::open(config, keys, now)?);
+    Accounts::open(house, &configured, now)
 }
 
 async fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
@@ -122,15 +158,18 @@ async fn watch(accounts: Arc<Accounts>) {
 struct Announcement {
     ready: bool,
     http: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<SocketAddr>,
     pid: u32,
     version: &'static str,
 }
 
-fn announce(http: SocketAddr) {
+fn announce(http: SocketAddr, udp: Option<SocketAddr>) {
     let version = env!("CARGO_PKG_VERSION");
     let announcement = Announcement {
         ready: true,
         http,
+        udp,
         pid: std::process::id(),
         version,
     };

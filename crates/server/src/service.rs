@@ -7,26 +7,58 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, Version};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::{Body, Incoming};
+use model::Account;
+use otlp::Encoding;
 use protocol::{ApiError, Dialect, ErrorKind, Operation, TARGET, error_response};
 use tracing::{Instrument, Span, debug, error, field, info_span, warn};
 use uuid::Uuid;
 
 use crate::accounts::Accounts;
+use crate::auth::{self, Errand};
+use crate::clock;
+use crate::config::Config;
+use crate::guard::{self, Stranger, Visitor};
+use crate::handlers::{self, spans};
 use crate::house::House;
 use crate::http::activity::{Activity, UnderWay};
 use crate::http::answer::{Answer, AnswerBody};
 use crate::http::body::{self, BodyError, BodyLimits, Received};
-use crate::origin::Origin;
-use crate::pages::Page;
-use crate::{handlers, pages};
+use crate::http::grpc;
+use crate::intake;
+use crate::origin::{Doorway, Origin};
+use crate::pages::{self, Page};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Operation(Operation),
     Page(Page),
+    /// To take spans, over HTTP.
+    Spans(Encoding),
+    /// To take spans, over gRPC.
+    Grpc,
+}
+
+/// How an error is told to who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tongue {
+    /// As the X-Ray API does.
+    Api,
+    /// As OTLP does over HTTP.
+    Otlp(Encoding),
+    /// As gRPC does.
+    Grpc,
+}
+
+/// One request, as far as it is known before its body is.
+struct Asked<'r> {
+    target: Target,
+    origin: Origin,
+    config: &'r Config,
+    request_id: &'r str,
 }
 
 /// Answers a request; whatever goes wrong becomes an answer, too.
@@ -38,8 +70,10 @@ pub(crate) async fn answer(
 ) -> Result<Response<AnswerBody<Ended>>, Infallible> {
     let version = request.version();
     let under_way = activity.begin(version);
-    let target = Target::of(&request);
-    let dialect = Dialect::of(request.uri().path(), request.headers());
+    let (parts, body) = request.into_parts();
+    let target = Target::of(&parts, origin.doorway);
+    let tongue = Tongue::of(&parts, origin.doorway);
+    let dialect = Dialect::of(parts.uri.path(), &parts.headers);
     let name = target.as_ref().map_or("unknown", |target| target.name());
     let request_id = Uuid::new_v4().to_string();
     let span = info_span!(
@@ -49,8 +83,28 @@ pub(crate) async fn answer(
         status = field::Empty,
         elapsed_ms = field::Empty
     );
-    let mut ended = Ended::new(Arc::clone(&accounts.house), under_way, name, span.clone());
-    let handled = handle(&accounts, &activity, origin, target, request, &request_id);
+    let house = Arc::clone(&accounts.house);
+    let mut ended = Ended::new(Arc::clone(&house), under_way, name, span.clone());
+    let config = house.config();
+    let visitor = guard::check(&parts, &config);
+    let handled = async {
+        let is_unread = !body.is_end_stream();
+        let entering = enter(&visitor, &parts, target);
+        if is_unread && !matches!(entering, Ok(Entering::Target(_))) {
+            activity.leave_unread();
+        }
+        let target = match entering? {
+            Entering::Preflight(answer) => return Ok(answer),
+            Entering::Target(target) => target,
+        };
+        let asked = Asked {
+            target,
+            origin,
+            config: &config,
+            request_id: &request_id,
+        };
+        handle(&accounts, &activity, asked, parts, body).await
+    };
     let handled = AssertUnwindSafe(handled)
         .catch_unwind()
         .instrument(span.clone())
@@ -64,11 +118,14 @@ pub(crate) async fn answer(
         }
         Err(error) => {
             ended.code = error.code();
-            refuse(&error, &request_id)
+            refuse(&error, tongue, &request_id)
         }
     });
     let mut response = answer.into_response(ended);
     dialect.dress(response.headers_mut());
+    if let Ok(Some(visitor)) = &visitor {
+        visitor.admit(response.headers_mut());
+    }
     if activity.is_unread() && version < Version::HTTP_2 {
         response
             .headers_mut()
@@ -78,22 +135,98 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-impl Target {
-    /// Returns what a request asks for.
-    fn of<B>(request: &Request<B>) -> Result<Self, ApiError> {
-        let (method, path) = (request.method(), request.uri().path());
-        let header = request.headers().get(TARGET);
-        let target = header.and_then(|value| value.to_str().ok());
-        match Page::at(method, path) {
-            Some(page) => Ok(Self::Page(page)),
-            None => Operation::route(method, path, target).map(Self::Operation),
+/// What a request that is let in goes on to.
+enum Entering {
+    /// It only asked whether a page may send another one, and was told.
+    Preflight(Answer),
+    Target(Target),
+}
+
+fn enter(
+    visitor: &Result<Option<Visitor>, Stranger>,
+    parts: &Parts,
+    target: Result<Target, ApiError>,
+) -> Result<Entering, ApiError> {
+    match visitor {
+        Err(stranger) => Err(ApiError::forbidden(stranger.to_string())),
+        Ok(Some(visitor)) if guard::is_preflight(parts) => {
+            Ok(Entering::Preflight(Answer::from(visitor.invite())))
         }
+        Ok(_) => target.map(Entering::Target),
+    }
+}
+
+impl Target {
+    /// Returns what a request asks for, if the door it came through serves that.
+    fn of(parts: &Parts, doorway: Doorway) -> Result<Self, ApiError> {
+        let (method, path) = (&parts.method, parts.uri.path());
+        let target = Self::anywhere(parts)?;
+        let is_served = match (doorway, target) {
+            (Doorway::Api, _)
+            | (Doorway::OtlpGrpc, Self::Grpc)
+            | (Doorway::OtlpHttp, Self::Spans(_)) => true,
+            (Doorway::OtlpHttp | Doorway::OtlpGrpc, Self::Page(page)) => page.is_everywhere(),
+            (Doorway::OtlpHttp | Doorway::OtlpGrpc | Doorway::Udp, _) => false,
+        };
+        if is_served {
+            return Ok(target);
+        }
+        Err(ApiError::unknown_operation(path)
+            .with_logged(format!("{method} {path} at the door {}", doorway.name())))
+    }
+
+    fn anywhere(parts: &Parts) -> Result<Self, ApiError> {
+        let (method, path) = (&parts.method, parts.uri.path());
+        if path == spans::PATH {
+            let is_post = method == Method::POST;
+            let encoding = is_post.then(|| spans::encoding(&parts.headers));
+            return encoding
+                .unwrap_or_else(|| Err(ApiError::method_not_allowed("OTLP traces", method)))
+                .map(Self::Spans);
+        }
+        if grpc::is_grpc(&parts.headers) {
+            return if path == spans::GRPC_PATH {
+                Ok(Self::Grpc)
+            } else {
+                Err(ApiError::unknown_operation(path))
+            };
+        }
+        if let Some(page) = Page::at(method, path) {
+            return Ok(Self::Page(page));
+        }
+        let header = parts.headers.get(TARGET);
+        let target = header.and_then(|value| value.to_str().ok());
+        Operation::route(method, path, target).map(Self::Operation)
     }
 
     fn name(self) -> &'static str {
         match self {
             Self::Operation(operation) => operation.name(),
             Self::Page(page) => page.name(),
+            Self::Spans(_) | Self::Grpc => "ExportTraces",
+        }
+    }
+
+    const fn errand(self) -> Errand {
+        match self {
+            Self::Operation(operation) => Errand::Call(operation),
+            Self::Page(page) => page.errand(),
+            Self::Spans(_) | Self::Grpc => Errand::Spans,
+        }
+    }
+}
+
+impl Tongue {
+    fn of(parts: &Parts, doorway: Doorway) -> Self {
+        if doorway == Doorway::OtlpGrpc || grpc::is_grpc(&parts.headers) {
+            return Self::Grpc;
+        }
+        let is_otlp = doorway == Doorway::OtlpHttp || parts.uri.path() == spans::PATH;
+        let encoding = spans::encoding(&parts.headers).unwrap_or(Encoding::Json);
+        if is_otlp {
+            Self::Otlp(encoding)
+        } else {
+            Self::Api
         }
     }
 }
@@ -101,51 +234,84 @@ impl Target {
 async fn handle(
     accounts: &Accounts,
     activity: &Activity,
-    origin: Origin,
-    target: Result<Target, ApiError>,
-    request: Request<Incoming>,
-    request_id: &str,
+    asked: Asked<'_>,
+    parts: Parts,
+    body: Incoming,
 ) -> Result<Answer, ApiError> {
-    let has_body = !request.body().is_end_stream();
-    match target {
-        Ok(Target::Operation(operation)) => {
-            let received = receive(&accounts.house, activity, request).await?;
-            handlers::call(&accounts.default, operation, &received, origin, request_id).await
+    let has_body = !body.is_end_stream();
+    let errand = asked.target.errand();
+    // Segments that are not let in are lost ones, too: those who miss them are told.
+    let turn_away = |account: Option<&Account>, error: ApiError| {
+        if errand.is_delivery() {
+            return intake::refuse_call(&accounts.house, account, asked.origin, error, b"");
         }
-        Ok(Target::Page(page)) => {
-            if has_body {
-                activity.leave_unread();
-            }
-            pages::show(&accounts.house, page, request_id).map(Answer::from)
+        error
+    };
+    let claimed = auth::claim(accounts, asked.config, asked.origin, &parts, errand);
+    let claimed = claimed.map_err(|error| {
+        if has_body {
+            activity.leave_unread();
         }
-        Err(error) => {
-            if has_body {
-                activity.leave_unread();
-            }
-            Err(error)
+        turn_away(None, error)
+    })?;
+    let known = claimed.known().map(|app| app.account.clone());
+    let limits = BodyLimits::of(asked.config, &accounts.house.bodies);
+    let received = match asked.target {
+        // Pages take none; what is sent all the same is not read.
+        Target::Page(_) if has_body => {
+            activity.leave_unread();
+            Received::default()
         }
+        Target::Page(_) => Received::default(),
+        Target::Operation(_) | Target::Spans(_) | Target::Grpc => {
+            let received = receive(body, &limits, activity).await;
+            received.map_err(|error| turn_away(known.as_ref(), error))?
+        }
+    };
+    let (claim, now) = ((claimed, errand), clock::now());
+    let admitted = auth::admit(accounts, asked.config, claim, &parts, &received.bytes, now);
+    let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
+    let received = received.replaced(signed);
+    let inflate = async |received| {
+        let inflated = body::inflate(received, &limits).await;
+        inflated.map_err(|error| turn_away(Some(&app.account), error.into()))
+    };
+    match asked.target {
+        Target::Operation(operation) => {
+            let received = inflate(received).await?;
+            let (origin, request_id) = (asked.origin, asked.request_id);
+            handlers::call(&app, operation, &received, origin, request_id).await
+        }
+        Target::Page(page) => {
+            let query = parts.uri.query().unwrap_or_default();
+            pages::show(&app, page, query, asked.request_id)
+                .await
+                .map(Answer::from)
+        }
+        Target::Spans(encoding) => {
+            let received = inflate(received).await?;
+            let (origin, request_id) = (asked.origin, asked.request_id);
+            spans::take(&app, origin, &received.bytes, encoding, request_id).await
+        }
+        Target::Grpc => Ok(spans::take_grpc(app, asked.origin, parts, received, &limits).await),
     }
 }
 
 async fn receive(
-    house: &House,
+    body: Incoming,
+    limits: &BodyLimits,
     activity: &Activity,
-    request: Request<Incoming>,
 ) -> Result<Received, ApiError> {
-    let limits = BodyLimits::of(&house.config(), &house.bodies);
-    match body::receive(request.into_body(), &limits).await {
-        Ok(received) => Ok(received),
-        Err(error) => {
-            if BodyError::leaves_unread(&error) {
-                activity.leave_unread();
-            }
-            Err(ApiError::from(error))
+    body::receive(body, limits).await.map_err(|error| {
+        if BodyError::leaves_unread(&error) {
+            activity.leave_unread();
         }
-    }
+        ApiError::from(error)
+    })
 }
 
 /// Returns the answer of a refusal or a failure, after logging what an operator should know.
-fn refuse(error: &ApiError, request_id: &str) -> Answer {
+fn refuse(error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
     let detail = error.logged().unwrap_or_else(|| error.message());
     match error.kind() {
         ErrorKind::Internal => error!(detail, "a request failed"),
@@ -165,8 +331,19 @@ fn refuse(error: &ApiError, request_id: &str) -> Answer {
         | ErrorKind::MethodNotAllowed
         | ErrorKind::TooLarge
         | ErrorKind::Timeout => debug!(code = error.code(), detail, "a request was refused"),
+        ErrorKind::MissingAuthenticationToken
+        | ErrorKind::IncompleteSignature
+        | ErrorKind::InvalidSignature
+        | ErrorKind::UnrecognizedClient
+        | ErrorKind::ExpiredToken
+        | ErrorKind::AccessDenied
+        | ErrorKind::Forbidden => warn!(code = error.code(), detail, "somebody was not let in"),
     }
-    Answer::from(error_response(error, request_id))
+    match tongue {
+        Tongue::Api => Answer::from(error_response(error, request_id)),
+        Tongue::Otlp(encoding) => Answer::from(spans::refusal(error, encoding, request_id)),
+        Tongue::Grpc => grpc::refuse(error),
+    }
 }
 
 /// Notes the end of a request when it is dropped: after the last byte of its answer was taken, or
@@ -211,18 +388,21 @@ const CLIENT_GONE: &str = "ClientGone";
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use http::header::CONTENT_TYPE;
 
     use super::*;
 
+    fn target_at(doorway: Doorway, request: Request<()>) -> Result<Target, ApiError> {
+        Target::of(&request.into_parts().0, doorway)
+    }
+
+    fn request(method: &Method, path: &str) -> Request<()> {
+        let request = Request::builder().method(method).uri(path);
+        request.body(()).unwrap()
+    }
+
     fn target(method: &Method, path: &str) -> Result<Target, ApiError> {
-        Target::of(
-            &Request::builder()
-                .method(method)
-                .uri(path)
-                .body(())
-                .unwrap(),
-        )
+        target_at(Doorway::Api, request(method, path))
     }
 
     fn check(method: &Method, path: &str, expected: Target) {
@@ -245,18 +425,57 @@ mod tests {
     #[test]
     fn the_target_names_an_operation_at_the_root() {
         let request = Request::post("/").header(TARGET, "XRay_20160712.GetGroups");
-        let asked = Target::of(&request.body(()).unwrap()).unwrap();
+        let asked = target_at(Doorway::Api, request.body(()).unwrap()).unwrap();
         assert_eq!(asked, Target::Operation(Operation::GetGroups));
     }
 
     #[test]
     fn everything_else_is_refused_as_the_api_does() {
-        assert_eq!(target(&Method::POST, "/healthz").unwrap_err().status(), 404);
-        assert_eq!(target(&Method::POST, "/").unwrap_err().status(), 404);
-        assert_eq!(target(&Method::GET, "/Traces").unwrap_err().status(), 405);
-        assert_eq!(
-            target(&Method::GET, "/favicon.ico").unwrap_err().status(),
-            404
-        );
+        let status = |method, path| target(method, path).unwrap_err().status().as_u16();
+        assert_eq!(status(&Method::POST, "/healthz"), 404);
+        assert_eq!(status(&Method::POST, "/"), 404);
+        assert_eq!(status(&Method::GET, "/Traces"), 405);
+        assert_eq!(status(&Method::GET, "/favicon.ico"), 404);
+        assert_eq!(status(&Method::GET, "/v1/traces"), 405);
+        assert_eq!(status(&Method::POST, "/v1/metrics"), 404);
+    }
+
+    fn with_type(path: &str, content_type: &str) -> Request<()> {
+        let request = Request::post(path).header(CONTENT_TYPE, content_type);
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn doors_of_otlp_serve_spans_and_health_alone() {
+        let http = |request| target_at(Doorway::OtlpHttp, request);
+        let grpc = |request| target_at(Doorway::OtlpGrpc, request);
+        let json = || with_type("/v1/traces", "application/json");
+        let call = || with_type(spans::GRPC_PATH, "application/grpc+proto");
+        assert_eq!(http(json()).unwrap(), Target::Spans(Encoding::Json));
+        assert_eq!(grpc(call()).unwrap(), Target::Grpc);
+        assert!(http(request(&Method::GET, "/healthz")).is_ok());
+        assert!(http(call()).is_err());
+        assert!(grpc(json()).is_err());
+        for path in ["/metrics", "/"] {
+            assert!(http(request(&Method::GET, path)).is_err(), "{path}");
+        }
+        assert!(http(request(&Method::POST, "/Traces")).is_err());
+        let everything = [json(), call(), request(&Method::POST, "/Traces")];
+        for request in everything {
+            assert!(target_at(Doorway::Api, request).is_ok());
+        }
+    }
+
+    #[test]
+    fn errors_are_told_in_the_senders_tongue() {
+        let of = |request: Request<()>, doorway| Tongue::of(&request.into_parts().0, doorway);
+        let protobuf = with_type("/v1/traces", "application/x-protobuf");
+        assert_eq!(of(protobuf, Doorway::Api), Tongue::Otlp(Encoding::Protobuf));
+        let other = request(&Method::POST, "/v1/logs");
+        assert_eq!(of(other, Doorway::OtlpHttp), Tongue::Otlp(Encoding::Json));
+        let call = with_type("/any", "application/grpc");
+        assert_eq!(of(call, Doorway::Api), Tongue::Grpc);
+        let call = request(&Method::POST, "/Traces");
+        assert_eq!(of(call, Doorway::Api), Tongue::Api);
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use model::Account;
-use protocol::{Right, Rights};
+use protocol::Right;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tracing::warn;
@@ -27,7 +27,7 @@ pub(crate) struct AccessKey {
     pub(crate) account_id: String,
     /// The regions it may sign for.
     pub(crate) regions: Vec<String>,
-    pub(crate) rights: Rights,
+    pub(crate) rights: Vec<Right>,
 }
 
 /// Why keys cannot be used. It never shows a secret.
@@ -126,6 +126,12 @@ impl Keyring {
                 return Err(wrong("an id has 1 to 128 letters, digits, \"_\" and \"-\""));
             }
             let key = access_key(path, written, region, environment)?;
+            // A signature does not cover the id, so one made with either key would be good for both.
+            let is_same =
+                |other: &AccessKey| other.secret.expose_secret() == key.secret.expose_secret();
+            if by_id.values().any(is_same) {
+                return Err(wrong("another key has the same secret"));
+            }
             if by_id.insert(id.clone(), key).is_some() {
                 return Err(wrong("there are two keys with this id"));
             }
@@ -183,7 +189,9 @@ fn access_key(
         return Err(wrong("regions are a list such as [\"us-east-1\"]"));
     }
     if written.rights.is_empty() {
-        return Err(wrong("rights are some of \"write\", \"read\" and \"admin\""));
+        return Err(wrong(
+            "rights are some of \"write\", \"read\" and \"admin\"",
+        ));
     }
     let secret = match (written.secret, written.secret_file, written.secret_env) {
         (Some(secret), None, None) => secret,
@@ -307,7 +315,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         std::fs::write(&path, text).unwrap();
-        std::fs::write(folder.path().join("operator.secret"), "s").unwrap();
+        std::fs::write(folder.path().join("operator.secret"), "o").unwrap();
         let keyring = Keyring::load(&path, "us-east-1", &environment).unwrap();
         assert_eq!(keyring.len(), 3);
     }
@@ -330,10 +338,16 @@ mod tests {
         check(&key("secret = [\"hush\"]"), "invalid type of a value");
         check(&key("secret = \"hush\"\nregions = []"), "regions are");
         check(&key("secret_file = \"nowhere\""), "nowhere");
-        let two = key("secret = \"hush\"").repeat(2);
-        check(&two, "two keys with this id");
+        let one = key("secret = \"hush\"");
+        let other = key("secret = \"hush hush\"");
+        check(&format!("{one}{other}"), "two keys with this id");
+        let other = one.replace("AK", "BK");
+        check(&format!("{one}{other}"), "another key has the same secret");
         check(&key("secret = \"hush\"").replace("AK", "A K"), "an id has");
-        check(&key("secret = \"hush\"").replace("[\"read\"]", "[]"), "rights");
+        check(
+            &key("secret = \"hush\"").replace("[\"read\"]", "[]"),
+            "rights",
+        );
         check(&key("secret = \"hush\"").replace("1111", "11"), "12 digits");
         let error = Keyring::load(Path::new(""), "us-east-1", &[]).unwrap_err();
         assert!(error.to_string().contains("auth.keys"));

@@ -1,8 +1,11 @@
 //! What no type of a single value says: which values make sense, alone and together.
 
+use std::time::Duration;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
+use crate::config::values::AuthMode;
 
 /// A rule a configuration breaks.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +23,12 @@ type Rule = (&'static str, bool, &'static str);
 pub(crate) fn check(config: &Config) -> Result<(), Broken> {
     let rules = [
         texts(config),
+        auth(config),
         limits(config),
         http(config),
         query(config),
         storage(config),
+        udp(config),
     ];
     for (key, holds, message) in rules.into_iter().flatten() {
         if !holds {
@@ -56,6 +61,16 @@ fn texts(config: &Config) -> Vec<Rule> {
     ]
 }
 
+fn auth(config: &Config) -> Vec<Rule> {
+    let auth = &config.auth;
+    let is_open = auth.mode == AuthMode::None;
+    vec![(
+        "auth.keys",
+        is_open || !auth.keys.as_os_str().is_empty(),
+        "must name a file when auth.mode is \"sigv4\"; config/keys.toml is an example",
+    )]
+}
+
 fn limits(config: &Config) -> Vec<Rule> {
     let limits = &config.limits;
     vec![
@@ -73,6 +88,16 @@ fn limits(config: &Config) -> Vec<Rule> {
             "limits.trace_ids_per_call",
             (1..=10_000).contains(&limits.trace_ids_per_call),
             A_FEW,
+        ),
+        (
+            "limits.segments_per_second",
+            limits.segments_per_second <= 1_000_000_000,
+            "must be at most 1000000000",
+        ),
+        (
+            "limits.refused_kept",
+            limits.refused_kept <= 100_000,
+            "must be at most 100000",
         ),
     ]
 }
@@ -154,6 +179,27 @@ fn storage(config: &Config) -> Vec<Rule> {
             "storage.bytes_in_flight",
             has_room,
             "must be at least limits.document_bytes and less than 4GiB",
+        ),
+    ]
+}
+
+fn udp(config: &Config) -> Vec<Rule> {
+    let udp = &config.udp;
+    vec![
+        (
+            "udp.receive_buffer",
+            (1..1 << 30).contains(&udp.receive_buffer.0),
+            "must be more than zero and less than 1GiB",
+        ),
+        (
+            "udp.queue_bytes",
+            (128 << 10..1 << 32).contains(&udp.queue_bytes.0),
+            "must be at least 128KiB, which is two of the largest datagrams, and less than 4GiB",
+        ),
+        (
+            "udp.batch_wait",
+            udp.batch_wait.0 <= Duration::from_secs(1),
+            "must be at most 1s: only so long may a datagram wait for others",
         ),
     ]
 }

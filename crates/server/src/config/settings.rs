@@ -1,6 +1,6 @@
 //! Settings under dotted keys, each with its origin, before they are typed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -132,6 +132,12 @@ impl Settings {
         self.by_key
             .get(key)
             .is_some_and(|setting| setting.origin != Origin::Default)
+    }
+
+    /// Returns the keys that were set anywhere but in the defaults.
+    pub(crate) fn keys_set(&self) -> BTreeSet<String> {
+        let keys = self.by_key.keys().filter(|key| self.is_set(key));
+        keys.cloned().collect()
     }
 
     /// Returns the keys whose values differ.

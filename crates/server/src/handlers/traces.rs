@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream;
-use ingest::{AcceptError, Limits, Refusal};
+use ingest::{Limits, Refusal};
 use protocol::shapes::{
     BatchGetTracesRequest, GetTraceSummariesRequest, PutTelemetryRecordsRequest,
     PutTelemetryRecordsResponse, PutTraceSegmentsRequest, PutTraceSegmentsResponse,
@@ -12,15 +12,15 @@ use protocol::shapes::{
 use protocol::{ApiError, decode, json_head, json_response};
 use query::{BatchOptions, BatchPage, GroupRef, SummariesOptions};
 use storage::{SledStore, TraceStore};
-use tracing::{Span, error, warn};
+use tracing::{Span, error};
 
 use super::{in_memory, query_error, store_error};
 use crate::app::{App, filter_of};
-use crate::clock;
 use crate::config::values::Orphans;
 use crate::http::answer::{Answer, BrokenOff, Chunks};
 use crate::http::body::Received;
 use crate::origin::Origin;
+use crate::{clock, intake};
 
 pub(super) async fn put_trace_segments(
     app: &App,
@@ -28,23 +28,15 @@ pub(super) async fn put_trace_segments(
     origin: Origin,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
-    let request: PutTraceSegmentsRequest<'_> = decode(&body.bytes)?;
+    let request: PutTraceSegmentsRequest<'_> = decode(&body.bytes).map_err(|error| {
+        intake::refuse_call(&app.house, Some(&app.account), origin, error, &body.bytes)
+    })?;
     let limits = Limits {
         n_documents_max: app.config().limits.documents_per_call,
         document_bytes_max: in_memory(app.config().limits.document_bytes.0),
     };
     let documents = request.trace_segment_documents;
-    let verdicts = ingest::accept(
-        &*app.house.store,
-        app.tenant,
-        documents,
-        &limits,
-        clock::now(),
-    )
-    .await
-    .map_err(accept_error)?;
-    app.house.metrics.documents_accepted(verdicts.n_accepted);
-    tell_of_refusals(app, origin, &verdicts.refused);
+    let verdicts = intake::accept(app, origin, documents, &limits).await?;
     let unprocessed_trace_segments = verdicts.refused.into_iter().map(unprocessed).collect();
     Ok(json_response(
         &PutTraceSegmentsResponse {
@@ -53,25 +45,6 @@ pub(super) async fn put_trace_segments(
         request_id,
     )
     .into())
-}
-
-/// Counts refused documents and logs the first: senders often drop the answer unread.
-fn tell_of_refusals(app: &App, origin: Origin, refused: &[Refusal]) {
-    let Some(first) = refused.first() else { return };
-    for refusal in refused {
-        app.house.metrics.document_refused(refusal.code);
-    }
-    let n_refused = refused.len();
-    let segment_id = first.id.as_deref().unwrap_or_default();
-    warn!(
-        n_refused,
-        door = origin.doorway.name(),
-        peer = %origin.peer,
-        segment_id,
-        code = first.code,
-        cause = first.message,
-        "documents were refused"
-    );
 }
 
 fn unprocessed(refusal: Refusal) -> UnprocessedTraceSegment {
@@ -187,28 +160,4 @@ fn count(app: &App, record: &TelemetryRecord) {
     app.house
         .metrics
         .telemetry("rejected", record.segments_rejected_count);
-}
-
-/// Returns what a client is told of a call that was not taken.
-fn accept_error(error: AcceptError) -> ApiError {
-    match error {
-        AcceptError::TooManyDocuments { .. } => ApiError::invalid_request(error.to_string()),
-        AcceptError::Store(error) => store_error(&error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_that_carries_too_much_is_invalid() {
-        let error = accept_error(AcceptError::TooManyDocuments {
-            n_documents_max: 50,
-        });
-        assert_eq!(
-            (error.status().as_u16(), error.message()),
-            (400, "Exceeding maximum segment count: 50")
-        );
-    }
 }

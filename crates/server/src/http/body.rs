@@ -48,11 +48,18 @@ impl BodyRoom {
 }
 
 /// A body in memory; its place is free again when this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Received {
-    /// The body, inflated.
+    /// The body.
     pub(crate) bytes: Bytes,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Received {
+    /// Returns the same place with what the body turned out to hold.
+    pub(crate) fn replaced(self, bytes: Bytes) -> Self {
+        Self { bytes, ..self }
+    }
 }
 
 /// Why a body is not taken.
@@ -105,7 +112,7 @@ impl From<BodyError> for ApiError {
     }
 }
 
-/// Returns a body, read to its end and inflated.
+/// Returns a body, read to its end, as it was sent.
 pub(crate) async fn receive<B>(body: B, limits: &BodyLimits) -> Result<Received, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -113,12 +120,19 @@ where
 {
     let timeout = limits.timeout;
     let reading = tokio::time::timeout(timeout, read(body, limits)).await;
-    let mut received = reading.map_err(|_| BodyError::Timeout { timeout })??;
+    reading.map_err(|_| BodyError::Timeout { timeout })?
+}
+
+/// Returns a body, inflated if it is gzip.
+pub(crate) async fn inflate(
+    mut received: Received,
+    limits: &BodyLimits,
+) -> Result<Received, BodyError> {
     if received.bytes.starts_with(&GZIP_MAGIC) {
-        let inflated = inflate_in_place(&received.bytes, limits.bytes_max)?;
-        let place = limits.place(inflated.len()).await?;
+        let whole = inflate_in_place(&received.bytes, limits.bytes_max)?;
+        let place = limits.place(whole.len()).await?;
         received = Received {
-            bytes: Bytes::from(inflated),
+            bytes: Bytes::from(whole),
             _place: place,
         };
     }
@@ -226,13 +240,13 @@ fn inflate_in_place(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError
     let handle = tokio::runtime::Handle::current();
     let has_other_workers = handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
     if bytes.len() > INFLATE_ASIDE_BYTES && has_other_workers {
-        tokio::task::block_in_place(|| inflate(bytes, bytes_max))
+        tokio::task::block_in_place(|| inflated(bytes, bytes_max))
     } else {
-        inflate(bytes, bytes_max)
+        inflated(bytes, bytes_max)
     }
 }
 
-fn inflate(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
+fn inflated(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
     let one_too_many = u64::try_from(bytes_max)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
@@ -331,18 +345,21 @@ mod tests {
         assert!(error.leaves_unread());
     }
 
+    async fn inflated_of(body: Vec<u8>, limits: &BodyLimits) -> Result<Bytes, BodyError> {
+        let received = receive(Full::new(Bytes::from(body)), limits).await?;
+        Ok(inflate(received, limits).await?.bytes)
+    }
+
     #[tokio::test]
     async fn gzip_is_told_by_its_first_bytes() {
-        let zipped = Full::new(Bytes::from(gzip(b"{\"a\": 1}")));
-        assert_eq!(
-            receive(zipped, &limits(100, 100)).await.unwrap().bytes,
-            "{\"a\": 1}"
-        );
+        let limits = limits(100, 100);
+        let inflated = inflated_of(gzip(b"{\"a\": 1}"), &limits).await.unwrap();
+        assert_eq!(inflated, "{\"a\": 1}");
+        let plain = inflated_of(b"{}".to_vec(), &limits).await.unwrap();
+        assert_eq!(plain, "{}");
         let mut broken = gzip(b"{\"a\": 1}");
         broken.truncate(12);
-        let error = receive(Full::new(Bytes::from(broken)), &limits(100, 100))
-            .await
-            .unwrap_err();
+        let error = inflated_of(broken, &limits).await.unwrap_err();
         assert!(matches!(error, BodyError::Gzip(_)), "{error}");
     }
 
@@ -350,9 +367,8 @@ mod tests {
     async fn a_zip_bomb_is_refused_at_the_limit() {
         let bomb = gzip(&vec![b' '; 1_000_000]);
         assert!(bomb.len() < 10_000);
-        let error = receive(Full::new(Bytes::from(bomb)), &limits(10_000, 100_000))
-            .await
-            .unwrap_err();
+        let limits = limits(10_000, 100_000);
+        let error = inflated_of(bomb, &limits).await.unwrap_err();
         assert!(matches!(error, BodyError::TooLarge { bytes_max: 10_000 }));
     }
 

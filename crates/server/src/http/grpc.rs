@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 use http_body_util::Full;
 use protocol::{ApiError, ErrorKind};
 use tonic::codec::{
@@ -52,12 +52,30 @@ pub(crate) fn refuse(error: &ApiError) -> Answer {
 /// Returns an error in the terms of gRPC. What can be tried again is `UNAVAILABLE`, which exporters do try again
 /// (spec: OTLP, "OTLP/gRPC Throttling").
 fn status(error: &ApiError) -> Status {
-    let code = match error.kind() {
+    let code = code(error);
+    if code == Code::Unavailable {
+        let wait = error.retry_after_secs().unwrap_or(1);
+        let wait = Duration::from_secs(wait.into());
+        let details = ErrorDetails::with_retry_info(Some(wait));
+        return Status::with_error_details(code, error.message(), details);
+    }
+    Status::new(code, error.message())
+}
+
+/// Returns the code of gRPC that says what an error says.
+pub(crate) fn code(error: &ApiError) -> Code {
+    match error.kind() {
         ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Timeout => Code::Unavailable,
         ErrorKind::Internal => Code::Internal,
         ErrorKind::UnknownOperation | ErrorKind::MethodNotAllowed => Code::Unimplemented,
         ErrorKind::ResourceNotFound => Code::NotFound,
         ErrorKind::TooLarge => Code::ResourceExhausted,
+        ErrorKind::MissingAuthenticationToken
+        | ErrorKind::IncompleteSignature
+        | ErrorKind::InvalidSignature
+        | ErrorKind::UnrecognizedClient
+        | ErrorKind::ExpiredToken => Code::Unauthenticated,
+        ErrorKind::AccessDenied | ErrorKind::Forbidden => Code::PermissionDenied,
         ErrorKind::InvalidRequest
         | ErrorKind::TooManyTags
         | ErrorKind::RuleLimitExceeded
@@ -66,12 +84,7 @@ fn status(error: &ApiError) -> Status {
         | ErrorKind::LockoutPrevention
         | ErrorKind::PolicyCountLimitExceeded
         | ErrorKind::PolicySizeLimitExceeded => Code::InvalidArgument,
-    };
-    if code == Code::Unavailable {
-        let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
-        return Status::with_error_details(code, error.message(), details);
     }
-    Status::new(code, error.message())
 }
 
 /// A service that is called once.
@@ -90,7 +103,10 @@ where
         let answer = self.0.take().map(|call| call(request.into_inner()));
         Box::pin(async move {
             let answer = answer.ok_or_else(|| Status::internal("called twice"))?;
-            answer.await.map(tonic::Response::new).map_err(|error| status(&error))
+            answer
+                .await
+                .map(tonic::Response::new)
+                .map_err(|error| status(&error))
         })
     }
 }
@@ -131,5 +147,3 @@ impl Decoder for AsIs {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }
-
-const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -1,0 +1,297 @@
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
+use proptest::prelude::*;
+
+use super::*;
+use crate::tests_support::request;
+use crate::value::Exact;
+
+/// Returns the span a JSON object stands for.
+fn span(json: &str) -> Result<Span, DecodeError> {
+    let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{json}]}}]}}]}}"#);
+    let Request(mut request) = decode(body.as_bytes(), Encoding::Json)?;
+    Ok(request
+        .resource_spans
+        .remove(0)
+        .scope_spans
+        .remove(0)
+        .spans
+        .remove(0))
+}
+
+fn check(json: &str, expected: &Span) {
+    assert_eq!(span(json).unwrap(), *expected, "{json}");
+}
+
+#[test]
+fn ids_are_hex_of_either_case_or_base64() {
+    let of = |trace_id: &[u8], span_id: &[u8]| Span {
+        trace_id: trace_id.to_vec(),
+        span_id: span_id.to_vec(),
+        ..Span::default()
+    };
+    let trace_id = [
+        0x5b, 0x8e, 0xff, 0xf7, 0x98, 3, 0x81, 3, 0xd2, 0x69, 0xb6, 0x33, 0x81, 0x3f, 0xc6, 0x0c,
+    ];
+    let span_id = [0xee, 0xe1, 0x9b, 0x7e, 0xc3, 0xc1, 0xb1, 0x74];
+    for json in [
+        r#"{"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174"}"#,
+        r#"{"trace_id":"5b8efff798038103d269b633813fc60c","span_id":"eee19b7ec3c1b174","parentSpanId":""}"#,
+        r#"{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","parentSpanId":null}"#,
+    ] {
+        check(json, &of(&trace_id, &span_id));
+    }
+    check(r#"{"traceId":"5b8e","spanId":""}"#, &of(&[0x5b, 0x8e], &[]));
+    assert!(span(r#"{"spanId":"not an id"}"#).is_err());
+    assert!(span(r#"{"spanId":12}"#).is_err());
+}
+
+#[test]
+fn numbers_are_numbers_or_text() {
+    let of = |start_time_unix_nano, flags| Span {
+        start_time_unix_nano,
+        flags,
+        ..Span::default()
+    };
+    check(
+        r#"{"startTimeUnixNano":"1544712660000000001","flags":257}"#,
+        &of(1_544_712_660_000_000_001, 257),
+    );
+    check(
+        r#"{"startTimeUnixNano":1544712660000000001,"flags":"257"}"#,
+        &of(1_544_712_660_000_000_001, 257),
+    );
+    check(
+        r#"{"start_time_unix_nano":1.5e3,"flags":"2e0"}"#,
+        &of(1_500, 2),
+    );
+    check(
+        r#"{"startTimeUnixNano":"18446744073709551615","flags":null}"#,
+        &of(u64::MAX, 0),
+    );
+    for json in [
+        r#"{"startTimeUnixNano":-1}"#,
+        r#"{"startTimeUnixNano":"18446744073709551616"}"#,
+        r#"{"startTimeUnixNano":1.5}"#,
+        r#"{"startTimeUnixNano":"soon"}"#,
+        r#"{"startTimeUnixNano":true}"#,
+        r#"{"flags":4294967296}"#,
+        r#"{"kind":1e300}"#,
+    ] {
+        assert!(span(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn enumerations_are_numbers_or_names() {
+    let of = |kind, code| Span {
+        kind,
+        status: Some(opentelemetry_proto::tonic::trace::v1::Status {
+            code,
+            ..Default::default()
+        }),
+        ..Span::default()
+    };
+    check(r#"{"kind":2,"status":{"code":2}}"#, &of(2, 2));
+    check(
+        r#"{"kind":"SPAN_KIND_SERVER","status":{"code":"STATUS_CODE_ERROR"}}"#,
+        &of(2, 2),
+    );
+    check(r#"{"kind":"CONSUMER","status":{"code":"OK"}}"#, &of(5, 1));
+    check(r#"{"kind":"3","status":{"code":null}}"#, &of(3, 0));
+    check(r#"{"kind":77,"status":{}}"#, &of(77, 0));
+    check(
+        r#"{"kind":"SPAN_KIND_NEW","status":{"code":"?"}}"#,
+        &of(0, 0),
+    );
+}
+
+#[test]
+fn what_is_not_known_or_null_is_passed_over() {
+    check(
+        r#"{"Name":"x","entityRefs":[{"a":[1,{}]}],"attributes":null,"events":null,"status":null,"name":null}"#,
+        &Span::default(),
+    );
+    let name = "n".to_owned();
+    check(
+        r#"{"name":"m","name":"n"}"#,
+        &Span {
+            name,
+            ..Span::default()
+        },
+    );
+    for body in [
+        "{}",
+        r#"{"resourceSpans":null}"#,
+        " {\"resource_spans\" : []}\n",
+    ] {
+        let request = decode(body.as_bytes(), Encoding::Json).unwrap();
+        assert_eq!(request.n_spans(), 0, "{body}");
+    }
+    let nulls =
+        r#"{"resourceSpans":[null,{"resource":null,"scopeSpans":[null,{"spans":[null]}]}]}"#;
+    assert_eq!(
+        decode(nulls.as_bytes(), Encoding::Json).unwrap().n_spans(),
+        1
+    );
+    for body in [
+        "",
+        "[]",
+        "null x",
+        "1",
+        r#"{"resourceSpans":{}}"#,
+        r#"{"resourceSpans":[]"#,
+    ] {
+        assert!(decode(body.as_bytes(), Encoding::Json).is_err(), "{body}");
+    }
+}
+
+/// Returns the exact form of a value, or nothing if it is refused.
+fn exact_of(json: &str) -> Option<String> {
+    let json = format!(r#"{{"attributes":[{{"key":"k","value":{json}}}]}}"#);
+    let attribute = span(&json).ok()?.attributes.remove(0);
+    let value = attribute.value.unwrap_or_default();
+    Some(serde_json::to_string(&Exact(&value)).unwrap())
+}
+
+#[test]
+fn values() {
+    for (json, exact) in [
+        (r#"{"stringValue":"a\"b"}"#, r#""a\"b""#),
+        (r#"{"stringValue":""}"#, r#""""#),
+        (r#"{"intValue":1}"#, "1"),
+        (
+            r#"{"int_value":"-9223372036854775808"}"#,
+            "-9223372036854775808",
+        ),
+        (r#"{"boolValue":false}"#, "false"),
+        (r#"{"doubleValue":1}"#, "1.0"),
+        (r#"{"doubleValue":0.1}"#, "0.1"),
+        (r#"{"doubleValue":"1.5"}"#, "1.5"),
+        (r#"{"doubleValue":"NaN"}"#, r#"{"doubleValue":"NaN"}"#),
+        (
+            r#"{"doubleValue":"Infinity"}"#,
+            r#"{"doubleValue":"Infinity"}"#,
+        ),
+        (
+            r#"{"doubleValue":"-Infinity"}"#,
+            r#"{"doubleValue":"-Infinity"}"#,
+        ),
+        (r#"{"bytesValue":"AQL/"}"#, r#"{"bytesValue":"AQL/"}"#),
+        (r#"{"bytesValue":"AQL_AQ"}"#, r#"{"bytesValue":"AQL/AQ=="}"#),
+        (r#"{"stringValue":null}"#, "null"),
+        (r#"{"stringValue":"a","intValue":null}"#, r#""a""#),
+        (r#"{"newValue":{"a":[]}}"#, "null"),
+        ("{}", "null"),
+        ("null", "null"),
+        (
+            r#"{"arrayValue":{"values":[{"stringValue":"x"},null]}}"#,
+            r#"["x",null]"#,
+        ),
+        (r#"{"arrayValue":{}}"#, "[]"),
+        (
+            r#"{"kvlist_value":{"values":[{"key":"a","value":{"intValue":1}},{"key":"b"}]}}"#,
+            r#"{"a":1,"b":null}"#,
+        ),
+    ] {
+        assert_eq!(exact_of(json).as_deref(), Some(exact), "{json}");
+    }
+    for json in [
+        r#"{"intValue":9223372036854775808}"#,
+        r#"{"intValue":1.5}"#,
+        r#"{"boolValue":"true"}"#,
+        r#"{"doubleValue":"much"}"#,
+        r#"{"bytesValue":"?"}"#,
+        r#"{"stringValue":1}"#,
+        r#""x""#,
+    ] {
+        assert_eq!(exact_of(json), None, "{json}");
+    }
+}
+
+/// Nested lists are refused before the stack is used up, and dropped without using it up.
+#[test]
+fn nesting_is_bounded() {
+    let nested = |n_levels| {
+        let mut json = "{}".to_owned();
+        for _ in 0..n_levels {
+            json = format!(r#"{{"arrayValue":{{"values":[{json}]}}}}"#);
+        }
+        span(&format!(
+            r#"{{"attributes":[{{"key":"k","value":{json}}}]}}"#
+        ))
+    };
+    assert!(nested(38).is_ok());
+    assert!(nested(1_000).is_err());
+
+    let protobuf = |n_levels| {
+        let mut value = AnyValue { value: None };
+        for _ in 0..n_levels {
+            let array = ArrayValue {
+                values: vec![value],
+            };
+            value = AnyValue {
+                value: Some(Value::ArrayValue(array)),
+            };
+        }
+        let attribute = KeyValue {
+            value: Some(value),
+            ..KeyValue::default()
+        };
+        let span = Span {
+            attributes: vec![attribute],
+            ..Span::default()
+        };
+        let scope = ScopeSpans {
+            spans: vec![span],
+            ..ScopeSpans::default()
+        };
+        let resource_spans = ResourceSpans {
+            scope_spans: vec![scope],
+            ..ResourceSpans::default()
+        };
+        let request = ExportTraceServiceRequest {
+            resource_spans: vec![resource_spans],
+        };
+        decode(&request.encode_to_vec(), Encoding::Protobuf)
+    };
+    assert!(protobuf(45).is_ok());
+    assert!(protobuf(200).is_err());
+    let brackets = r#"{"resourceSpans":"#.to_owned() + &"[".repeat(100_000);
+    assert!(decode(brackets.as_bytes(), Encoding::Json).is_err());
+    let unknown = format!(r#"{{"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let request = decode(unknown.as_bytes(), Encoding::Json).unwrap();
+    assert_eq!(request.n_spans(), 0);
+}
+
+proptest! {
+    #[test]
+    fn both_encodings_say_the_same(request in request()) {
+        let protobuf = decode(&request.encode_to_vec(), Encoding::Protobuf).unwrap();
+        prop_assert_eq!(&protobuf.0, &request);
+        let json = serde_json::to_vec(&request).unwrap();
+        let json = decode(&json, Encoding::Json).unwrap();
+        prop_assert_eq!(&json.0, &request);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>, json in "[\\[\\]{}\":,a-z0-9]{0,200}") {
+        let _ = decode(&bytes, Encoding::Protobuf);
+        let _ = decode(&bytes, Encoding::Json);
+        let _ = decode(json.as_bytes(), Encoding::Json);
+    }
+
+    #[test]
+    fn no_change_of_a_body_panics(request in request(), at: prop::sample::Index, byte: u8) {
+        let mut bodies = [request.encode_to_vec(), serde_json::to_vec(&request).unwrap()];
+        for body in &mut bodies {
+            if !body.is_empty() {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            let _ = decode(body, Encoding::Protobuf);
+            let _ = decode(body, Encoding::Json);
+        }
+    }
+}

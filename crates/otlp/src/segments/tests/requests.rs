@@ -1,0 +1,350 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{Encoding, LimitError, RejectionCode, decode};
+
+/// A local root that calls is two documents, which are the same every time.
+#[test]
+fn local_roots_that_call() {
+    let members = json!({
+        "aws.span.kind": "LOCAL_ROOT", "aws.local.service": "my!shop", "aws.remote.service": "AWS.SDK.SQS",
+        "aws.remote.operation": "Send", "rpc.system": "aws-api", "rpc.method": "Send", "http.method": "POST",
+        "aws.account_id": "1", "aws.region": "r", "aws.request_id": "q", "messaging.url": "u", "aws.table_name": "t",
+        "aws.xray.metadata.m": "{\"a\":1}",
+    });
+    let link = opentelemetry_proto::tonic::trace::v1::span::Link {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        ..Default::default()
+    };
+    for kind in [UNSPECIFIED, CLIENT, PRODUCER, CONSUMER] {
+        let of = |span: Span| Span {
+            links: vec![link.clone()],
+            ..span
+        };
+        let resource = json!({"service.name": "x"});
+        let below = request(of(below(span(kind, &members))), &resource);
+        let [call, service] = &documents(&below, &Rules::default())[..] else {
+            panic!("two documents are expected");
+        };
+        assert_eq!(service["name"], "my_shop");
+        assert_eq!(service["parent_id"], "0909090909090909");
+        assert_eq!(
+            service["metadata"],
+            json!({"otel.span": {"serviceOf": "0102030405060708"}})
+        );
+        for member in ["type", "namespace", "http"] {
+            assert_eq!(service.get(member), None, "{member}");
+        }
+        assert_eq!(
+            service["aws"],
+            json!({"xray": {"auto_instrumentation": false}})
+        );
+        let is_consumer = kind == CONSUMER;
+        assert_eq!(service.get("links").is_some(), is_consumer);
+        assert_eq!(call.get("links").is_some(), !is_consumer);
+
+        assert_eq!(call["name"], "SQS");
+        assert_eq!(call["id"], "0102030405060708");
+        assert_eq!(call["parent_id"], service["id"]);
+        assert_eq!(call["type"], "subsegment");
+        assert_eq!(call["namespace"], "aws");
+        assert_eq!(call["aws"]["operation"], "Send");
+        assert_eq!(call["metadata"]["m"], json!({"a": 1}));
+        assert_eq!(
+            call["metadata"]["otel.span"]["parentSpanId"],
+            "0909090909090909"
+        );
+        assert!(call["http"].is_object());
+
+        let root = request(of(span(kind, &members)), &resource);
+        let [call, above] = &documents(&root, &Rules::default())[..] else {
+            panic!("two documents are expected");
+        };
+        assert_eq!(
+            above["id"], service["id"],
+            "follows from the id of the span"
+        );
+        assert_eq!(above.get("parent_id"), None);
+        let shown = json!({"otel.resource.service.name": "x"});
+        assert_eq!(above["metadata"]["default"], shown);
+        assert_eq!(call["type"], "subsegment");
+        assert_eq!(call["metadata"]["otel.span"]["parentSpanId"], "");
+        assert_eq!(
+            translated(&root, &Rules::default()),
+            translated(&root, &Rules::default())
+        );
+    }
+}
+
+#[test]
+fn local_roots_that_do_not_call() {
+    let members = json!({"aws.span.kind": "LOCAL_ROOT", "aws.local.service": "shop", "rpc.system": "aws-api"});
+    for kind in [SERVER, INTERNAL] {
+        let document = document(below(span(kind, &members)), &json!({}));
+        assert_eq!(document["name"], "shop");
+        assert_eq!(document["parent_id"], "0909090909090909");
+        assert_eq!(document.get("type"), None);
+        assert_eq!(document.get("namespace"), None);
+    }
+    let remote = json!({"aws.span.kind": "REMOTE", "aws.local.service": "shop"});
+    let document = document(below(span(INTERNAL, &remote)), &json!({}));
+    assert_eq!(document["name"], "GET /id");
+    assert_eq!(document["type"], "subsegment");
+}
+
+#[test]
+fn local_roots_without_names_of_services() {
+    let members = json!({"aws.span.kind": "LOCAL_ROOT"});
+    let documents = documents(
+        &request(span(PRODUCER, &members), &json!({})),
+        &Rules::default(),
+    );
+    assert_eq!(documents[0]["namespace"], "remote");
+    assert_eq!(documents[0]["name"], "GET /id");
+    assert_eq!(documents[1]["name"], "GET /id");
+}
+
+/// What a local root says of its call is said of the call only.
+#[test]
+fn services_are_not_named_by_what_they_call() {
+    let members = json!({
+        "aws.span.kind": "LOCAL_ROOT", "aws.remote.service": "S3", "aws.remote.operation": "Put",
+        "remoteTarget": "bucket", "K8s.RemoteNamespace": "n",
+    });
+    let rules = Rules {
+        index_all_attributes: true,
+        ..Rules::default()
+    };
+    let documents = documents(&request(span(CLIENT, &members), &json!({})), &rules);
+    assert_eq!(documents[0]["name"], "S3");
+    assert_eq!(documents[0]["annotations"]["aws.remote.operation"], "Put");
+    assert_eq!(documents[1]["name"], "GET /id");
+    assert_eq!(
+        documents[1]["annotations"],
+        json!({"aws.span.kind": "LOCAL_ROOT"})
+    );
+}
+
+/// What is nested as deep as a request can be still makes documents that are taken.
+#[test]
+fn deep_values_make_documents() {
+    for wrap in [
+        |value: Value| json!([value]),
+        |value: Value| json!({"k": value}),
+        |value: Value| json!({"kvlistValue": {"bytesValue": value}}),
+    ] {
+        let mut value = json!("leaf");
+        for n_levels in 0..60 {
+            let request = request(span(SERVER, &json!({"k": value})), &json!({"k": value}));
+            let body = prost::Message::encode_to_vec(&request.0);
+            let Ok(request) = decode(&body, Encoding::Protobuf) else {
+                assert!(n_levels > 25, "{n_levels}");
+                break;
+            };
+            assert_eq!(documents(&request, &Rules::default()).len(), 1);
+            value = wrap(value);
+        }
+    }
+}
+
+fn check_rejected(span: Span, limits: &Limits, now: u64, expected: Option<(RejectionCode, &str)>) {
+    let request = request(span, &json!({"k": "0123456789"}));
+    let translated = translate(
+        &request,
+        &Rules::default(),
+        limits,
+        Timestamp::from_secs(now),
+    )
+    .unwrap();
+    let found = translated.rejected.first();
+    let found = found.map(|rejected| (rejected.code, rejected.message.as_str()));
+    assert_eq!(found, expected);
+    assert_eq!(translated.documents.len(), usize::from(expected.is_none()));
+}
+
+#[test]
+fn ids_that_are_none_are_rejected() {
+    let good = || below(span(CLIENT, &json!({})));
+    let check = |span: Span, expected| check_rejected(span, &Limits::NONE, 0, expected);
+    check(good(), None);
+    let trace_id = |trace_id| Span { trace_id, ..good() };
+    check(
+        trace_id(vec![]),
+        Some((RejectionCode::TraceId, "the span has no trace id")),
+    );
+    check(
+        trace_id(vec![1, 2]),
+        Some((
+            RejectionCode::TraceId,
+            "trace id 0102 is not 16 bytes that are not all zero",
+        )),
+    );
+    check(
+        trace_id(vec![0; 16]),
+        Some((
+            RejectionCode::TraceId,
+            "trace id 00000000000000000000000000000000 is not 16 bytes that are not all zero",
+        )),
+    );
+    let span_id = |span_id| Span { span_id, ..good() };
+    check(
+        span_id(vec![]),
+        Some((RejectionCode::SpanId, "the span has no span id")),
+    );
+    check(
+        span_id(vec![0; 8]),
+        Some((
+            RejectionCode::SpanId,
+            "span id 0000000000000000 is not 8 bytes that are not all zero",
+        )),
+    );
+    let parent = |parent_span_id| Span {
+        parent_span_id,
+        ..good()
+    };
+    check(parent(vec![0; 3]), None);
+    check(
+        parent(vec![7]),
+        Some((
+            RejectionCode::ParentSpanId,
+            "parent span id 07 is not 8 bytes",
+        )),
+    );
+}
+
+#[test]
+fn spans_beyond_the_limits_are_rejected() {
+    let good = || {
+        span(
+            SERVER,
+            &json!({"key": "0123456789012345678901234567890123456789"}),
+        )
+    };
+    let (start, end) = (1_700_000_000, 1_700_000_001);
+    let hour = Some(Duration::from_hours(1));
+    let future = Limits {
+        future: hour,
+        ..Limits::NONE
+    };
+    check_rejected(good(), &future, end - 3_599, None);
+    let ahead = "3601 seconds ahead, the limit is 3600";
+    check_rejected(
+        good(),
+        &future,
+        end - 3_601,
+        Some((RejectionCode::TooFarAhead, ahead)),
+    );
+    let age = Limits {
+        age: hour,
+        ..Limits::NONE
+    };
+    check_rejected(good(), &age, start + 3_600, None);
+    let old = "3600 seconds old, the limit is 3600";
+    check_rejected(
+        good(),
+        &age,
+        start + 3_601,
+        Some((RejectionCode::TooOld, old)),
+    );
+    let n_bytes = prost::Message::encoded_len(&good());
+    let large = |n| Limits {
+        span_bytes_max: Some(n),
+        ..Limits::NONE
+    };
+    check_rejected(good(), &large(n_bytes), 0, None);
+    let message = format!("a span of {n_bytes} bytes, the limit is {}", n_bytes - 1);
+    check_rejected(
+        good(),
+        &large(n_bytes - 1),
+        0,
+        Some((RejectionCode::SpanTooLarge, &message)),
+    );
+    let resource = |n| Limits {
+        resource_bytes_max: Some(n),
+        ..Limits::NONE
+    };
+    check_rejected(good(), &resource(19), 0, None);
+    let message = "a resource and scope of 19 bytes, the limit is 18";
+    check_rejected(
+        good(),
+        &resource(18),
+        0,
+        Some((RejectionCode::ResourceTooLarge, message)),
+    );
+}
+
+/// Returns a request of so many spans, a second apart.
+fn many(n_spans: u64) -> Request {
+    let spans = (1..=n_spans).map(|number| Span {
+        span_id: number.to_be_bytes().to_vec(),
+        start_time_unix_nano: number * 1_000_000_000,
+        end_time_unix_nano: number * 1_000_000_000,
+        ..span(SERVER, &json!({"http.method": "GET", "number": 1}))
+    });
+    let mut request = request(Span::default(), &json!({"service.name": "shop"}));
+    request.0.resource_spans[0].scope_spans[0].spans = spans.collect();
+    request
+}
+
+#[test]
+fn requests_beyond_the_limits_are_refused() {
+    let check = |n_spans, limits: &Limits, expected: Result<(), LimitError>| {
+        let translated = translate(&many(n_spans), &Rules::default(), limits, Timestamp::ZERO);
+        assert_eq!(translated.map(|_| ()), expected);
+    };
+    let spans_max = Limits {
+        spans_max: Some(3),
+        ..Limits::NONE
+    };
+    check(3, &spans_max, Ok(()));
+    check(
+        4,
+        &spans_max,
+        Err(LimitError::TooManySpans {
+            n_spans: 4,
+            spans_max: 3,
+        }),
+    );
+    let spread_max = Duration::from_secs(3);
+    let spread = Limits {
+        spread: Some(spread_max),
+        ..Limits::NONE
+    };
+    check(0, &spread, Ok(()));
+    check(4, &spread, Ok(()));
+    let apart = LimitError::TooFarApart {
+        spread: Duration::from_secs(4),
+        spread_max,
+    };
+    assert_eq!(
+        apart.to_string(),
+        "the spans of the request are 4 seconds apart, the limit is 3"
+    );
+    check(5, &spread, Err(apart));
+}
+
+#[test]
+fn documents_and_rejections_say_which_span_they_are_of() {
+    let mut request = many(3);
+    request.0.resource_spans[0].scope_spans[0].spans[1].span_id = vec![5];
+    let other = many(1).0.resource_spans.remove(0);
+    request.0.resource_spans.push(other);
+    let translated = translated(&request, &Rules::default());
+    let of: Vec<usize> = translated
+        .documents
+        .iter()
+        .map(|document| document.span_idx)
+        .collect();
+    assert_eq!(of, [0, 2, 3]);
+    let rejected = &translated.rejected[0];
+    assert_eq!((rejected.span_idx, rejected.span_id.as_str()), (1, "05"));
+    assert_eq!(rejected.trace_id, "0102030405060708090a0b0c0d0e0f10");
+}
+
+/// Ten thousand spans in one scope share one resource, which is read once.
+#[test]
+fn large_requests_are_one_pass() {
+    let n_documents = translated(&many(10_000), &Rules::default()).documents.len();
+    assert_eq!(n_documents, 10_000);
+}

@@ -1,0 +1,308 @@
+//! What becomes of queued datagrams: opened, collected, taken in together.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingest::Limits;
+use ingest::datagram::{self, Framed};
+use protocol::ApiError;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{info, warn};
+
+use super::owner;
+use super::queue::Datagram;
+use crate::accounts::Accounts;
+use crate::app::App;
+use crate::clock;
+use crate::config::Config;
+use crate::config::values::Unsampled;
+use crate::handlers::{in_memory, spans};
+use crate::house::House;
+use crate::intake::rates::RateError;
+use crate::intake::{self, IntakeError};
+use crate::origin::{Doorway, Origin};
+use crate::refused::{self, Refused};
+
+/// Takes in what is queued until nobody queues any more and nothing is left. From a deadline on, if one is given, what
+/// is left is counted as lost.
+pub(super) async fn take_in(
+    accounts: Arc<Accounts>,
+    mut queued: UnboundedReceiver<Datagram>,
+    mut deadline: watch::Receiver<Option<Instant>>,
+) {
+    let house = &accounts.house;
+    loop {
+        let datagrams = collect(&mut queued, house.config().udp.batch_wait.0).await;
+        if datagrams.is_empty() {
+            return;
+        }
+        let is_over = deadline.borrow().is_some_and(|at| at <= Instant::now());
+        match owner(&accounts) {
+            Some(app) if is_over => lose(house, Some(&app), &datagrams, STOPPED),
+            Some(app) => {
+                let opened = Opened::of(&app, &datagrams).await;
+                opened.documents.take_in(&app, &mut deadline).await;
+                opened.of_spans.take_in(&app, &mut deadline).await;
+            }
+            None => lose(house, None, &datagrams, UNOWNED),
+        }
+    }
+}
+
+/// Returns the next datagrams: those that come within `batch_wait`, but not too many; none at the end.
+async fn collect(queued: &mut UnboundedReceiver<Datagram>, batch_wait: Duration) -> Vec<Datagram> {
+    let mut datagrams: Vec<Datagram> = Vec::new();
+    let Some(first) = queued.recv().await else {
+        return datagrams;
+    };
+    let until = Instant::now() + batch_wait;
+    let mut n_bytes = first.bytes.len();
+    datagrams.push(first);
+    while datagrams.len() < BATCH_DATAGRAMS && n_bytes < BATCH_BYTES {
+        let next = match queued.try_recv() {
+            Ok(datagram) => Some(datagram),
+            Err(TryRecvError::Empty) => timeout_at(until, queued.recv()).await.ok().flatten(),
+            Err(TryRecvError::Disconnected) => None,
+        };
+        let Some(datagram) = next else { break };
+        n_bytes += datagram.bytes.len();
+        datagrams.push(datagram);
+    }
+    datagrams
+}
+
+/// What some datagrams carry.
+struct Opened<'d> {
+    documents: Batch<'d>,
+    /// Documents made of spans, which may be larger.
+    of_spans: Batch<'d>,
+}
+
+/// Documents that are taken in together, and whence each came.
+struct Batch<'d> {
+    documents: Vec<Cow<'d, str>>,
+    origins: Vec<Origin>,
+    document_bytes_max: usize,
+}
+
+impl<'d> Opened<'d> {
+    /// Opens datagrams; those that carry nothing are counted and remembered.
+    async fn of(app: &App, datagrams: &'d [Datagram]) -> Self {
+        let config = app.config();
+        let mut opened = Self {
+            documents: Batch::new(in_memory(config.limits.document_bytes.0)),
+            of_spans: Batch::new(in_memory(config.http.body_bytes.0)),
+        };
+        for datagram in datagrams {
+            let origin = origin(datagram);
+            match datagram::open(&datagram.bytes) {
+                Ok(Framed::Document(document)) => {
+                    opened.documents.add(Cow::Borrowed(document), origin);
+                }
+                Ok(Framed::Spans { sampled: false, .. })
+                    if config.otlp.unsampled == Unsampled::Drop =>
+                {
+                    drop_one(&app.house, Some(app), datagram, UNSAMPLED);
+                }
+                Ok(Framed::Spans { protobuf, .. }) => {
+                    opened.add_spans(app, &config, datagram, &protobuf);
+                    tokio::task::yield_now().await;
+                }
+                Err(dropped) => {
+                    let why = (dropped.code(), dropped.to_string());
+                    drop_one(&app.house, Some(app), datagram, (why.0, &why.1));
+                }
+            }
+        }
+        opened
+    }
+
+    fn add_spans(&mut self, app: &App, config: &Config, datagram: &Datagram, protobuf: &[u8]) {
+        match spans::documents(config, protobuf) {
+            Ok(translated) => {
+                let origin = origin(datagram);
+                intake::refuse_spans(app, origin, &translated.rejected);
+                for document in translated.documents {
+                    self.of_spans.add(Cow::Owned(document.text), origin);
+                }
+            }
+            Err(error) => {
+                let why = (INVALID_SPANS, error.message());
+                drop_one(&app.house, Some(app), datagram, why);
+            }
+        }
+    }
+}
+
+impl<'d> Batch<'d> {
+    const fn new(document_bytes_max: usize) -> Self {
+        Self {
+            documents: Vec::new(),
+            origins: Vec::new(),
+            document_bytes_max,
+        }
+    }
+
+    fn add(&mut self, document: Cow<'d, str>, origin: Origin) {
+        self.documents.push(document);
+        self.origins.push(origin);
+    }
+
+    /// Takes in the documents, in halves of halves where they are too many at once.
+    async fn take_in(&self, app: &App, deadline: &mut watch::Receiver<Option<Instant>>) {
+        let n_documents = self.documents.len();
+        let all = Some(0..n_documents).filter(|all| !all.is_empty());
+        let mut parts = Vec::from_iter(all);
+        while let Some(part) = parts.pop() {
+            let Err(error) = self.take_in_part(app, &part, deadline).await else {
+                continue;
+            };
+            if error.is_of_size() && part.len() > 1 {
+                let middle = part.start + part.len() / 2;
+                parts.push(middle..part.end);
+                parts.push(part.start..middle);
+                continue;
+            }
+            // Whatever else went wrong went wrong until the deadline.
+            let lost = if error.is_of_size() {
+                part
+            } else {
+                parts.clear();
+                part.start..n_documents
+            };
+            self.give_up(app, &lost, error);
+        }
+    }
+
+    /// Takes in some of the documents; tries again whatever time may help.
+    async fn take_in_part(
+        &self,
+        app: &App,
+        part: &Range<usize>,
+        deadline: &mut watch::Receiver<Option<Instant>>,
+    ) -> Result<(), IntakeError> {
+        let documents = self.documents.get(part.clone()).unwrap_or_default();
+        let origins = self.origins.get(part.clone()).unwrap_or_default();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let limits = Limits {
+                n_documents_max: usize::MAX,
+                document_bytes_max: self.document_bytes_max,
+            };
+            let borrowed = documents.iter().map(|document| Cow::Borrowed(&**document));
+            let taken = intake::accept_each(app, origins, borrowed.collect(), &limits).await;
+            let error = match taken {
+                Ok(_) => {
+                    if pause > PAUSE_MIN {
+                        info!("datagrams are taken in again");
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.is_of_size() => return Err(error),
+                Err(error) => error,
+            };
+            if pause == PAUSE_MIN {
+                warn!(%error, "datagrams cannot be taken in at the moment; they wait");
+            }
+            let wanted = match &error {
+                IntakeError::Rate(RateError::NotYet { retry_after, .. }) => *retry_after,
+                IntakeError::Rate(_) | IntakeError::Accept(_) => pause,
+            };
+            pause = (pause * 2).min(PAUSE_MAX);
+            if !rest(wanted.min(PAUSE_MAX), deadline).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Counts and remembers documents that are lost.
+    fn give_up(&self, app: &App, part: &Range<usize>, error: IntakeError) {
+        let Some(first) = self.origins.get(part.start) else {
+            return;
+        };
+        let n_documents = part.len();
+        let error: ApiError = intake::refuse_all(app, *first, n_documents, error);
+        let detail = error.logged().unwrap_or_else(|| error.message());
+        warn!(n_documents, detail, "datagrams are lost");
+    }
+}
+
+/// Waits, but not beyond the deadline; tells whether there is time left.
+async fn rest(pause: Duration, deadline: &mut watch::Receiver<Option<Instant>>) -> bool {
+    let over = async {
+        // The sender outlives this task's work; were it gone, there would be no time left either.
+        let given = deadline.wait_for(Option::is_some).await;
+        let at = given.ok().and_then(|given| *given);
+        if let Some(at) = at {
+            sleep_until(at).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = over => false,
+        () = sleep(pause) => true,
+    }
+}
+
+/// Why datagrams are not taken in: the name figures use, and a sentence.
+type Why<'w> = (&'static str, &'w str);
+
+fn lose(house: &House, app: Option<&App>, datagrams: &[Datagram], why: Why<'_>) {
+    for datagram in datagrams {
+        drop_one(house, app, datagram, why);
+    }
+    let n_datagrams = datagrams.len();
+    warn!(n_datagrams, reason = why.0, "datagrams are lost");
+}
+
+/// Counts a datagram that is not taken in, and remembers it for its owner.
+fn drop_one(house: &House, app: Option<&App>, datagram: &Datagram, (code, message): Why<'_>) {
+    house.metrics.datagrams.dropped(code, 1);
+    let beginning = datagram.bytes.get(..EXCERPT_SOURCE_BYTES);
+    let beginning = String::from_utf8_lossy(beginning.unwrap_or(&datagram.bytes));
+    let refused = Refused {
+        time: clock::now(),
+        origin: origin(datagram),
+        code,
+        message: message.to_owned(),
+        segment_id: None,
+        trace_id: None,
+        n_documents: 1,
+        excerpt: ingest::excerpt(&beginning),
+    };
+    refused::record(house, app.map(|app| &app.account), refused);
+}
+
+fn origin(datagram: &Datagram) -> Origin {
+    Origin {
+        doorway: Doorway::Udp,
+        peer: datagram.peer,
+        is_tls: false,
+    }
+}
+
+/// The server stopped before they could be taken in.
+const STOPPED: Why<'_> = ("stopped", "the server stopped before it could be taken in");
+/// Everybody has to sign, and they cannot be signed.
+const UNOWNED: Why<'_> = (
+    "unowned",
+    "datagrams cannot be signed, and auth.datagrams does not say whose they are",
+);
+/// No sampler chose the spans, and such are not wanted.
+const UNSAMPLED: Why<'_> = (
+    "unsampled",
+    "spans that are not sampled are dropped: otlp.unsampled",
+);
+/// The spans cannot be read, or are too many.
+const INVALID_SPANS: &str = "invalid_spans";
+const BATCH_DATAGRAMS: usize = 512;
+const BATCH_BYTES: usize = 4 << 20;
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// An excerpt is made of no more of a datagram.
+const EXCERPT_SOURCE_BYTES: usize = 1024;
