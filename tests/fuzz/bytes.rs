@@ -85,9 +85,7 @@ pub(crate) fn grow(input: &[u8], n_bytes: usize, random: &mut Random) -> Vec<u8>
     let mut alike: Vec<usize> = (at..input.len()).filter(|idx| same(&input[*idx])).collect();
     alike.truncate(8);
     let end = match alike.get(1..) {
-        Some(ends) if !ends.is_empty() && random.percent(80) => {
-            ends[index(random, ends.len())]
-        }
+        Some(ends) if !ends.is_empty() && random.percent(80) => ends[index(random, ends.len())],
         Some(_) | None => (at + index(random, 12) + 1).min(input.len()),
     };
     let (head, rest) = input.split_at(at);
@@ -239,5 +237,6 @@ const BINARY: &[u64] = &[
     0x8000_0000_0000_0000,
     0xffff_ffff_ffff_ffff,
 ];
-const BYTES: &[u8] = b"\0\t\n\r \"#%&'()*+,-./:;<=>?[\\]_{}~09aAfFzZ\x1f\x7f\x80\xbf\xc0\xc3\xe2\xed\xf0\xf4\xff";
+const BYTES: &[u8] =
+    b"\0\t\n\r \"#%&'()*+,-./:;<=>?[\\]_{}~09aAfFzZ\x1f\x7f\x80\xbf\xc0\xc3\xe2\xed\xf0\xf4\xff";
 const REPEATED_BYTES_MAX: usize = 70_000;

@@ -6,12 +6,26 @@
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod datagrams;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod engine;
+#[cfg(test)]
+mod filters;
 #[cfg(test)]
 mod json;
 #[cfg(test)]
 mod pace;
 #[cfg(test)]
+mod protobuf;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod signatures;
+#[cfg(test)]
+mod spans;
+#[cfg(test)]
+mod tokens;

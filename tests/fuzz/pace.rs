@@ -97,11 +97,7 @@ impl Family {
         let chance = random.bits();
         Self([4, 2, 1].map(|part| {
             let n_bytes = target.bytes_max / part;
-            let grown = by_form.then(|| {
-                target
-                    .form
-                    .grow(input, n_bytes, &mut Random::new(chance))
-            });
+            let grown = by_form.then(|| target.form.grow(input, n_bytes, &mut Random::new(chance)));
             grown
                 .flatten()
                 .unwrap_or_else(|| bytes::grow(input, n_bytes, &mut Random::new(chance)))

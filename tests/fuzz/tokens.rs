@@ -61,7 +61,20 @@ const FINGERPRINTS: &[&[u8]] = &[b"", b"f", b"fc"];
 const PAYLOADS: &[&[u8]] = &[b"", b"c", b"cursor", &[0xff; 200]];
 const VOCABULARY: Vocabulary = Vocabulary {
     words: &[
-        b"A", b"AQ", b"-", b"_", b"+", b"/", b"=", b"==", b"%3D", b".", b" ", b"\n", b"\0", b"\xc3\xa9",
+        b"A",
+        b"AQ",
+        b"-",
+        b"_",
+        b"+",
+        b"/",
+        b"=",
+        b"==",
+        b"%3D",
+        b".",
+        b" ",
+        b"\n",
+        b"\0",
+        b"\xc3\xa9",
     ],
     brackets: &[(b"A", b""), (b"", b"="), (b"AQEB", b"AQEB")],
 };

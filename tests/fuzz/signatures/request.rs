@@ -50,13 +50,18 @@ impl Text {
             None => (text, &b""[..]),
         };
         Self {
-            lines: head.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect(),
+            lines: head
+                .split(|byte| *byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect(),
             body: body.to_vec(),
         }
     }
 
     fn first(&self) -> &str {
-        self.lines.first().map_or("", |line| str::from_utf8(line).unwrap_or_default())
+        self.lines
+            .first()
+            .map_or("", |line| str::from_utf8(line).unwrap_or_default())
     }
 
     fn join(self) -> Vec<u8> {
@@ -133,7 +138,10 @@ impl Form for Lines {
 
 fn change_method(text: &mut Text, random: &mut Random) {
     let method = METHODS[index(random, METHODS.len())].as_str();
-    let target = text.first().split_once(' ').map_or("/", |(_, target)| target);
+    let target = text
+        .first()
+        .split_once(' ')
+        .map_or("/", |(_, target)| target);
     let first = format!("{method} {target}");
     text.lines[0] = first.into_bytes();
 }
@@ -166,8 +174,9 @@ fn change_query(text: &mut Text, random: &mut Random) -> Option<()> {
             // One character in its other form.
             let piece = pieces.get_mut(at)?;
             let (start, char) = piece.char_indices().nth(index(random, piece.len()))?;
-            let encoded = char.to_string().bytes().map(|byte| format!("%{byte:02x}"));
-            let encoded: String = encoded.collect();
+            let mut utf8 = [0; 4];
+            let utf8 = char.encode_utf8(&mut utf8).bytes();
+            let encoded: String = utf8.map(|byte| format!("%{byte:02x}")).collect();
             piece.replace_range(start..start + char.len_utf8(), &encoded);
         }
         _ => pieces.insert(at, "a=1".to_owned()),

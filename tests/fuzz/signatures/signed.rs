@@ -79,7 +79,11 @@ pub(super) fn all_signed() -> Vec<Signed> {
         Plan::default(),
         Plan {
             name: "with headers",
-            headers: &[("content-type", "application/json"), ("h-a", "a  b, c"), ("x-amz-target", "X.Y")],
+            headers: &[
+                ("content-type", "application/json"),
+                ("h-a", "a  b, c"),
+                ("x-amz-target", "X.Y"),
+            ],
             ..Plan::default()
         },
         Plan {
@@ -135,9 +139,21 @@ fn in_chunks() -> Vec<Signed> {
         ..Plan::default()
     };
     let forms = [
-        plan("chunks", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", &TRAILERS[..1]),
-        plan("chunks and trailers", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", TRAILERS),
-        plan("unsigned chunks", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", TRAILERS),
+        plan(
+            "chunks",
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            &TRAILERS[..1],
+        ),
+        plan(
+            "chunks and trailers",
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+            TRAILERS,
+        ),
+        plan(
+            "unsigned chunks",
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+            TRAILERS,
+        ),
     ];
     let signed = forms.iter().map(|plan| {
         let head = Signed::of(plan, b"");
@@ -277,12 +293,18 @@ fn signed_headers(parts: &Parts) -> Vec<String> {
     let authorization = parts.headers.get("authorization");
     let said = match authorization {
         Some(authorization) => {
-            let (_, rest) = authorization.to_str().unwrap().split_once("SignedHeaders=").unwrap();
+            let (_, rest) = authorization
+                .to_str()
+                .unwrap()
+                .split_once("SignedHeaders=")
+                .unwrap();
             rest.split(',').next().unwrap().to_owned()
         }
         None => {
             let of_query = pairs(&parts.uri);
-            let named = of_query.into_iter().find(|(name, _)| name == b"X-Amz-SignedHeaders");
+            let named = of_query
+                .into_iter()
+                .find(|(name, _)| name == b"X-Amz-SignedHeaders");
             String::from_utf8(named.unwrap().1).unwrap()
         }
     };
@@ -327,7 +349,10 @@ fn values(parts: &Parts, name: &str) -> String {
         let values = headers.get_all(name).iter();
         let words = values.map(|value| {
             let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            text.split([' ', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+            text.split([' ', '\t'])
+                .filter(|word| !word.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
         });
         words.collect::<Vec<_>>().join(",")
     };
