@@ -12,6 +12,7 @@ use super::claim::{ALGORITHM, Claim, Form};
 use super::error::AuthError;
 use super::mac::sha256_hex;
 use super::query;
+use crate::error::excerpt;
 
 /// Returns every form a signer may have put the request into, at most four and nearly always one.
 ///
@@ -59,7 +60,7 @@ pub(super) fn string_to_sign(claim: &Claim, request: &[u8]) -> String {
 fn check_signed(claim: &Claim, headers: &HeaderMap) -> Result<(), AuthError> {
     let is_signed = |name: &str| claim.signed_headers.iter().any(|signed| signed == name);
     let unsigned = |header: &str| AuthError::Unsigned {
-        header: header.to_owned(),
+        header: excerpt(header, NAME_CHARS_SHOWN),
     };
     if !is_signed(HOST.as_str()) {
         return Err(unsigned(HOST.as_str()));
@@ -126,6 +127,7 @@ fn host(parts: &Parts) -> Result<Vec<u8>, AuthError> {
 }
 
 fn absent(name: &str) -> AuthError {
+    let name = excerpt(name, NAME_CHARS_SHOWN);
     AuthError::Incomplete(format!(
         "'{name}' is named as a SignedHeader, but it does not exist in the HTTP request."
     ))
@@ -191,5 +193,7 @@ const ADDED_LATER: [&str; 2] = ["x-amz-security-token", "x-amz-cf-id"];
 /// What clients add when they send a query that was signed before.
 const ADDED_BY_SENDERS: [&str; 2] = ["x-amz-user-agent", "x-amz-checksum-mode"];
 const ENCODED_IN_PATHS: &AsciiSet = &query::ENCODED.remove(b'/');
+/// Names of headers are as long as clients like.
+const NAME_CHARS_SHOWN: usize = 64;
 const TARGET_BYTES_MAX: usize = 16 * 1024;
 const HEADER_BYTES_MAX: usize = 64 * 1024;

@@ -24,16 +24,19 @@ impl FilterError {
         Self {
             line: before.matches('\n').count() + 1,
             column: in_line.chars().count() + 1,
-            message: format!("Invalid input symbol: '{}'; {why}", shortened(symbol)),
+            message: format!(
+                "Invalid input symbol: '{}'; {why}",
+                shortened(symbol, SYMBOL_CHARS_MAX)
+            ),
         }
     }
 }
 
-/// Returns as much of a text as an error shows.
-fn shortened(symbol: &str) -> String {
-    match symbol.char_indices().nth(SYMBOL_CHARS_MAX) {
-        Some((end, _)) => format!("{}...", symbol.get(..end).unwrap_or_default()),
-        None => symbol.to_owned(),
+/// Returns the first characters of a text, marked where it was cut.
+pub(super) fn shortened(text: &str, n_chars: usize) -> String {
+    match text.char_indices().nth(n_chars) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::error::shortened;
+
 /// The form of a root cause.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
@@ -104,6 +106,8 @@ fn bad_json(text: &str, error: &serde_json::Error) -> BadJson {
     // The reader's own account of the place counts from where the JSON begins.
     let shown = error.to_string();
     let what = shown.split(" at line ").next().unwrap_or_default();
+    // It quotes what it does not know, however long that is.
+    let what = shortened(what, WHAT_CHARS_MAX);
     BadJson {
         offset,
         why: format!("{EXPECTED}: {what}"),
@@ -121,4 +125,5 @@ fn exact_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64
     parsed.map(Some).ok_or_else(invalid)
 }
 
+const WHAT_CHARS_MAX: usize = 200;
 const EXPECTED: &str = "expected a JSON array of root causes, [{\"Services\": [...]}]";

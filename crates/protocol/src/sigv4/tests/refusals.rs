@@ -186,6 +186,23 @@ fn the_list_of_signed_headers_is_in_order_and_names_what_is_there() {
     check(other, INCOMPLETE, hosts);
 }
 
+/// Found by fuzzing: a refusal was as long as the names of headers, of which a request may have 64 kB.
+#[test]
+fn refusals_show_the_beginning_of_a_name() {
+    let long = format!("x-amz-{}", "a".repeat(2000));
+    let shown = format!("x-amz-{}...", "a".repeat(58));
+    let add = |parts: &mut Parts| {
+        let name = HeaderName::from_bytes(long.as_bytes()).unwrap();
+        parts.headers.insert(name, HeaderValue::from_static("1"));
+    };
+    let unsigned = format!("'{shown}' must be a 'SignedHeader' in the AWS Authorization.");
+    check(add, INVALID, &unsigned);
+    let absent =
+        format!("'{shown}' is named as a SignedHeader, but it does not exist in the HTTP request.");
+    let names = format!("host;{long};x-amz-date");
+    check_authorization("host;x-amz-date", &names, INCOMPLETE, &absent);
+}
+
 #[test]
 fn headers_that_others_add_may_be_unsigned() {
     let mut request = Plan::default().sign();

@@ -159,6 +159,24 @@ fn texts_made_to_take_long_do_not() {
     }
 }
 
+/// Found by fuzzing: the names of unknown members were quoted to their end.
+#[test]
+fn refusals_are_short_however_long_the_text_is() {
+    let long = "a".repeat(5000);
+    for text in [
+        long.clone(),
+        format!("user = \"{long}"),
+        format!("annotation[{long}"),
+        format!("json = #[{{\"{long}\": 1}}]"),
+        format!("json = #[{{\"Services\": [{{\"Name\": [\"{long}\"]}}]}}]"),
+        format!("json = #[{{\"ClientImpacting\": \"{long}\"}}]"),
+        format!("group.name = \"{long}\""),
+    ] {
+        let error = Filter::parse(&text, &no_groups).unwrap_err();
+        assert!(error.message.chars().count() < 400, "{error}");
+    }
+}
+
 #[test]
 fn groups_that_multiply_are_refused() {
     let filter_of = |reference: GroupRef<'_>| match reference {
