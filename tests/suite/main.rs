@@ -35,6 +35,8 @@ mod groups;
 #[cfg(test)]
 mod insights;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod power;
