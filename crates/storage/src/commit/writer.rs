@@ -219,7 +219,22 @@ impl Writer {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             is_due(&self.shared, &index, now.since(active.created))
         };
-        if is_due { self.rotate(now) } else { Ok(active) }
+        if !is_due {
+            return Ok(active);
+        }
+        self.await_sealing()?;
+        self.rotate(now)
+    }
+
+    /// Waits, as long as calls wait for room, until one more partition may wait to be sealed: writes must not outrun what
+    /// frees the memory they take.
+    fn await_sealing(&self) -> Result<(), StoreError> {
+        let wait = self.shared.config.queue_wait;
+        if self.shared.backlog.wait(&self.shared, wait) {
+            return Ok(());
+        }
+        let waited_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Err(StoreError::Busy { waited_ms })
     }
 
     /// Seals the active partition if it is due although nobody writes.
