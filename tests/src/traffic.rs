@@ -143,7 +143,7 @@ impl Client {
                 self.gauge
                     .n_acknowledged
                     .fetch_add(batch.len(), Ordering::Relaxed);
-            } else if response.status < 500 {
+            } else if response.status < 500 && response.status != THROTTLED {
                 // A refusal of good documents would make a test of nothing.
                 break;
             }
@@ -185,3 +185,6 @@ fn is_acknowledged(response: &crate::http::Response) -> bool {
         .and_then(Value::as_array)
         .is_some_and(Vec::is_empty)
 }
+
+/// More is sent than the server can take at the moment: what is sent next may be taken.
+const THROTTLED: u16 = 429;
