@@ -96,7 +96,7 @@ async fn a_head_that_begins_while_the_watch_sleeps_is_due_all_the_same() {
     drop(activity.begin(HTTP1));
     let start = Instant::now();
     let late = async {
-        tokio::time::sleep(Duration::from_secs(50)).await;
+        tokio::time::sleep_until(start + Duration::from_secs(50)).await;
         activity.note_read();
     };
     tokio::join!(activity.expired(), late);
