@@ -39,13 +39,11 @@ fn datagrams() {
 
 fn attempt(input: &[u8]) -> u64 {
     let opened = open(input);
-    let (header, payload) = match input.iter().position(|byte| *byte == b'\n') {
-        Some(newline) => (&input[..newline], input[newline..].trim_ascii()),
-        None => {
-            assert_eq!(opened, Err(Dropped::NoHeader));
-            return class("one line");
-        }
+    let Some(newline) = input.iter().position(|byte| *byte == b'\n') else {
+        assert_eq!(opened, Err(Dropped::NoHeader));
+        return class("one line");
     };
+    let (header, payload) = (&input[..newline], input[newline..].trim_ascii());
     let framed = match opened {
         Ok(framed) => framed,
         Err(dropped) => {

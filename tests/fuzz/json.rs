@@ -429,10 +429,9 @@ fn what_is_read_is_written() {
     for text in texts {
         let tree = Tree::read(text.as_bytes()).unwrap();
         assert_eq!(tree.write(&mut Random::new(PLAINLY)), text.as_bytes());
-        assert_eq!(
-            tree.n_nodes(),
-            (0..tree.n_nodes()).map(|idx| tree.at(idx)).count()
-        );
+        for idx in 0..tree.n_nodes() {
+            tree.at(idx);
+        }
         for seed in 0..50 {
             let written = tree.write(&mut Random::new(seed));
             let again = Tree::read(&written).unwrap();

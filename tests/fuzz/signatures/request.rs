@@ -2,6 +2,8 @@
 //!
 //! The first line is method and target, the next ones are headers, and the body follows an empty line.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Uri};
@@ -176,7 +178,10 @@ fn change_query(text: &mut Text, random: &mut Random) -> Option<()> {
             let (start, char) = piece.char_indices().nth(index(random, piece.len()))?;
             let mut utf8 = [0; 4];
             let utf8 = char.encode_utf8(&mut utf8).bytes();
-            let encoded: String = utf8.map(|byte| format!("%{byte:02x}")).collect();
+            let mut encoded = String::new();
+            for byte in utf8 {
+                write!(encoded, "%{byte:02x}").unwrap();
+            }
             piece.replace_range(start..start + char.len_utf8(), &encoded);
         }
         _ => pieces.insert(at, "a=1".to_owned()),

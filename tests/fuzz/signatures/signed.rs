@@ -1,5 +1,6 @@
 //! Requests as the reference signer signs them, in all forms, and what about them is signed.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -26,8 +27,8 @@ pub(super) struct Signed {
     /// The body its sender meant.
     pub(super) opened: Bytes,
     parts: Parts,
-    signed_headers: Vec<String>,
-    is_body_signed: bool,
+    headers: Vec<String>,
+    covers_body: bool,
 }
 
 /// How a request is signed.
@@ -163,7 +164,7 @@ fn in_chunks() -> Vec<Signed> {
         Signed {
             text: text_of(&head.parts, &body),
             opened: Bytes::from_static(CHUNKS.concat().leak()),
-            is_body_signed: is_signed,
+            covers_body: is_signed,
             ..head
         }
     });
@@ -246,8 +247,8 @@ impl Signed {
             name: plan.name,
             text: text_of(&parts, body),
             opened: Bytes::from_static(body),
-            signed_headers: signed_headers(&parts),
-            is_body_signed: matches!(plan.body, SignableBody::Bytes(_)),
+            headers: signed_headers(&parts),
+            covers_body: matches!(plan.body, SignableBody::Bytes(_)),
             parts,
         }
     }
@@ -261,8 +262,8 @@ impl Signed {
         parts.method == self.parts.method
             && normal(parts.uri.path()) == normal(self.parts.uri.path())
             && pairs(&parts.uri) == pairs(&self.parts.uri)
-            && self.signed_headers.iter().all(has_header)
-            && (!self.is_body_signed || *opened == self.opened)
+            && self.headers.iter().all(has_header)
+            && (!self.covers_body || *opened == self.opened)
     }
 
     fn signature(&self) -> String {
@@ -291,22 +292,16 @@ impl Plan {
 
 fn signed_headers(parts: &Parts) -> Vec<String> {
     let authorization = parts.headers.get("authorization");
-    let said = match authorization {
-        Some(authorization) => {
-            let (_, rest) = authorization
-                .to_str()
-                .unwrap()
-                .split_once("SignedHeaders=")
-                .unwrap();
-            rest.split(',').next().unwrap().to_owned()
-        }
-        None => {
-            let of_query = pairs(&parts.uri);
-            let named = of_query
-                .into_iter()
-                .find(|(name, _)| name == b"X-Amz-SignedHeaders");
-            String::from_utf8(named.unwrap().1).unwrap()
-        }
+    let said = if let Some(authorization) = authorization {
+        let text = authorization.to_str().unwrap();
+        let (_, rest) = text.split_once("SignedHeaders=").unwrap();
+        rest.split(',').next().unwrap().to_owned()
+    } else {
+        let of_query = pairs(&parts.uri);
+        let named = of_query
+            .into_iter()
+            .find(|(name, _)| name == b"X-Amz-SignedHeaders");
+        String::from_utf8(named.unwrap().1).unwrap()
     };
     said.split(';').map(str::to_owned).collect()
 }
@@ -366,7 +361,11 @@ fn values(parts: &Parts, name: &str) -> String {
 
 fn sha256_hex(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::new();
+    for byte in digest {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    hex
 }
 
 fn time() -> SystemTime {
