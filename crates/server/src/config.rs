@@ -136,6 +136,7 @@ pub(crate) struct Udp {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Otlp {
+    pub(crate) request_bytes: ByteCount,
     pub(crate) spans_per_request: usize,
     pub(crate) span_bytes: ByteCount,
     pub(crate) resource_bytes: ByteCount,

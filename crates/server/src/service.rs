@@ -88,9 +88,9 @@ pub(crate) async fn answer(
     let config = house.config();
     let visitor = guard::check(&parts, &config);
     let handled = async {
-        let is_unread = !body.is_end_stream();
+        let has_body = !body.is_end_stream();
         let entering = enter(&visitor, &parts, target);
-        if is_unread && !matches!(entering, Ok(Entering::Target(_))) {
+        if has_body && !matches!(entering, Ok(Entering::Target(_))) {
             activity.leave_unread();
         }
         let target = match entering? {

@@ -159,8 +159,15 @@ fn translate(config: &Config, body: &[u8], encoding: Encoding) -> Result<Transla
             .map_or_else(String::new, |cause| format!(": {cause}"));
         ApiError::invalid_request(format!("{error}{cause}"))
     };
-    let request = otlp::decode(body, encoding).map_err(|error| invalid(&error))?;
     let settings = &config.otlp;
+    let bytes_max = in_memory(settings.request_bytes.0);
+    if bytes_max > 0 && body.len() > bytes_max {
+        return Err(ApiError::too_large(format!(
+            "the request has {} bytes, the limit is {bytes_max} (setting otlp.request_bytes); send smaller batches",
+            body.len()
+        )));
+    }
+    let request = otlp::decode(body, encoding).map_err(|error| invalid(&error))?;
     let rules = Rules {
         indexed_attributes: settings.indexed_attributes.0.clone(),
         index_all_attributes: settings.index_all_attributes,
