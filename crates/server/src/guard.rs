@@ -6,6 +6,8 @@
 //! - Cross-site requests: browsers say in `Origin` whose page a request is of. It must be the server's own or one of
 //!   `server.origins`, which are also told so in the way browsers expect (CORS, spec: WHATWG Fetch).
 
+use std::net::IpAddr;
+
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -129,21 +131,31 @@ fn is_plain(authority: &Authority) -> bool {
 /// Tells whether nobody else can own the name.
 fn is_ours(authority: &Authority, hosts: &[String]) -> bool {
     let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    !host.is_empty()
+        && (is_address(&host) || is_private(&host) || is_listed(&host, hosts) || is_machine(&host))
+}
+
+fn is_address(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_address = bare.parse::<std::net::IpAddr>().is_ok();
-    let is_private =
-        !host.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| is_below(&host, domain));
-    let is_machine = rustix::system::uname()
-        .nodename()
-        .to_str()
-        .is_ok_and(|name| name.eq_ignore_ascii_case(&host));
-    let is_listed = hosts
-        .iter()
-        .any(|allowed| match allowed.strip_prefix("*.") {
-            Some(domain) => is_below(&host, &domain.to_ascii_lowercase()),
-            None => allowed == "*" || allowed.eq_ignore_ascii_case(&host),
-        });
-    !host.is_empty() && (is_address || is_private || is_machine || is_listed)
+    bare.parse::<IpAddr>().is_ok()
+}
+
+fn is_private(host: &str) -> bool {
+    let mut domains = PRIVATE_DOMAINS.iter();
+    !host.contains('.') || domains.any(|domain| is_below(host, domain))
+}
+
+fn is_listed(host: &str, hosts: &[String]) -> bool {
+    hosts.iter().any(|listed| match listed.strip_prefix("*.") {
+        Some(domain) => is_below(host, &domain.to_ascii_lowercase()),
+        None => listed == "*" || listed.eq_ignore_ascii_case(host),
+    })
+}
+
+fn is_machine(host: &str) -> bool {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str();
+    name.is_ok_and(|name| name.eq_ignore_ascii_case(host))
 }
 
 fn is_below(host: &str, domain: &str) -> bool {
