@@ -5,7 +5,6 @@ use model::{
     Trace, TraceId,
 };
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::bytes::Vocabulary;
@@ -15,13 +14,9 @@ use crate::seeds;
 
 #[test]
 fn documents() {
-    let mut inputs = seeds::lines("documents.txt");
-    for folder in ["segment", "segment-batch"] {
-        inputs.extend(seeds::recorded(folder).iter().map(in_bytes));
-    }
     fuzz(&Target {
         name: "documents",
-        seeds: inputs,
+        seeds: inputs(),
         vocabulary: VOCABULARY,
         form: &DOCUMENTS,
         bytes_max: LIMITS.document_bytes_max + 100,
@@ -29,30 +24,25 @@ fn documents() {
     });
 }
 
-fn in_bytes(value: &Value) -> Vec<u8> {
-    value.to_string().into_bytes()
+/// Returns documents to begin with.
+pub(crate) fn inputs() -> Vec<Vec<u8>> {
+    let mut inputs = seeds::lines("documents.txt");
+    for folder in ["segment", "segment-batch"] {
+        let recorded = seeds::recorded(folder).into_iter();
+        inputs.extend(recorded.map(|value| value.to_string().into_bytes()));
+    }
+    inputs
 }
 
 /// Tries a text as one document or, as `PutTraceSegments` does, as a list of them.
 fn attempt(input: &[u8]) -> u64 {
-    let text = String::from_utf8_lossy(input);
-    let elements: Option<Vec<&RawValue>> = text
-        .trim_start()
-        .starts_with('[')
-        .then(|| serde_json::from_str(&text).ok())
-        .flatten();
-    let texts = match &elements {
-        Some(elements) => elements.iter().map(|element| element.get()).collect(),
-        None => vec![text.as_ref()],
-    };
     let mut classes = Vec::new();
-    let mut accepted: Vec<Accepted> = Vec::new();
-    for (text, stamp) in texts.into_iter().zip(1..) {
-        match Segment::parse(text, &LIMITS) {
-            Ok(segment) => {
-                let document = Accepted::of(text, &segment, stamp);
+    let mut documents: Vec<Accepted> = Vec::new();
+    for judged in judge(&String::from_utf8_lossy(input)) {
+        match judged {
+            Ok(document) => {
                 classes.push(document.check());
-                accepted.push(document);
+                documents.push(document);
             }
             Err(invalid) => classes.push(check_refusal(&invalid)),
         }
@@ -60,7 +50,24 @@ fn attempt(input: &[u8]) -> u64 {
     classes.sort_unstable();
     classes.dedup();
     classes.truncate(3);
-    class((classes, check_traces(&accepted)))
+    class((classes, check_traces(&documents)))
+}
+
+/// Returns what is said of the documents of a text.
+pub(crate) fn judge(text: &str) -> Vec<Result<Accepted, Invalid>> {
+    let elements: Option<Vec<&RawValue>> = text
+        .trim_start()
+        .starts_with('[')
+        .then(|| serde_json::from_str(text).ok())
+        .flatten();
+    let texts = match &elements {
+        Some(elements) => elements.iter().map(|element| element.get()).collect(),
+        None => vec![text],
+    };
+    let judge = |(text, stamp)| {
+        Segment::parse(text, &LIMITS).map(|segment| Accepted::of(text, &segment, stamp))
+    };
+    texts.into_iter().zip(1..).map(judge).collect()
 }
 
 fn check_refusal(invalid: &Invalid) -> u64 {
@@ -80,10 +87,10 @@ fn check_refusal(invalid: &Invalid) -> u64 {
 }
 
 /// A document that was taken.
-struct Accepted {
-    trace_id: TraceId,
-    head: Head,
-    document: Document,
+pub(crate) struct Accepted {
+    pub(crate) trace_id: TraceId,
+    pub(crate) head: Head,
+    pub(crate) document: Document,
 }
 
 impl Accepted {
@@ -356,4 +363,5 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
 const LIMITS: DocumentLimits = DocumentLimits {
     document_bytes_max: 65_536,
 };
-const DETAIL_CHARS_MAX: usize = 600;
+/// Enough for the place of what is nested as deep as may be.
+const DETAIL_CHARS_MAX: usize = 2000;

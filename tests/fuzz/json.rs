@@ -429,9 +429,10 @@ fn what_is_read_is_written() {
     for text in texts {
         let tree = Tree::read(text.as_bytes()).unwrap();
         assert_eq!(tree.write(&mut Random::new(PLAINLY)), text.as_bytes());
-        for idx in 0..tree.n_nodes() {
-            tree.at(idx);
-        }
+        let nodes: std::collections::HashSet<_> = (0..tree.n_nodes())
+            .map(|idx| std::ptr::from_ref(tree.at(idx)))
+            .collect();
+        assert_eq!(nodes.len(), tree.n_nodes());
         for seed in 0..50 {
             let written = tree.write(&mut Random::new(seed));
             let again = Tree::read(&written).unwrap();

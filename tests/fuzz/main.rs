@@ -29,3 +29,5 @@ mod signatures;
 mod spans;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trips;

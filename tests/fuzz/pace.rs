@@ -35,9 +35,9 @@ impl Slowest {
             return;
         }
         let pace = took.as_nanos() * 1000 / u128::try_from(input.len()).unwrap();
-        let n_slower = self.inputs.partition_point(|(other, _)| *other >= pace);
-        if n_slower < SLOWEST_MAX {
-            self.inputs.insert(n_slower, (pace, input.to_vec()));
+        let rank = self.inputs.partition_point(|(other, _)| *other >= pace);
+        if rank < SLOWEST_MAX {
+            self.inputs.insert(rank, (pace, input.to_vec()));
             self.inputs.truncate(SLOWEST_MAX);
         }
     }

@@ -102,7 +102,11 @@ fn is_meant(operation: Operation, mismatch: &Mismatch) -> bool {
         && mismatch
             .problem
             .ends_with("is not a whole number of 32 bits");
-    is_unknown || is_alias || is_count
+    // Members that are not known do not make a second one.
+    let is_union = mismatch
+        .problem
+        .starts_with("exactly one member must be set, not");
+    is_unknown || is_alias || is_count || is_union
 }
 
 /// Reads a body as a request; returns how long the request is when it is shown.

@@ -79,7 +79,7 @@ impl<'a> Segment<'a> {
         check_size(text, limits)?;
         check_is_object(text)?;
         let loose: Loose<'a> =
-            serde_json::from_str(text).map_err(|error| unreadable(text, error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| unreadable(text, cause_of(&error)))?;
         let kind = kind_of(&loose);
         // The text of an id outlives what is checked only if a copy is made; only faults need one.
         check_document(loose).map_err(|fault| Invalid {
@@ -172,6 +172,22 @@ fn check_is_object(text: &str) -> Result<(), Invalid> {
     })
 }
 
+/// Returns what is wrong and where. The reader quotes the value that is wrong whole: of a long account the middle, which is
+/// nothing but the value, is left out.
+fn cause_of(error: &serde_json::Error) -> String {
+    let account = error.to_string();
+    let head = account.char_indices().nth(CAUSE_HEAD_CHARS);
+    let tail = account.char_indices().nth_back(CAUSE_TAIL_CHARS - 1);
+    match (head, tail) {
+        (Some((head, _)), Some((tail, _))) if head < tail => {
+            let (beginning, _) = account.split_at(head);
+            let (_, end) = account.split_at(tail);
+            format!("{beginning}...{end}")
+        }
+        (Some(_) | None, Some(_) | None) => account,
+    }
+}
+
 fn unreadable(text: &str, detail: String) -> Invalid {
     Invalid {
         id: recover_id(text),
@@ -181,6 +197,10 @@ fn unreadable(text: &str, detail: String) -> Invalid {
     }
 }
 
+/// Enough for the kind of a value and its beginning.
+const CAUSE_HEAD_CHARS: usize = 60;
+/// Enough for what is expected and the place.
+const CAUSE_TAIL_CHARS: usize = 120;
 /// How deep a document's JSON may be nested: two levels less than what JSON readers take by default
 /// (127), so that a subsegment sent alone fits below its segment.
 pub(crate) const NESTING_MAX: usize = 125;

@@ -2,11 +2,10 @@
 //!
 //! The first line is method and target, the next ones are headers, and the body follows an empty line.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Uri};
+use percent_encoding::{AsciiSet, percent_encode};
 use roentgen_tests::random::Random;
 
 use super::METHODS;
@@ -176,12 +175,7 @@ fn change_query(text: &mut Text, random: &mut Random) -> Option<()> {
             // One character in its other form.
             let piece = pieces.get_mut(at)?;
             let (start, char) = piece.char_indices().nth(index(random, piece.len()))?;
-            let mut utf8 = [0; 4];
-            let utf8 = char.encode_utf8(&mut utf8).bytes();
-            let mut encoded = String::new();
-            for byte in utf8 {
-                write!(encoded, "%{byte:02x}").unwrap();
-            }
+            let encoded = percent_encode(char.encode_utf8(&mut [0; 4]).as_bytes(), ALL).to_string();
             piece.replace_range(start..start + char.len_utf8(), &encoded);
         }
         _ => pieces.insert(at, "a=1".to_owned()),
@@ -214,3 +208,6 @@ fn change_one(bytes: &mut Vec<u8>, random: &mut Random) {
         None => bytes.push(b'!'),
     }
 }
+
+/// Every byte is encoded.
+const ALL: &AsciiSet = &AsciiSet::EMPTY.complement();

@@ -27,7 +27,7 @@ pub(super) struct Signed {
     /// The body its sender meant.
     pub(super) opened: Bytes,
     parts: Parts,
-    headers: Vec<String>,
+    header_names: Vec<String>,
     covers_body: bool,
 }
 
@@ -247,7 +247,7 @@ impl Signed {
             name: plan.name,
             text: text_of(&parts, body),
             opened: Bytes::from_static(body),
-            headers: signed_headers(&parts),
+            header_names: signed_headers(&parts),
             covers_body: matches!(plan.body, SignableBody::Bytes(_)),
             parts,
         }
@@ -262,7 +262,7 @@ impl Signed {
         parts.method == self.parts.method
             && normal(parts.uri.path()) == normal(self.parts.uri.path())
             && pairs(&parts.uri) == pairs(&self.parts.uri)
-            && self.headers.iter().all(has_header)
+            && self.header_names.iter().all(has_header)
             && (!self.covers_body || *opened == self.opened)
     }
 
@@ -291,17 +291,14 @@ impl Plan {
 }
 
 fn signed_headers(parts: &Parts) -> Vec<String> {
-    let authorization = parts.headers.get("authorization");
-    let said = if let Some(authorization) = authorization {
-        let text = authorization.to_str().unwrap();
-        let (_, rest) = text.split_once("SignedHeaders=").unwrap();
+    let said = if let Some(authorization) = parts.headers.get("authorization") {
+        let authorization = authorization.to_str().unwrap();
+        let (_, rest) = authorization.split_once("SignedHeaders=").unwrap();
         rest.split(',').next().unwrap().to_owned()
     } else {
-        let of_query = pairs(&parts.uri);
-        let named = of_query
-            .into_iter()
-            .find(|(name, _)| name == b"X-Amz-SignedHeaders");
-        String::from_utf8(named.unwrap().1).unwrap()
+        let named = |(name, _): &(Vec<u8>, Vec<u8>)| name == b"X-Amz-SignedHeaders";
+        let (_, value) = pairs(&parts.uri).into_iter().find(named).unwrap();
+        String::from_utf8(value).unwrap()
     };
     said.split(';').map(str::to_owned).collect()
 }
@@ -360,9 +357,8 @@ fn values(parts: &Parts, name: &str) -> String {
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
     let mut hex = String::new();
-    for byte in digest {
+    for byte in Sha256::digest(bytes) {
         write!(hex, "{byte:02x}").unwrap();
     }
     hex

@@ -305,6 +305,32 @@ fn what_is_no_object_is_no_segment() {
     );
 }
 
+/// Found by fuzzing: the reader's account quotes a wrong value whole, so that a refusal was as long as the document.
+#[test]
+fn refusals_show_the_beginning_of_a_wrong_value() {
+    let check = |members: &str, expected: &str| {
+        let text = segment(members);
+        let detail = check_invalid(&text, ID, InvalidCode::InvalidSegment, false);
+        assert!(detail.starts_with(expected), "{detail}");
+        assert!(detail.chars().count() <= 190, "{detail}");
+        detail
+    };
+    let long = "\u{e9}m".repeat(10_000);
+    let detail = check(
+        &format!(",\"subsegments\":[\"{long}\"]"),
+        "invalid type: string \"\u{e9}m\u{e9}m",
+    );
+    assert!(
+        detail.contains("...") && detail.contains("\", expected a segment or subsegment"),
+        "{detail}"
+    );
+    let detail = check(
+        ",\"subsegments\":[\"short\"]",
+        "invalid type: string \"short\", expected a",
+    );
+    assert!(!detail.contains("..."), "{detail}");
+}
+
 #[test]
 fn a_member_must_not_occur_twice() {
     let detail = check_invalid(
