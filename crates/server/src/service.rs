@@ -163,8 +163,8 @@ impl Target {
         let target = Self::anywhere(parts)?;
         let is_served = match (doorway, target) {
             (Doorway::Api, _)
-            | (Doorway::OtlpGrpc, Self::Grpc)
-            | (Doorway::OtlpHttp, Self::Spans(_)) => true,
+            // The two addresses are confused all the time, so each takes both forms.
+            | (Doorway::OtlpGrpc | Doorway::OtlpHttp, Self::Grpc | Self::Spans(_)) => true,
             (Doorway::OtlpHttp | Doorway::OtlpGrpc, Self::Page(page)) => page.is_everywhere(),
             (Doorway::OtlpHttp | Doorway::OtlpGrpc | Doorway::Udp, _) => false,
         };
@@ -218,10 +218,10 @@ impl Target {
 
 impl Tongue {
     fn of(parts: &Parts, doorway: Doorway) -> Self {
-        if doorway == Doorway::OtlpGrpc || grpc::is_grpc(&parts.headers) {
+        if grpc::is_grpc(&parts.headers) {
             return Self::Grpc;
         }
-        let is_otlp = doorway == Doorway::OtlpHttp || parts.uri.path() == spans::PATH;
+        let is_otlp = doorway != Doorway::Api || parts.uri.path() == spans::PATH;
         let encoding = spans::encoding(&parts.headers).unwrap_or(Encoding::Json);
         if is_otlp {
             Self::Otlp(encoding)
@@ -272,8 +272,9 @@ async fn handle(
     let admitted = auth::admit(accounts, asked.config, claim, &parts, &received.bytes, now);
     let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
     let received = received.replaced(signed);
+    let encodings = body::encodings(&parts.headers);
     let inflate = async |received| {
-        let inflated = body::inflate(received, &limits).await;
+        let inflated = body::inflate(received, &encodings, &limits).await;
         inflated.map_err(|error| turn_away(Some(&app), error.into()))
     };
     match asked.target {
@@ -331,12 +332,12 @@ fn refuse(error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
         | ErrorKind::UnknownOperation
         | ErrorKind::MethodNotAllowed
         | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMedia
         | ErrorKind::Timeout => debug!(code = error.code(), detail, "a request was refused"),
         ErrorKind::MissingAuthenticationToken
         | ErrorKind::IncompleteSignature
         | ErrorKind::InvalidSignature
         | ErrorKind::UnrecognizedClient
-        | ErrorKind::ExpiredToken
         | ErrorKind::AccessDenied
         | ErrorKind::Forbidden => warn!(code = error.code(), detail, "somebody was not let in"),
     }
@@ -448,19 +449,17 @@ mod tests {
 
     #[test]
     fn doors_of_otlp_serve_spans_and_health_alone() {
-        let http = |request| target_at(Doorway::OtlpHttp, request);
-        let grpc = |request| target_at(Doorway::OtlpGrpc, request);
         let json = || with_type("/v1/traces", "application/json");
         let call = || with_type(spans::GRPC_PATH, "application/grpc+proto");
-        assert_eq!(http(json()).unwrap(), Target::Spans(Encoding::Json));
-        assert_eq!(grpc(call()).unwrap(), Target::Grpc);
-        assert!(http(request(&Method::GET, "/healthz")).is_ok());
-        assert!(http(call()).is_err());
-        assert!(grpc(json()).is_err());
-        for path in ["/metrics", "/"] {
-            assert!(http(request(&Method::GET, path)).is_err(), "{path}");
+        for doorway in [Doorway::OtlpHttp, Doorway::OtlpGrpc] {
+            let target = |request| target_at(doorway, request);
+            assert_eq!(target(json()).unwrap(), Target::Spans(Encoding::Json));
+            assert_eq!(target(call()).unwrap(), Target::Grpc);
+            assert!(target(request(&Method::GET, "/healthz")).is_ok());
+            assert!(target(request(&Method::GET, "/metrics")).is_err());
+            assert!(target(request(&Method::GET, "/")).is_err());
+            assert!(target(request(&Method::POST, "/Traces")).is_err());
         }
-        assert!(http(request(&Method::POST, "/Traces")).is_err());
         let everything = [json(), call(), request(&Method::POST, "/Traces")];
         for request in everything {
             assert!(target_at(Doorway::Api, request).is_ok());
@@ -474,6 +473,8 @@ mod tests {
         assert_eq!(of(protobuf, Doorway::Api), Tongue::Otlp(Encoding::Protobuf));
         let other = request(&Method::POST, "/v1/logs");
         assert_eq!(of(other, Doorway::OtlpHttp), Tongue::Otlp(Encoding::Json));
+        let lost = request(&Method::POST, "/v1/logs");
+        assert_eq!(of(lost, Doorway::OtlpGrpc), Tongue::Otlp(Encoding::Json));
         let call = with_type("/any", "application/grpc");
         assert_eq!(of(call, Doorway::Api), Tongue::Grpc);
         let call = request(&Method::POST, "/Traces");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use otlp::{Encoding, Rules, Translated};
@@ -34,7 +34,7 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     match essence.map(str::to_ascii_lowercase).as_deref() {
         Some("application/x-protobuf" | "application/protobuf") => Ok(Encoding::Protobuf),
         Some("application/json") => Ok(Encoding::Json),
-        Some(_) | None => Err(ApiError::invalid_request(
+        Some(_) | None => Err(ApiError::unsupported_media(
             "spans are sent with Content-Type application/x-protobuf or application/json",
         )),
     }
@@ -85,6 +85,10 @@ pub(crate) fn refusal(error: &ApiError, encoding: Encoding, request_id: &str) ->
         _ => error.status(),
     };
     dress(response.headers_mut(), encoding, request_id);
+    if error.kind() == ErrorKind::MethodNotAllowed {
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
     if let Some(secs) = error.retry_after_secs() {
         response
             .headers_mut()

@@ -3,8 +3,8 @@
 //! 1. A declared length over the limit is refused before a byte is read.
 //! 2. Every byte has a place among the bytes all connections may hold, or the request waits for one
 //!    and is throttled.
-//! 3. Whether a body is gzip is told by its first two bytes; clients' headers say the wrong thing.
-//!    Inflation stops at the same limit.
+//! 3. Whether a body is gzip is told by its first two bytes; clients' headers say the wrong thing. What else a header
+//!    names is believed. Inflation stops at the same limit.
 
 use std::error::Error;
 use std::io::Read;
@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use protocol::ApiError;
@@ -85,9 +87,22 @@ pub(crate) enum BodyError {
     /// Too many bodies are in memory.
     #[error("too many request bodies are being handled; retry with backoff")]
     Busy,
-    /// It begins as gzip and goes on as something else.
-    #[error("the body begins like gzip and cannot be inflated: {0}")]
-    Gzip(std::io::Error),
+    /// It is not compressed as its beginning or its head says.
+    #[error("the body says it is {encoding} and cannot be inflated: {source}")]
+    Inflate {
+        /// How it is compressed.
+        encoding: &'static str,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// It is compressed in a way that is not read.
+    #[error(
+        "the body is compressed as {encoding:?}, which is not read here; send gzip, deflate or nothing"
+    )]
+    Encoding {
+        /// How its head says it is.
+        encoding: String,
+    },
 }
 
 impl BodyError {
@@ -95,7 +110,7 @@ impl BodyError {
     pub(crate) const fn leaves_unread(&self) -> bool {
         match self {
             Self::TooLarge { .. } | Self::Timeout { .. } | Self::BrokeOff(_) | Self::Busy => true,
-            Self::Gzip(_) => false,
+            Self::Inflate { .. } | Self::Encoding { .. } => false,
         }
     }
 }
@@ -106,7 +121,8 @@ impl From<BodyError> for ApiError {
         match error {
             BodyError::TooLarge { .. } => Self::too_large(message),
             BodyError::Timeout { .. } => Self::timeout(message),
-            BodyError::BrokeOff(_) | BodyError::Gzip(_) => Self::invalid_request(message),
+            BodyError::BrokeOff(_) | BodyError::Inflate { .. } => Self::invalid_request(message),
+            BodyError::Encoding { .. } => Self::unsupported_media(message),
             BodyError::Busy => Self::throttled(message),
         }
     }
@@ -123,20 +139,45 @@ where
     reading.map_err(|_| BodyError::Timeout { timeout })?
 }
 
-/// Returns a body, inflated if it is gzip.
+/// How a body can be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Gzip,
+    /// What HTTP calls deflate (RFC 9110): zlib.
+    Deflate,
+}
+
+/// Returns how a request says its body is compressed, but for gzip, which is seen.
+pub(crate) fn encodings(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let names = names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase());
+    names
+        .filter(|name| !SEEN_OR_NOTHING.contains(&name.as_str()))
+        .collect()
+}
+
+/// Returns a body, inflated if it is compressed.
 pub(crate) async fn inflate(
-    mut received: Received,
+    received: Received,
+    encodings: &[String],
     limits: &BodyLimits,
 ) -> Result<Received, BodyError> {
-    if received.bytes.starts_with(&GZIP_MAGIC) {
-        let whole = inflate_in_place(&received.bytes, limits.bytes_max)?;
-        let place = limits.place(whole.len()).await?;
-        received = Received {
-            bytes: Bytes::from(whole),
-            _place: place,
-        };
-    }
-    Ok(received)
+    let compression = match encodings {
+        _ if received.bytes.starts_with(&GZIP_MAGIC) => Compression::Gzip,
+        [] => return Ok(received),
+        [name] if name == "deflate" => Compression::Deflate,
+        [name, ..] => {
+            let encoding = name.chars().take(40).collect();
+            return Err(BodyError::Encoding { encoding });
+        }
+    };
+    let whole = inflate_in_place(&received.bytes, compression, limits.bytes_max)?;
+    let place = limits.place(whole.len()).await?;
+    Ok(Received {
+        bytes: Bytes::from(whole),
+        _place: place,
+    })
 }
 
 impl BodyLimits {
@@ -236,31 +277,51 @@ fn merge(
 }
 
 /// Inflates; a body whose inflation takes long does not hold up the requests beside it.
-fn inflate_in_place(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
+fn inflate_in_place(
+    bytes: &[u8],
+    compression: Compression,
+    bytes_max: usize,
+) -> Result<Vec<u8>, BodyError> {
     let handle = tokio::runtime::Handle::current();
     let has_other_workers = handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
     if bytes.len() > INFLATE_ASIDE_BYTES && has_other_workers {
-        tokio::task::block_in_place(|| inflated(bytes, bytes_max))
+        tokio::task::block_in_place(|| inflated(bytes, compression, bytes_max))
     } else {
-        inflated(bytes, bytes_max)
+        inflated(bytes, compression, bytes_max)
     }
 }
 
-fn inflated(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
+fn inflated(
+    bytes: &[u8],
+    compression: Compression,
+    bytes_max: usize,
+) -> Result<Vec<u8>, BodyError> {
     let one_too_many = u64::try_from(bytes_max)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
-    let mut inflated = Vec::new();
-    let mut decoder = MultiGzDecoder::new(bytes).take(one_too_many);
-    decoder
-        .read_to_end(&mut inflated)
-        .map_err(BodyError::Gzip)?;
-    if inflated.len() > bytes_max {
+    let mut whole = Vec::new();
+    let (encoding, read) = match compression {
+        Compression::Gzip => {
+            let decoder = MultiGzDecoder::new(bytes);
+            ("gzip", decoder.take(one_too_many).read_to_end(&mut whole))
+        }
+        Compression::Deflate => {
+            let decoder = ZlibDecoder::new(bytes);
+            (
+                "deflate",
+                decoder.take(one_too_many).read_to_end(&mut whole),
+            )
+        }
+    };
+    read.map_err(|source| BodyError::Inflate { encoding, source })?;
+    if whole.len() > bytes_max {
         return Err(BodyError::TooLarge { bytes_max });
     }
-    Ok(inflated)
+    Ok(whole)
 }
 
+/// Names of encodings that need no word: none at all, one that is seen, one that signatures undo.
+const SEEN_OR_NOTHING: [&str; 5] = ["", "identity", "gzip", "x-gzip", "aws-chunked"];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// A few tens of microseconds of inflation; what is smaller is done on the spot.
 const INFLATE_ASIDE_BYTES: usize = 4 * 1024;
@@ -270,7 +331,7 @@ mod tests {
     use std::convert::Infallible;
     use std::io::Write;
 
-    use flate2::{Compression, write::GzEncoder};
+    use flate2::write::{GzEncoder, ZlibEncoder};
     use futures_util::stream;
     use http_body_util::{Full, StreamBody};
     use hyper::body::Frame;
@@ -297,7 +358,7 @@ mod tests {
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     }
@@ -347,7 +408,7 @@ mod tests {
 
     async fn inflated_of(body: Vec<u8>, limits: &BodyLimits) -> Result<Bytes, BodyError> {
         let received = receive(Full::new(Bytes::from(body)), limits).await?;
-        Ok(inflate(received, limits).await?.bytes)
+        Ok(inflate(received, &[], limits).await?.bytes)
     }
 
     #[tokio::test]
@@ -360,7 +421,51 @@ mod tests {
         let mut broken = gzip(b"{\"a\": 1}");
         broken.truncate(12);
         let error = inflated_of(broken, &limits).await.unwrap_err();
-        assert!(matches!(error, BodyError::Gzip(_)), "{error}");
+        assert!(
+            matches!(
+                error,
+                BodyError::Inflate {
+                    encoding: "gzip",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    async fn inflated_as(body: &[u8], header: &str) -> Result<Bytes, BodyError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, header.parse().unwrap());
+        let limits = limits(100, 1000);
+        let received = receive(Full::new(Bytes::copy_from_slice(body)), &limits).await?;
+        Ok(inflate(received, &encodings(&headers), &limits)
+            .await?
+            .bytes)
+    }
+
+    #[tokio::test]
+    async fn other_encodings_are_told_by_the_header() {
+        let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"{}").unwrap();
+        let deflated = encoder.finish().unwrap();
+        assert_eq!(inflated_as(&deflated, "deflate").await.unwrap(), "{}");
+        for header in ["gzip", "identity", "", "aws-chunked, gzip"] {
+            assert_eq!(inflated_as(b"{}", header).await.unwrap(), "{}", "{header}");
+            assert_eq!(inflated_as(&gzip(b"{}"), header).await.unwrap(), "{}");
+        }
+        let error = inflated_as(b"{}", "deflate").await.unwrap_err();
+        assert!(matches!(
+            error,
+            BodyError::Inflate {
+                encoding: "deflate",
+                ..
+            }
+        ));
+        for header in ["zstd", "br", "deflate, deflate"] {
+            let error = inflated_as(b"{}", header).await.unwrap_err();
+            assert!(matches!(error, BodyError::Encoding { .. }), "{header}");
+            assert_eq!(ApiError::from(error).status(), 415);
+        }
     }
 
     #[tokio::test]
