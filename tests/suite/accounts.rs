@@ -53,7 +53,7 @@ pub(crate) const ALICE: Signer = Signer::new("AKALICE", "alices secret");
 const BOB: Signer = Signer::new("AKBOB", "bobs secret");
 const AGENT: Signer = Signer::new("AKAGENT", "agents secret");
 const READER: Signer = Signer::new("AKREADER", "readers secret");
-const OPERATOR: Signer = Signer::new("AKOPERATOR", "operators secret");
+pub(crate) const OPERATOR: Signer = Signer::new("AKOPERATOR", "operators secret");
 
 pub(crate) fn write_keys(home: &Home, text: &str) -> Result<()> {
     Ok(std::fs::write(home.folder().join("keys.toml"), text)?)
@@ -383,9 +383,15 @@ fn a_key_may_be_sent_as_a_password_from_this_machine() -> Result<()> {
         let header = [(header.0.to_owned(), header.1)];
         send(&server, "GET", "/metrics", &header, b"")
     };
-    // AKOPERATOR:operators secret, then with another secret, then of nobody, then no pair at all.
+    // AKOPERATOR:operators secret, then with another secret, of nobody, of a key that needs its token, and no pair at all.
     assert_eq!(get("QUtPUEVSQVRPUjpvcGVyYXRvcnMgc2VjcmV0")?.status, 200);
-    for wrong in ["QUtPUEVSQVRPUjpndWVzcw==", "Tk9CT0RZOmd1ZXNz", "QUs=", "%%"] {
+    for wrong in [
+        "QUtPUEVSQVRPUjpndWVzcw==",
+        "Tk9CT0RZOmd1ZXNz",
+        "QUtMRU5UOmxlbnQgc2VjcmV0",
+        "QUs=",
+        "%%",
+    ] {
         let answer = get(wrong)?;
         check_refused(&answer, 403, "InvalidSignatureException", "")?;
     }

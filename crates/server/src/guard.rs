@@ -11,13 +11,14 @@ use std::net::IpAddr;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::config::Config;
+use crate::config::values::AuthMode;
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +52,7 @@ pub(crate) struct Visitor {
 pub(crate) fn check(parts: &Parts, config: &Config) -> Result<Option<Visitor>, Stranger> {
     let authority = authority(parts);
     if let Some(authority) = &authority
+        && !is_proved(parts, config)
         && !is_ours(authority, &config.server.hosts.0)
     {
         let host = excerpt(authority.host());
@@ -120,6 +122,14 @@ fn authority(parts: &Parts) -> Option<Authority> {
             .unwrap_or_else(|| Authority::from_static("unreadable.invalid"))
     });
     of_header.or_else(|| parts.uri.authority().cloned())
+}
+
+/// Tells whether the request is from who has a key, or goes no further: no page has one, and a signature covers the host.
+fn is_proved(parts: &Parts, config: &Config) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let is_presigned = query.contains("X-Amz-Signature=");
+    config.auth.mode == AuthMode::SigV4
+        && (is_presigned || parts.headers.contains_key(AUTHORIZATION))
 }
 
 /// Tells whether there is nothing but a host and a port.
@@ -246,6 +256,16 @@ mod tests {
         check_host("example.com", "*.example.com", false);
         check_host("notexample.com", "*.example.com", false);
         check_host("anything.at.all", "*", true);
+    }
+
+    #[test]
+    fn who_proves_a_key_may_call_the_server_what_he_likes() {
+        let mut config = config("", "");
+        let headers = [("host", "traces.example"), ("authorization", "any")];
+        assert!(check(&parts(&headers), &config).is_err());
+        config.auth.mode = AuthMode::SigV4;
+        assert!(check(&parts(&headers), &config).is_ok());
+        assert!(check(&parts(&headers[..1]), &config).is_err());
     }
 
     fn check_origin(origin: &str, origins: &str, expected: Option<bool>) {

@@ -19,10 +19,9 @@ use crate::accounts::Accounts;
 use crate::app::App;
 use crate::auth::{self, Errand};
 use crate::clock;
-use crate::config::Config;
 use crate::guard::{self, Stranger, Visitor};
 use crate::handlers::{self, spans};
-use crate::house::House;
+use crate::house::{House, InForce};
 use crate::http::activity::{Activity, UnderWay};
 use crate::http::answer::{Answer, AnswerBody};
 use crate::http::body::{self, BodyError, BodyLimits, Received};
@@ -57,7 +56,7 @@ enum Tongue {
 struct Asked<'r> {
     target: Target,
     origin: Origin,
-    config: &'r Config,
+    in_force: &'r InForce,
     request_id: &'r str,
 }
 
@@ -85,8 +84,8 @@ pub(crate) async fn answer(
     );
     let house = Arc::clone(&accounts.house);
     let mut ended = Ended::new(Arc::clone(&house), under_way, name, span.clone());
-    let config = house.config();
-    let visitor = guard::check(&parts, &config);
+    let in_force = house.in_force();
+    let visitor = guard::check(&parts, &in_force.config);
     let handled = async {
         let has_body = !body.is_end_stream();
         let entering = enter(&visitor, &parts, target);
@@ -100,7 +99,7 @@ pub(crate) async fn answer(
         let asked = Asked {
             target,
             origin,
-            config: &config,
+            in_force: &in_force,
             request_id: &request_id,
         };
         handle(&accounts, &activity, asked, parts, body).await
@@ -247,7 +246,7 @@ async fn handle(
         }
         error
     };
-    let claimed = auth::claim(accounts, asked.config, asked.origin, &parts, errand);
+    let claimed = auth::claim(accounts, asked.in_force, asked.origin, &parts, errand);
     let claimed = claimed.map_err(|error| {
         if has_body {
             activity.leave_unread();
@@ -255,7 +254,7 @@ async fn handle(
         turn_away(None, error)
     })?;
     let known = claimed.known().map(Arc::clone);
-    let limits = BodyLimits::of(asked.config, &accounts.house.bodies);
+    let limits = BodyLimits::of(&asked.in_force.config, &accounts.house.bodies);
     let received = match asked.target {
         // Pages take none; what is sent all the same is not read.
         Target::Page(_) if has_body => {
@@ -269,7 +268,14 @@ async fn handle(
         }
     };
     let (claim, now) = ((claimed, errand), clock::now());
-    let admitted = auth::admit(accounts, asked.config, claim, &parts, &received.bytes, now);
+    let admitted = auth::admit(
+        accounts,
+        asked.in_force,
+        claim,
+        &parts,
+        &received.bytes,
+        now,
+    );
     let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
     let received = received.replaced(signed);
     let encodings = body::encodings(&parts.headers);
