@@ -11,6 +11,7 @@ use crate::auth::keys::Keyring;
 use crate::config::Config;
 use crate::http::body::BodyRoom;
 use crate::intake::rates::Rates;
+use crate::log::Sparingly;
 use crate::metrics::Metrics;
 
 /// What all accounts share.
@@ -21,6 +22,8 @@ pub(crate) struct House {
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
+    /// Requests that were not let in.
+    pub(crate) turned_away: Sparingly,
     pub(crate) rates: Rates,
 }
 
@@ -62,6 +65,7 @@ impl House {
             control,
             classifier,
             metrics: Metrics::new(),
+            turned_away: Sparingly::default(),
             rates: Rates::default(),
         })
     }

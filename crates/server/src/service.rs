@@ -117,7 +117,7 @@ pub(crate) async fn answer(
         }
         Err(error) => {
             ended.code = error.code();
-            refuse(&error, tongue, &request_id)
+            refuse(&house, &error, tongue, &request_id)
         }
     });
     let mut response = answer.into_response(ended);
@@ -319,7 +319,7 @@ async fn receive(
 }
 
 /// Returns the answer of a refusal or a failure, after logging what an operator should know.
-fn refuse(error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
+fn refuse(house: &House, error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
     let detail = error.logged().unwrap_or_else(|| error.message());
     match error.kind() {
         ErrorKind::Internal => error!(detail, "a request failed"),
@@ -345,7 +345,15 @@ fn refuse(error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
         | ErrorKind::InvalidSignature
         | ErrorKind::UnrecognizedClient
         | ErrorKind::AccessDenied
-        | ErrorKind::Forbidden => warn!(code = error.code(), detail, "somebody was not let in"),
+        | ErrorKind::Forbidden => match house.turned_away.n_since(Instant::now()) {
+            Some(n_requests) => {
+                warn!(
+                    code = error.code(),
+                    detail, n_requests, "somebody was not let in"
+                );
+            }
+            None => debug!(code = error.code(), detail, "somebody was not let in"),
+        },
     }
     match tongue {
         Tongue::Api => Answer::from(error_response(error, request_id)),
