@@ -147,6 +147,41 @@ fn what_is_not_known_or_null_is_passed_over() {
     }
 }
 
+/// Old writers call scopes instrumentation libraries (spec: `trace.proto` 0.15: what has the new name counts).
+#[test]
+fn scopes_have_an_old_name() {
+    let check = |resource_spans: &str, expected: &[(&str, &str)]| {
+        let body = format!(r#"{{"resourceSpans":[{resource_spans}]}}"#);
+        let request = decode(body.as_bytes(), Encoding::Json).unwrap();
+        let scopes = request.resource_spans()[0].scope_spans.iter();
+        let found: Vec<(&str, &str)> = scopes
+            .map(|scope_spans| {
+                let scope = scope_spans.scope.as_ref().unwrap();
+                (&scope.name[..], &scope_spans.spans[0].name[..])
+            })
+            .collect();
+        assert_eq!(found, expected, "{body}");
+    };
+    let old = r#""instrumentationLibrarySpans":[{"instrumentationLibrary":{"name":"a"},"spans":[{"name":"x"}]}]"#;
+    let new = r#""scopeSpans":[{"scope":{"name":"b"},"spans":[{"name":"y"}]}]"#;
+    check(&format!("{{{old}}}"), &[("a", "x")]);
+    let snake = old
+        .replace("instrumentationLibrary", "instrumentation_library")
+        .replace("Spans", "_spans");
+    check(&format!("{{{snake}}}"), &[("a", "x")]);
+    check(&format!("{{{old},{new}}}"), &[("b", "y")]);
+    check(&format!("{{{new},{old}}}"), &[("b", "y")]);
+    check(
+        &format!(r#"{{{old},"scopeSpans":[]}}"#),
+        &[("a", "x")],
+    );
+    check(
+        r#"{"scopeSpans":[{"instrumentationLibrary":{"name":"a"},"scope":{"name":"b"},"spans":[{}]},
+            {"scope":{"name":"b"},"instrumentationLibrary":{"name":"a"},"spans":[{}]}]}"#,
+        &[("b", ""), ("b", "")],
+    );
+}
+
 /// Returns the exact form of a value, or nothing if it is refused.
 fn exact_of(json: &str) -> Option<String> {
     let json = format!(r#"{{"attributes":[{{"key":"k","value":{json}}}]}}"#);
@@ -165,6 +200,21 @@ fn values() {
             r#"{"int_value":"-9223372036854775808"}"#,
             "-9223372036854775808",
         ),
+        (r#"{"intValue":1e3}"#, "1000"),
+        (r#"{"intValue":9223372036854775807}"#, "9223372036854775807"),
+        (
+            r#"{"intValue":9223372036854775808}"#,
+            "9.223372036854776e+18",
+        ),
+        (
+            r#"{"intValue":"-9223372036854775809"}"#,
+            "-9.223372036854776e+18",
+        ),
+        (r#"{"intValue":1e+21}"#, "1e+21"),
+        (r#"{"intValue":" -1E21 "}"#, "-1e+21"),
+        (r#"{"intValue":1e400}"#, r#""1e400""#),
+        (r#"{"intValue":"-1e400"}"#, r#""-1e400""#),
+        (r#"{"intValue":null}"#, "null"),
         (r#"{"boolValue":false}"#, "false"),
         (r#"{"doubleValue":1}"#, "1.0"),
         (r#"{"doubleValue":0.1}"#, "0.1"),
@@ -198,8 +248,15 @@ fn values() {
         assert_eq!(exact_of(json).as_deref(), Some(exact), "{json}");
     }
     for json in [
-        r#"{"intValue":9223372036854775808}"#,
         r#"{"intValue":1.5}"#,
+        r#"{"intValue":"1.5"}"#,
+        r#"{"intValue":"-inf"}"#,
+        r#"{"intValue":"Infinity"}"#,
+        r#"{"intValue":"NaN"}"#,
+        r#"{"intValue":"soon"}"#,
+        r#"{"intValue":""}"#,
+        r#"{"intValue":true}"#,
+        r#"{"intValue":[1]}"#,
         r#"{"boolValue":"true"}"#,
         r#"{"doubleValue":"much"}"#,
         r#"{"bytesValue":"?"}"#,
