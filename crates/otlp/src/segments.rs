@@ -17,8 +17,8 @@
 //! | `trace_id`, `id`, `parent_id` | ids of the span; no `parent_id` on roots |
 //! | `type` | `subsegment`, absent on segments |
 //! | `start_time`, `end_time` | times of the span to the nanosecond; without an end `in_progress` instead (ours) |
-//! | `name` | `aws.local.service` (SERVER, and INTERNAL that is a local root), `aws.remote.service` (CLIENT, PRODUCER, CONSUMER; for SDK calls without `AWS.SDK.` or `AWS::`), `peer.service`, `aws.service`, `db.name`/`db.namespace` with `@` and the host of `db.connection_string` or `server.address`, the resource's `service.name` (SERVER), `rpc.service`, `http.host`, `net.peer.name`/`server.address`, the span's name without characters that are not allowed, `span`. In all but the span's name such characters become `_` (ours) |
-//! | `namespace` | `aws` if `rpc.system` is `aws-api` or the name is from `aws.service`; else `remote` for CLIENT, and for PRODUCER and CONSUMER with `aws.remote.service` |
+//! | `name` | `aws.local.service` (SERVER, and INTERNAL that is a local root), `aws.remote.service` (CLIENT, PRODUCER, CONSUMER; for SDK calls without `AWS.SDK.` or `AWS::`), `peer.service`/`service.peer.name`, `aws.service`, `db.name`/`db.namespace` (not one of digits alone, the index of a database of Redis; ours) with `@` and the host of `db.connection_string` or `server.address`, the resource's `service.name` (SERVER), `rpc.service`, `http.host`, `net.peer.name`/`server.address`, the span's name without characters that are not allowed, `span`. In all but the span's name such characters become `_` (ours) |
+//! | `namespace` | `aws` if `rpc.system`/`rpc.system.name` is `aws-api` or the name is from `aws.service`; else `remote` for CLIENT, and for PRODUCER and CONSUMER with `aws.remote.service` |
 //! | `error`, `throttle`, `fault` | always written; HTTP status 400-499 is an error (429 throttled, too), 500-599 a fault, else status ERROR is a fault |
 //! | `cause.exceptions` | events `exception`: `exception.type`, `exception.message`, `exception.stacktrace` read by the resource's `telemetry.sdk.language`; of SDK calls events `HTTP request failure`; without any the message of status ERROR, or `http.status_text` |
 //! | `origin` | the resource's `cloud.platform`, `aws.ecs.launchtype` |
@@ -26,7 +26,7 @@
 //! | `user` | `enduser.id` |
 //! | `links` | links with valid ids |
 //! | `http.request.method` | `http.method`/`http.request.method` |
-//! | `http.request.url` | `http.url`/`url.full`, else put together: `http.scheme`/`url.scheme`; `http.host`, or for servers `http.server_name`/`net.host.name`/`host.name`/`server.address` and `net.host.port`/`server.port`, for others `net.peer.name`/`net.peer.ip`/`server.address` and `net.peer.port`/`network.peer.port`/`server.port`; `http.target`, or `url.path` and `url.query` |
+//! | `http.request.url` | `http.url`/`url.full`, else put together: `http.scheme`/`url.scheme`; `http.host`, or for servers `http.server_name`/`net.host.name`/`host.name`/`server.address` and `net.host.port`/`server.port`, for others `net.peer.name`/`net.peer.ip`/`server.address`/`network.peer.address` and `net.peer.port`/`server.port`, between the two `network.peer.port` if the host is the address of the peer (ours); `http.target`, or `url.path` and `url.query` |
 //! | `http.request.user_agent` | `http.user_agent`/`user_agent.original` |
 //! | `http.request.client_ip` | `http.client_ip`/`client.address`/`net.peer.ip`/`network.peer.address`; with `x_forwarded_for` if neither of the last two is there |
 //! | `http.response.status` | `http.status_code`/`http.response.status_code` |
@@ -39,7 +39,7 @@
 //! | `aws.cloudwatch_logs` | the resource's `aws.log.group.arns`/`aws.log.group.names`, [`Rules::log_groups`] |
 //! | `aws.xray` | the resource's `telemetry.sdk.name` `for` `telemetry.sdk.language`, `telemetry.sdk.version`, whether there is a `telemetry.auto.version`/`telemetry.distro.version` |
 //! | `aws.operation` | `aws.operation`/`rpc.method` |
-//! | `aws.region`, `aws.request_id` | `aws.region`; `aws.request_id`/`aws.requestId` |
+//! | `aws.region`, `aws.request_id` | `aws.region`, of SDK calls also `cloud.region` (ours); `aws.request_id`/`aws.requestId` |
 //! | `aws.queue_url` | `messaging.url`/`aws.sqs.queue.url`/`aws.queue_url`/`aws.queue.url` |
 //! | `aws.table_name`, `aws.table_names` | `aws.dynamodb.table_names`/`aws.table_name`/`aws.table.name` |
 //! | `sql` | if `db.system`/`db.system.name` is one that speaks SQL: `db.connection_string` or `localhost` with `/` and `db.name`/`db.namespace`, the span's name as `url`, `db.statement`/`db.query.text`, `db.user`/`user.name` |

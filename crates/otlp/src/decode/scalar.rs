@@ -89,7 +89,10 @@ fn integer(text: &str) -> Option<Value> {
         return Some(Value::IntValue(number));
     }
     let is_in_digits = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
-    let double: f64 = text.parse().ok().filter(|_| text.bytes().all(is_in_digits))?;
+    let double: f64 = text
+        .parse()
+        .ok()
+        .filter(|_| text.bytes().all(is_in_digits))?;
     if double.is_infinite() {
         return Some(Value::StringValue(text.to_owned()));
     }

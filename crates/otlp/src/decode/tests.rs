@@ -171,10 +171,7 @@ fn scopes_have_an_old_name() {
     check(&format!("{{{snake}}}"), &[("a", "x")]);
     check(&format!("{{{old},{new}}}"), &[("b", "y")]);
     check(&format!("{{{new},{old}}}"), &[("b", "y")]);
-    check(
-        &format!(r#"{{{old},"scopeSpans":[]}}"#),
-        &[("a", "x")],
-    );
+    check(&format!(r#"{{{old},"scopeSpans":[]}}"#), &[("a", "x")]);
     check(
         r#"{"scopeSpans":[{"instrumentationLibrary":{"name":"a"},"scope":{"name":"b"},"spans":[{}]},
             {"scope":{"name":"b"},"instrumentationLibrary":{"name":"a"},"spans":[{}]}]}"#,
@@ -364,8 +361,7 @@ fn with(body: &[u8], bytes: &[u8], others: &[u8]) -> Vec<u8> {
 fn broken_texts_of_protobuf_are_mended() {
     let body = request_of("broken").encode_to_vec();
     let check = |others: &[u8], expected: &str| {
-        let Request(request) =
-            decode(&with(&body, b"broken", others), Encoding::Protobuf).unwrap();
+        let Request(request) = decode(&with(&body, b"broken", others), Encoding::Protobuf).unwrap();
         assert_eq!(request, request_of(expected), "{others:?}");
     };
     check(b"brok\xffn", "brok\u{fffd}n");
@@ -399,7 +395,10 @@ fn broken_texts_of_json_are_mended() {
     check(br#""\\ud83d\ud83d\"\u0041""#, "\\ud83d\u{fffd}\"A");
     check(br#""\ud83d\n""#, "\u{fffd}\n");
     check(b"\"a\xffb\"", "a\u{fffd}b");
-    check(b"\"\xed\xa0\x80\\ud800\"", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+    check(
+        b"\"\xed\xa0\x80\\ud800\"",
+        "\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+    );
     for body in [
         &br#"{"resourceSpans":[{"schemaUrl":"\ud83d"}]"#[..],
         br#"{"resourceSpans":"\ud83d"}"#,
