@@ -3,7 +3,9 @@
 //!
 //! # Documents
 //!
-//! A span of kind SERVER, or without a parent, is a segment; any other one is a subsegment sent alone. A span whose
+//! A span of kind SERVER, or without a parent, is a segment; any other one is a subsegment sent alone. With
+//! [`Rules::consumer_segments`], as in exporters since 0.137, one of kind CONSUMER is a segment, too, named as one of kind
+//! SERVER is, and one of kind PRODUCER is a call as one of kind CLIENT is. A span whose
 //! `aws.span.kind` is `LOCAL_ROOT` begins the work of a service: of kind SERVER or INTERNAL it is a segment, of
 //! any other kind it is two documents, a subsegment for the call and a segment above it for the service that made it.
 //!
@@ -17,8 +19,8 @@
 //! | `trace_id`, `id`, `parent_id` | ids of the span; no `parent_id` on roots |
 //! | `type` | `subsegment`, absent on segments |
 //! | `start_time`, `end_time` | times of the span to the nanosecond; without an end `in_progress` instead (ours) |
-//! | `name` | `aws.local.service` (SERVER, and INTERNAL that is a local root), `aws.remote.service` (CLIENT, PRODUCER, CONSUMER; for SDK calls without `AWS.SDK.` or `AWS::`), `peer.service`/`service.peer.name`, `aws.service`, `db.name`/`db.namespace` (not one of digits alone, the index of a database of Redis; ours) with `@` and the host of `db.connection_string` or `server.address`, the resource's `service.name` (SERVER), `rpc.service`, `http.host`, `net.peer.name`/`server.address`, the span's name without characters that are not allowed, `span`. In all but the span's name such characters become `_` (ours) |
-//! | `namespace` | `aws` if `rpc.system`/`rpc.system.name` is `aws-api` or the name is from `aws.service`; else `remote` for CLIENT, and for PRODUCER and CONSUMER with `aws.remote.service` |
+//! | `name` | `aws.local.service` (SERVER, INTERNAL that is a local root, CONSUMER that is a segment by the rules), `aws.remote.service` (CLIENT, PRODUCER, other CONSUMER; for SDK calls without `AWS.SDK.` or `AWS::`), `peer.service`/`service.peer.name`, `aws.service`, `db.name`/`db.namespace` (not one of digits alone, the index of a database of Redis; ours) with `@` and the host of `db.connection_string` or `server.address`, the resource's `service.name` (SERVER, CONSUMER that is a segment by the rules), `rpc.service`, `http.host`, `net.peer.name`/`server.address`, the span's name without characters that are not allowed, `span`. In all but the span's name such characters become `_` (ours) |
+//! | `namespace` | `aws` if `rpc.system`/`rpc.system.name` is `aws-api` or the name is from `aws.service`; else `remote` for CLIENT, and for PRODUCER and CONSUMER with `aws.remote.service`, by the rules for every PRODUCER; never for CONSUMER that is a segment by the rules |
 //! | `error`, `throttle`, `fault` | always written; HTTP status 400-499 is an error (429 throttled, too), 500-599 a fault, else status ERROR is a fault |
 //! | `cause.exceptions` | events `exception`: `exception.type`, `exception.message`, `exception.stacktrace` read by the resource's `telemetry.sdk.language`; of SDK calls events `HTTP request failure`; without any the message of status ERROR, or `http.status_text` |
 //! | `origin` | the resource's `cloud.platform`, `aws.ecs.launchtype` |
@@ -109,6 +111,9 @@ pub struct Rules {
     pub index_all_attributes: bool,
     /// Log groups of spans whose resource names none.
     pub log_groups: Vec<String>,
+    /// Whether CONSUMER spans are segments, and PRODUCER spans calls, as the exporter has them since 0.137; else those with
+    /// a parent are subsegments, and those without say nothing of the service they were made in.
+    pub consumer_segments: bool,
 }
 
 /// What became of the spans of a request.
@@ -308,6 +313,8 @@ struct View<'a> {
     resource: &'a Resource<'a>,
     scope: &'a ScopeSpans,
     settings: &'a Settings<'a>,
+    /// Whether it is a CONSUMER span that stands for a service, by [`Rules::consumer_segments`].
+    is_consumer_segment: bool,
 }
 
 impl<'a> View<'a> {
@@ -318,14 +325,16 @@ impl<'a> View<'a> {
         resource: &'a Resource<'a>,
         settings: &'a Settings<'a>,
     ) -> Self {
+        let kind = SpanKind::try_from(span.kind).unwrap_or_default();
         Self {
             span,
             ids,
-            kind: SpanKind::try_from(span.kind).unwrap_or_default(),
+            kind,
             attributes: Attributes::of(&span.attributes),
             resource,
             scope,
             settings,
+            is_consumer_segment: settings.rules.consumer_segments && kind == SpanKind::Consumer,
         }
     }
 
@@ -336,7 +345,18 @@ impl<'a> View<'a> {
 
     /// Tells whether the span alone makes a segment.
     fn is_segment(&self) -> bool {
-        self.kind == SpanKind::Server || self.ids.parent_id.is_none()
+        self.is_service() || self.ids.parent_id.is_none()
+    }
+
+    /// Tells whether the span is what a service does for others, and bears its name.
+    fn is_service(&self) -> bool {
+        self.kind == SpanKind::Server || self.is_consumer_segment
+    }
+
+    /// Tells whether the span is a call whatever its attributes say.
+    fn is_call(&self) -> bool {
+        let is_queued = self.settings.rules.consumer_segments && self.kind == SpanKind::Producer;
+        self.kind == SpanKind::Client || is_queued
     }
 
     fn calls_remote_service(&self) -> bool {
@@ -377,6 +397,7 @@ fn call_below<'a>(view: &View<'a>, service_id: SegmentId) -> Document<'a> {
             ..view.ids
         },
         attributes: view.attributes.clone(),
+        is_consumer_segment: false,
         ..*view
     };
     let mut document = document(&below);
@@ -434,10 +455,13 @@ fn document<'a>(view: &View<'a>) -> Document<'a> {
     let mut metadata = placed.metadata;
     let kept = KeptSpan::of(view, not_shown, &name);
     metadata.kept = Some(Kept::Span(Box::new(kept)));
-    let namespace = if is_aws || name::is_aws_sdk(&view.attributes) {
+    let namespace = if view.is_consumer_segment {
+        // Whatever it was called by, it is a service itself.
+        None
+    } else if is_aws || name::is_aws_sdk(&view.attributes) {
         Some("aws")
     } else {
-        (view.kind == SpanKind::Client).then_some(REMOTE)
+        view.is_call().then_some(REMOTE)
     };
     let aws = view.resource.aws.as_ref();
     Document {

@@ -38,11 +38,11 @@ pub(super) fn name(view: &View<'_>) -> Named {
     }
     let text = |key| attributes.text(key).map(Cow::Borrowed);
     let service_name = || {
-        let is_server = view.kind == SpanKind::Server;
+        let is_service = view.is_service();
         view.resource
             .attributes
             .text("service.name")
-            .filter(|_| is_server)
+            .filter(|_| is_service)
             .map(Cow::Borrowed)
     };
     let other = database(attributes)
@@ -61,13 +61,13 @@ pub(super) fn name(view: &View<'_>) -> Named {
 /// Returns what the span's attributes say of the service itself, or of the service that is called.
 fn own_service<'a>(view: &View<'a>) -> Option<Cow<'a, str>> {
     let attributes = &view.attributes;
+    let is_own_work = view.kind == SpanKind::Internal && view.is_local_root();
+    if view.is_service() || is_own_work {
+        return attributes.text("aws.local.service").map(Cow::Borrowed);
+    }
     match view.kind {
-        SpanKind::Server => attributes.text("aws.local.service").map(Cow::Borrowed),
-        SpanKind::Internal if view.is_local_root() => {
-            attributes.text("aws.local.service").map(Cow::Borrowed)
-        }
         SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => remote_service(attributes),
-        SpanKind::Internal | SpanKind::Unspecified => None,
+        SpanKind::Server | SpanKind::Internal | SpanKind::Unspecified => None,
     }
 }
 
