@@ -81,6 +81,7 @@ mod kept;
 mod metadata;
 mod name;
 mod resource;
+mod room;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -90,9 +91,7 @@ use std::collections::BTreeSet;
 use model::{SegmentId, Timestamp};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
-use prost::Message;
 
-use crate::limits::latest_of;
 use crate::spans::carried_document;
 use crate::{LimitError, Limits, Request};
 use attributes::Attributes;
@@ -101,6 +100,7 @@ use id::{Ids, service_id};
 use kept::{Kept, KeptSpan};
 use name::Named;
 use resource::Resource;
+use room::{Rejection, Room};
 
 /// What of a span is searchable, and what is added to it: the settings of the exporter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,74 +228,6 @@ impl Translated {
                 message,
             }),
         }
-    }
-}
-
-/// Why a span has no document.
-struct Rejection {
-    code: RejectionCode,
-    message: String,
-}
-
-/// What spans are measured by.
-struct Room<'a> {
-    limits: &'a Limits,
-    now: Timestamp,
-    n_resource_bytes: usize,
-}
-
-impl<'a> Room<'a> {
-    fn of(resource: &Resource<'_>, scope: &ScopeSpans, limits: &'a Limits, now: Timestamp) -> Self {
-        let sent = resource.sent.resource.as_ref();
-        let n_scope_bytes = scope.scope.as_ref().map_or(0, Message::encoded_len);
-        Self {
-            limits,
-            now,
-            n_resource_bytes: sent.map_or(0, Message::encoded_len) + n_scope_bytes,
-        }
-    }
-
-    fn check(&self, span: &Span) -> Result<(), Rejection> {
-        let Limits {
-            span_bytes_max,
-            resource_bytes_max,
-            future,
-            age,
-            ..
-        } = self.limits;
-        let too_large = |what, n_bytes, limit: Option<usize>| {
-            let limit = limit.filter(|limit| n_bytes > *limit)?;
-            Some(format!("{what} of {n_bytes} bytes, the limit is {limit}"))
-        };
-        let refused = |code, message| Err(Rejection { code, message });
-        if let Some(message) = too_large("a span", span.encoded_len(), *span_bytes_max) {
-            return refused(RejectionCode::SpanTooLarge, message);
-        }
-        let n_bytes = self.n_resource_bytes;
-        if let Some(message) = too_large("a resource and scope", n_bytes, *resource_bytes_max) {
-            return refused(RejectionCode::ResourceTooLarge, message);
-        }
-        let ahead = latest_of(span).since(self.now);
-        if let Some(future) = future.filter(|future| ahead > *future) {
-            let message = format!(
-                "{} seconds ahead, the limit is {}",
-                ahead.as_secs(),
-                future.as_secs()
-            );
-            return refused(RejectionCode::TooFarAhead, message);
-        }
-        let ago = self
-            .now
-            .since(Timestamp::from_nanos(span.start_time_unix_nano));
-        if let Some(age) = age.filter(|age| ago > *age) {
-            let message = format!(
-                "{} seconds old, the limit is {}",
-                ago.as_secs(),
-                age.as_secs()
-            );
-            return refused(RejectionCode::TooOld, message);
-        }
-        Ok(())
     }
 }
 

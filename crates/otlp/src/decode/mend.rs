@@ -80,12 +80,11 @@ impl Message {
     /// Returns what is in the field of a number; none if that cannot be broken.
     fn field(self, number: u32) -> Option<Field> {
         let field = match (self, number) {
-            (Self::ResourceSpans | Self::ScopeSpans, 3)
+            (Self::ResourceSpans | Self::ScopeSpans | Self::Link, 3)
             | (Self::EntityRef, 1..=4)
             | (Self::Scope, 1 | 2)
             | (Self::Span, 3 | 5)
             | (Self::Event | Self::Status, 2)
-            | (Self::Link, 3)
             | (Self::KeyValue | Self::AnyValue, 1) => Field::Text,
             (Self::Request, 1) => Field::Message(Self::ResourceSpans),
             (Self::ResourceSpans, 1) => Field::Message(Self::Resource),

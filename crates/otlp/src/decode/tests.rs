@@ -197,21 +197,6 @@ fn values() {
             r#"{"int_value":"-9223372036854775808"}"#,
             "-9223372036854775808",
         ),
-        (r#"{"intValue":1e3}"#, "1000"),
-        (r#"{"intValue":9223372036854775807}"#, "9223372036854775807"),
-        (
-            r#"{"intValue":9223372036854775808}"#,
-            "9.223372036854776e+18",
-        ),
-        (
-            r#"{"intValue":"-9223372036854775809"}"#,
-            "-9.223372036854776e+18",
-        ),
-        (r#"{"intValue":1e+21}"#, "1e+21"),
-        (r#"{"intValue":" -1E21 "}"#, "-1e+21"),
-        (r#"{"intValue":1e400}"#, r#""1e400""#),
-        (r#"{"intValue":"-1e400"}"#, r#""-1e400""#),
-        (r#"{"intValue":null}"#, "null"),
         (r#"{"boolValue":false}"#, "false"),
         (r#"{"doubleValue":1}"#, "1.0"),
         (r#"{"doubleValue":0.1}"#, "0.1"),
@@ -245,6 +230,39 @@ fn values() {
         assert_eq!(exact_of(json).as_deref(), Some(exact), "{json}");
     }
     for json in [
+        r#"{"boolValue":"true"}"#,
+        r#"{"doubleValue":"much"}"#,
+        r#"{"bytesValue":"?"}"#,
+        r#"{"stringValue":1}"#,
+        r#""x""#,
+    ] {
+        assert_eq!(exact_of(json), None, "{json}");
+    }
+}
+
+/// JavaScript writes whole numbers of any size as such.
+#[test]
+fn whole_numbers_of_any_size_are_values() {
+    for (json, exact) in [
+        (r#"{"intValue":1e3}"#, "1000"),
+        (r#"{"intValue":9223372036854775807}"#, "9223372036854775807"),
+        (
+            r#"{"intValue":9223372036854775808}"#,
+            "9.223372036854776e+18",
+        ),
+        (
+            r#"{"intValue":"-9223372036854775809"}"#,
+            "-9.223372036854776e+18",
+        ),
+        (r#"{"intValue":1e+21}"#, "1e+21"),
+        (r#"{"intValue":" -1E21 "}"#, "-1e+21"),
+        (r#"{"intValue":1e400}"#, r#""1e400""#),
+        (r#"{"intValue":"-1e400"}"#, r#""-1e400""#),
+        (r#"{"intValue":null}"#, "null"),
+    ] {
+        assert_eq!(exact_of(json).as_deref(), Some(exact), "{json}");
+    }
+    for json in [
         r#"{"intValue":1.5}"#,
         r#"{"intValue":"1.5"}"#,
         r#"{"intValue":"-inf"}"#,
@@ -254,11 +272,6 @@ fn values() {
         r#"{"intValue":""}"#,
         r#"{"intValue":true}"#,
         r#"{"intValue":[1]}"#,
-        r#"{"boolValue":"true"}"#,
-        r#"{"doubleValue":"much"}"#,
-        r#"{"bytesValue":"?"}"#,
-        r#"{"stringValue":1}"#,
-        r#""x""#,
     ] {
         assert_eq!(exact_of(json), None, "{json}");
     }

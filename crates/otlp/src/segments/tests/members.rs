@@ -491,6 +491,39 @@ fn urls_are_put_together() {
             json!({"url.query": "?q", "server.address": "a", "network.peer.port": 81}),
             json!("http://a/?q"),
         ),
+    ] {
+        check(CLIENT, members, expected);
+    }
+    for (members, expected) in [
+        (json!({"http.method": "GET"}), Value::Null),
+        (
+            json!({"http.method": "GET", "http.server_name": "a", "net.host.port": 8080}),
+            json!("http://a:8080/"),
+        ),
+        (
+            json!({"http.method": "GET", "net.host.name": "a", "host.name": "b"}),
+            json!("http://a/"),
+        ),
+        (
+            json!({"http.target": "/t", "host.name": "b"}),
+            json!("http://b/t"),
+        ),
+        (
+            json!({"url.path": "/t", "server.address": "::1", "server.port": 81}),
+            json!("http://[::1]:81/t"),
+        ),
+        (
+            json!({"http.target": "/t", "http.url": "u", "host.name": "b"}),
+            json!("u"),
+        ),
+    ] {
+        check(SERVER, members, expected);
+    }
+}
+
+#[test]
+fn urls_of_calls_have_the_port_of_their_host() {
+    for (members, expected) in [
         (
             json!({"http.method": "GET", "server.address": "a", "server.port": 82,
                 "network.peer.address": "10.0.0.1", "network.peer.port": 81}),
@@ -529,32 +562,8 @@ fn urls_are_put_together() {
             json!("http://[::1]/"),
         ),
     ] {
-        check(CLIENT, members, expected);
-    }
-    for (members, expected) in [
-        (json!({"http.method": "GET"}), Value::Null),
-        (
-            json!({"http.method": "GET", "http.server_name": "a", "net.host.port": 8080}),
-            json!("http://a:8080/"),
-        ),
-        (
-            json!({"http.method": "GET", "net.host.name": "a", "host.name": "b"}),
-            json!("http://a/"),
-        ),
-        (
-            json!({"http.target": "/t", "host.name": "b"}),
-            json!("http://b/t"),
-        ),
-        (
-            json!({"url.path": "/t", "server.address": "::1", "server.port": 81}),
-            json!("http://[::1]:81/t"),
-        ),
-        (
-            json!({"http.target": "/t", "http.url": "u", "host.name": "b"}),
-            json!("u"),
-        ),
-    ] {
-        check(SERVER, members, expected);
+        let span = below(span(CLIENT, &members));
+        check_at("/http/request/url", span, &json!({}), &expected);
     }
 }
 

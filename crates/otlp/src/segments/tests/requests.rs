@@ -140,81 +140,31 @@ fn shapes(consumer_segments: bool, span: Span) -> Vec<[Value; 3]> {
 
 #[test]
 fn consumers_may_be_segments() {
-    let check = |consumer_segments, kind, members: Value, expected: [Value; 3]| {
-        let found = shapes(consumer_segments, below(span(kind, &members)));
-        assert_eq!(found, [expected], "{consumer_segments} {kind} {members}");
+    let check = |kind, members: Value, off: [Value; 3], on: [Value; 3]| {
+        let span = || below(span(kind, &members));
+        assert_eq!(shapes(false, span()), [off], "{kind} {members}");
+        assert_eq!(shapes(true, span()), [on], "{kind} {members}");
     };
-    let subsegment = |name: &str, namespace: Value| [json!(name), json!("subsegment"), namespace];
+    let within = |name: &str| [json!(name), json!("subsegment"), Value::Null];
+    let call = |name: &str| [json!(name), json!("subsegment"), json!("remote")];
+    let aws = || [json!("GET /id"), json!("subsegment"), json!("aws")];
     let segment = |name: &str| [json!(name), Value::Null, Value::Null];
+    let none = json!({});
     let services = json!({"aws.local.service": "local", "aws.remote.service": "SQS"});
     let sdk = json!({"rpc.system": "aws-api"});
-    let remote = || json!("remote");
-    for (kind, members, off, on) in [
-        (
-            CONSUMER,
-            json!({}),
-            subsegment("GET /id", Value::Null),
-            segment("shop"),
-        ),
-        (
-            CONSUMER,
-            services.clone(),
-            subsegment("SQS", remote()),
-            segment("local"),
-        ),
-        (
-            CONSUMER,
-            json!({"peer.service": "p"}),
-            subsegment("p", Value::Null),
-            segment("p"),
-        ),
-        (
-            CONSUMER,
-            json!({"rpc.service": "r"}),
-            subsegment("r", Value::Null),
-            segment("shop"),
-        ),
-        (
-            CONSUMER,
-            sdk.clone(),
-            subsegment("GET /id", json!("aws")),
-            segment("shop"),
-        ),
-        (
-            PRODUCER,
-            json!({}),
-            subsegment("GET /id", Value::Null),
-            subsegment("GET /id", remote()),
-        ),
-        (
-            PRODUCER,
-            services,
-            subsegment("SQS", remote()),
-            subsegment("SQS", remote()),
-        ),
-        (
-            PRODUCER,
-            sdk,
-            subsegment("GET /id", json!("aws")),
-            subsegment("GET /id", json!("aws")),
-        ),
-        (
-            CLIENT,
-            json!({}),
-            subsegment("GET /id", remote()),
-            subsegment("GET /id", remote()),
-        ),
-        (
-            INTERNAL,
-            json!({}),
-            subsegment("GET /id", Value::Null),
-            subsegment("GET /id", Value::Null),
-        ),
-        (SERVER, json!({}), segment("shop"), segment("shop")),
-    ] {
-        check(false, kind, members.clone(), off);
-        check(true, kind, members, on);
-    }
+    let peer = json!({"peer.service": "p"});
+    let rpc = json!({"rpc.service": "r"});
+    check(CONSUMER, none.clone(), within("GET /id"), segment("shop"));
+    check(CONSUMER, services.clone(), call("SQS"), segment("local"));
+    check(CONSUMER, peer, within("p"), segment("p"));
+    check(CONSUMER, rpc, within("r"), segment("shop"));
+    check(CONSUMER, sdk.clone(), aws(), segment("shop"));
+    check(PRODUCER, none.clone(), within("GET /id"), call("GET /id"));
+    check(PRODUCER, services, call("SQS"), call("SQS"));
+    check(PRODUCER, sdk, aws(), aws());
+    check(CLIENT, none.clone(), call("GET /id"), call("GET /id"));
+    check(INTERNAL, none.clone(), within("GET /id"), within("GET /id"));
+    check(SERVER, none, segment("shop"), segment("shop"));
     let root = || span(CONSUMER, &json!({}));
     assert_eq!(shapes(false, root()), [segment("GET /id")]);
     assert_eq!(shapes(true, root()), [segment("shop")]);
