@@ -146,6 +146,7 @@ pub(crate) struct Otlp {
     pub(crate) indexed_attributes: Words,
     pub(crate) index_all_attributes: bool,
     pub(crate) log_groups: Words,
+    pub(crate) consumer_segments: bool,
     pub(crate) unsampled: Unsampled,
 }
 

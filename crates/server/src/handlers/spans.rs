@@ -176,6 +176,7 @@ fn translate(config: &Config, body: &[u8], encoding: Encoding) -> Result<Transla
         indexed_attributes: settings.indexed_attributes.0.clone(),
         index_all_attributes: settings.index_all_attributes,
         log_groups: settings.log_groups.0.clone(),
+        consumer_segments: settings.consumer_segments,
     };
     otlp::translate(&request, &rules, &limits(config), clock::now())
         .map_err(|error| invalid(&error))
