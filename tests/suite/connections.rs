@@ -219,7 +219,7 @@ fn whoever_opens_a_door_to_everybody_is_warned() -> Result<()> {
 fn thousands_that_say_little_keep_nobody_out() -> Result<()> {
     process::raise_open_files();
     let home = Home::new()?;
-    let server = home.start()?;
+    let server = home.start_with(&home.config("[http]\nconnections_per_peer = 512\n")?)?;
     assert_serves(&server)?;
     let before = server.resident_bytes()?;
     // Of the same address as the client that means well.
