@@ -143,7 +143,7 @@ impl Client {
                 self.gauge
                     .n_acknowledged
                     .fetch_add(batch.len(), Ordering::Relaxed);
-            } else if response.status < 500 {
+            } else if response.status < 500 && response.status != TOO_MANY {
                 // A refusal of good documents would make a test of nothing.
                 break;
             }
@@ -175,6 +175,9 @@ impl Client {
         batch
     }
 }
+
+/// The server has more to do than it takes on, on a machine that is busy; the next call may pass.
+const TOO_MANY: u16 = 429;
 
 fn is_acknowledged(response: &crate::http::Response) -> bool {
     let Ok(answer) = response.success() else {

@@ -273,7 +273,7 @@ const BODY_BYTES_MAX: u64 = 2 << 20;
 const BODIES_BYTES_MAX: u64 = 4 << 20;
 const STORE_BYTES_MAX: u64 = 4 << 20;
 const UDP_BYTES_MAX: u64 = 4 << 20;
-const MEMORY_MAX: u64 = 64 << 20;
+const MEMORY_MAX: u64 = 96 << 20;
 const N_MEASURED: usize = 31;
 /// How much slower answers may be once the load is over.
 const SLOWER_MAX: u32 = 3;
