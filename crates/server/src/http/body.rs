@@ -217,7 +217,7 @@ where
         return Err(limits.too_large());
     }
     let mut patience = Patience::new(limits.wait);
-    let mut pace = Pace::new();
+    let mut arrival = Pace::new();
     let mut place: Option<Place> = None;
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
@@ -225,7 +225,7 @@ where
         let frame = tokio::select! {
             biased;
             frame = body.frame() => frame,
-            () = pace.stalls(&limits.share) => return Err(BodyError::Stalled),
+            () = arrival.stalls(&limits.share) => return Err(BodyError::Stalled),
         };
         let Some(frame) = frame else {
             break;
@@ -241,7 +241,7 @@ where
         // Only what came takes a place: announcing a large body must not keep others out.
         let arrived_at = Instant::now();
         let more = limits.place(data.len(), &mut patience).await?;
-        pace.note(data.len(), arrived_at.elapsed());
+        arrival.note(data.len(), arrived_at.elapsed());
         match &mut place {
             Some(place) => place.merge(more),
             None => place = Some(more),
@@ -485,7 +485,9 @@ mod tests {
     async fn inflation_of_any_length_gives_back_what_it_does_not_hold() {
         for n_bytes in [0, 1, 16_384, 16_385, 32_768, 1_000_000, 3_000_000] {
             let limits = limits(3_000_000, 8_000_000);
-            let text: Vec<u8> = (0..n_bytes).map(|idx| (idx % 251) as u8).collect();
+            let text: Vec<u8> = (0..n_bytes)
+                .map(|idx| u8::try_from(idx % 251).unwrap())
+                .collect();
             let received = receive(Full::new(Bytes::from(gzip(&text))), &limits);
             let inflated = inflate(received.await.unwrap(), &[], &limits)
                 .await
