@@ -254,7 +254,8 @@ async fn handle(
         turn_away(None, error)
     })?;
     let known = claimed.known().map(Arc::clone);
-    let limits = BodyLimits::of(&asked.in_force.config, &accounts.house.bodies);
+    let address = asked.origin.peer.ip();
+    let limits = BodyLimits::of(&asked.in_force.config, &accounts.house.bodies, address);
     let received = match asked.target {
         // Pages take none; what is sent all the same is not read.
         Target::Page(_) if has_body => {
@@ -267,40 +268,67 @@ async fn handle(
             received.map_err(|error| turn_away(known.as_deref(), error))?
         }
     };
-    let (claim, now) = ((claimed, errand), clock::now());
-    let admitted = auth::admit(
-        accounts,
-        asked.in_force,
-        claim,
-        &parts,
-        &received.bytes,
-        now,
-    );
+    let admit = || {
+        let (claim, now) = ((claimed, errand), clock::now());
+        auth::admit(
+            accounts,
+            asked.in_force,
+            claim,
+            &parts,
+            &received.bytes,
+            now,
+        )
+    };
+    // What is signed is hashed whole.
+    let admitted = if known.is_none() && received.bytes.len() > HASH_ASIDE_BYTES {
+        limits.share.aside(admit).await
+    } else {
+        admit()
+    };
     let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
     let received = received.replaced(signed);
+    let answer = serve(&app, asked, parts, received, &limits).await?;
+    answer.placed(&limits.share)
+}
+
+/// Does what a request that was let in asks for.
+async fn serve(
+    app: &Arc<App>,
+    asked: Asked<'_>,
+    parts: Parts,
+    received: Received,
+    limits: &BodyLimits,
+) -> Result<Answer, ApiError> {
+    let (origin, request_id) = (asked.origin, asked.request_id);
+    let errand = asked.target.errand();
     let encodings = body::encodings(&parts.headers);
     let inflate = async |received| {
-        let inflated = body::inflate(received, &encodings, &limits).await;
-        inflated.map_err(|error| turn_away(Some(&app), error.into()))
+        let inflated = body::inflate(received, &encodings, limits).await;
+        inflated.map_err(|error| match ApiError::from(error) {
+            error if errand.is_delivery() => {
+                intake::refuse_call(&app.house, Some(app), origin, error, b"")
+            }
+            error => error,
+        })
     };
     match asked.target {
         Target::Operation(operation) => {
             let received = inflate(received).await?;
-            let (origin, request_id) = (asked.origin, asked.request_id);
-            handlers::call(&app, operation, &received, origin, request_id).await
+            handlers::call(app, operation, &received, origin, request_id).await
         }
         Target::Page(page) => {
             let query = parts.uri.query().unwrap_or_default();
-            pages::show(&app, page, query, asked.request_id)
-                .await
-                .map(Answer::from)
+            let page = pages::show(app, page, query, request_id).await;
+            page.map(Answer::from)
         }
         Target::Spans(encoding) => {
             let received = inflate(received).await?;
-            let (origin, request_id) = (asked.origin, asked.request_id);
-            spans::take(&app, origin, &received.bytes, encoding, request_id).await
+            spans::take(app, origin, &received.bytes, encoding, request_id).await
         }
-        Target::Grpc => Ok(spans::take_grpc(app, asked.origin, parts, received, &limits).await),
+        Target::Grpc => {
+            let app = Arc::clone(app);
+            Ok(spans::take_grpc(app, origin, parts, received, limits).await)
+        }
     }
 }
 
@@ -399,6 +427,8 @@ impl Drop for Ended {
     }
 }
 
+/// Some tens of microseconds of hashing; what is smaller is done on the spot.
+const HASH_ASIDE_BYTES: usize = 32 * 1024;
 /// The code of a request nobody waited for any more.
 const CLIENT_GONE: &str = "ClientGone";
 
