@@ -143,7 +143,7 @@ impl Client {
                 self.gauge
                     .n_acknowledged
                     .fetch_add(batch.len(), Ordering::Relaxed);
-            } else if response.status < 500 && response.status != TOO_MANY {
+            } else if response.status < 500 && response.status != THROTTLED {
                 // A refusal of good documents would make a test of nothing.
                 break;
             }
@@ -176,9 +176,6 @@ impl Client {
     }
 }
 
-/// The server has more to do than it takes on, on a machine that is busy; the next call may pass.
-const TOO_MANY: u16 = 429;
-
 fn is_acknowledged(response: &crate::http::Response) -> bool {
     let Ok(answer) = response.success() else {
         return false;
@@ -188,3 +185,6 @@ fn is_acknowledged(response: &crate::http::Response) -> bool {
         .and_then(Value::as_array)
         .is_some_and(Vec::is_empty)
 }
+
+/// More is sent than the server can take at the moment: what is sent next may be taken.
+const THROTTLED: u16 = 429;

@@ -33,7 +33,7 @@ fn ten_times_the_load_is_outlived() -> Result<()> {
     let memory_before = resident_bytes_max(server.pid())?;
     let accepted_before = accepted(&server, "api")?;
     let offered = Offer {
-        n_connections: N_CONNECTIONS,
+        n_connections: u32::try_from(N_CONNECTIONS)?,
         documents_per_call: DOCUMENTS_PER_CALL,
         documents_per_s: 10.0 * sustained,
         length: Duration::from_secs(if is_long() { 60 } else { 3 }),
@@ -99,7 +99,8 @@ fn ten_times_the_load_is_outlived() -> Result<()> {
 fn start(home: &Home) -> Result<Server> {
     let config = home.config(&format!(
         "[http]\nbody_bytes = {BODY_BYTES_MAX}\nbodies_in_flight = {BODIES_BYTES_MAX}\n\
-         [storage]\nbytes_in_flight = {STORE_BYTES_MAX}\nqueue_wait = \"100ms\"\npartition_bytes = \"16MiB\"\n\
+         [storage]\nbytes_in_flight = {STORE_BYTES_MAX}\nqueue_wait = \"100ms\"\n\
+         partition_bytes = {PARTITION_BYTES}\ncache = {CACHE_BYTES}\n\
          [udp]\nqueue_bytes = {UDP_BYTES_MAX}\n"
     ))?;
     home.start_with(&[&config[0], &config[1], "--udp", "127.0.0.1:0"])
@@ -193,11 +194,12 @@ fn sustained(server: &Server, pool: &Arc<Pool>, seed: u64) -> Result<(f64, Ledge
         n_unacknowledged: 0,
         batch_max: u32::try_from(2 * DOCUMENTS_PER_CALL - 1)?,
     };
-    let length = Duration::from_secs(if is_long() { 5 } else { 2 });
     let begun = Instant::now();
     let traffic = Traffic::start(server.address(), pool, shape, seed);
+    // As many sealed partitions as are held open: their memory is taken whatever is stored.
     until("clients have sent for a while", || {
-        Ok((begun.elapsed() >= length).then_some(()))
+        let n_partitions = figure(server, "roentgen_store_partitions", &[])?;
+        Ok((n_partitions >= N_PARTITIONS).then_some(()))
     })?;
     let n_acknowledged = u32::try_from(traffic.n_acknowledged())?;
     let documents_per_s = f64::from(n_acknowledged) / begun.elapsed().as_secs_f64();
@@ -267,13 +269,28 @@ fn median(mut latencies: Vec<Duration>) -> Duration {
         .unwrap_or_default()
 }
 
-const N_CONNECTIONS: u32 = 200;
+const N_CONNECTIONS: u64 = 200;
 const DOCUMENTS_PER_CALL: usize = 20;
 const BODY_BYTES_MAX: u64 = 2 << 20;
 const BODIES_BYTES_MAX: u64 = 4 << 20;
 const STORE_BYTES_MAX: u64 = 4 << 20;
 const UDP_BYTES_MAX: u64 = 4 << 20;
-const MEMORY_MAX: u64 = 96 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
+/// What a load may take in memory beside what is there anyway, from the limits:
+/// - each byte of documents on their way up to four times (body, text, facts, compressed), and as much again that the
+///   allocator keeps for more of them;
+/// - for each connection what is read ahead of it, twice;
+/// - three partitions that are not sealed, each with facts of a group more than it should have, and the caches of those
+///   two that are none in quiet times, which are up to two and a half times what they should be.
+const MEMORY_MAX: u64 = 8 * (STORE_BYTES_MAX + BODIES_BYTES_MAX + UDP_BYTES_MAX)
+    + 2 * N_CONNECTIONS * (64 << 10)
+    + 3 * 2 * (PARTITION_BYTES + GROUP_BYTES)
+    + 2 * CACHE_BYTES * 5 / 2;
+const PARTITION_BYTES: u64 = 2 << 20;
+/// What the store writes at once.
+const GROUP_BYTES: u64 = 4 << 20;
+/// More than are held open.
+const N_PARTITIONS: u64 = 20;
 const N_MEASURED: usize = 31;
 /// How much slower answers may be once the load is over.
 const SLOWER_MAX: u32 = 3;

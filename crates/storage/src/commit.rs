@@ -11,6 +11,7 @@
 //! it, and the writer goes on with a fresh partition as soon as one can be made. A failed flush is
 //! never tried again on the same file, since the kernel may have dropped what it could not write.
 
+mod backlog;
 mod keeper;
 mod syncer;
 mod writer;
@@ -23,6 +24,8 @@ use std::thread::{self, JoinHandle};
 
 use model::{Tenant, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+pub(crate) use backlog::Backlog;
 
 use crate::active::{Encoded, encode_document};
 use crate::store::Shared;

@@ -12,7 +12,7 @@ use model::{Cells, Document, SegmentId, Tenant, Timestamp, TraceId, wins};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
-use crate::commit::{Committer, Telemetry};
+use crate::commit::{Backlog, Committer, Telemetry};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine};
 use crate::index::Limits;
@@ -115,6 +115,8 @@ pub(crate) struct Shared {
     pub(crate) classify: OnceLock<Arc<dyn Classify>>,
     /// Bytes of documents that may still be put.
     pub(crate) room: Arc<Semaphore>,
+    /// Watched by who waits for partitions to be sealed.
+    pub(crate) backlog: Backlog,
     /// Bounds the threads that read.
     readers: Semaphore,
     /// Held as long as the store is open.
@@ -185,6 +187,7 @@ impl SledStore {
                 ..Counters::default()
             },
             room: Arc::new(Semaphore::new(room)),
+            backlog: Backlog::default(),
             readers: Semaphore::new(N_READERS_MAX),
             _lock: lock,
             config,
@@ -389,6 +392,8 @@ impl Shared {
         let mut partitions = Partitions::clone(&slot);
         change(&mut partitions);
         *slot = Arc::new(partitions);
+        drop(slot);
+        self.backlog.changed();
     }
 
     pub(crate) fn lock_manifest(&self) -> std::sync::MutexGuard<'_, Manifest> {

@@ -219,7 +219,24 @@ impl Writer {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
             is_due(&self.shared, &index, now.since(active.created))
         };
-        if is_due { self.rotate(now) } else { Ok(active) }
+        if !is_due {
+            return Ok(active);
+        }
+        self.await_sealing()?;
+        self.rotate(now)
+    }
+
+    /// Waits until one more partition may wait to be sealed: writes must not outrun what frees the memory they take.
+    ///
+    /// What is queued meanwhile keeps its room, so that further calls are throttled; only if sealing does not get on for
+    /// long, what is queued is, too.
+    fn await_sealing(&self) -> Result<(), StoreError> {
+        let wait = self.shared.config.queue_wait * WAITS_FOR_SEALING;
+        if self.shared.backlog.wait(&self.shared, wait) {
+            return Ok(());
+        }
+        let waited_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Err(StoreError::Busy { waited_ms })
     }
 
     /// Seals the active partition if it is due although nobody writes.
@@ -318,5 +335,7 @@ const INDEX_BYTES_MAX: usize = 64 << 20;
 const PARTITIONS_PER_DISK: u64 = 8;
 /// A short retention cuts partitions to fit, since only whole ones can go.
 const PARTITIONS_PER_RETENTION: u32 = 8;
+/// How many times as long as a call for room the writer waits for a partition to be sealed.
+const WAITS_FOR_SEALING: u32 = 10;
 /// How long to leave a failing disk alone.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(500);

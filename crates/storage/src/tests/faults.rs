@@ -20,6 +20,8 @@ pub(super) struct Faults {
     pub(super) write: AtomicBool,
     pub(super) sync: AtomicBool,
     pub(super) open: AtomicBool,
+    /// What is derived when a partition is sealed cannot be written.
+    pub(super) seal: AtomicBool,
 }
 
 struct FaultyPartition {
@@ -52,6 +54,9 @@ impl Engine for Faulty {
 impl Partition for FaultyPartition {
     fn insert(&self, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), EngineError> {
         fail(&self.faults.write)?;
+        if matches!(tree, Tree::Zones | Tree::Blocks | Tree::Graph) {
+            fail(&self.faults.seal)?;
+        }
         self.inner.insert(tree, key, value)
     }
 
@@ -200,6 +205,40 @@ fn a_disk_that_is_nearly_full_takes_no_writes_and_still_reads() {
         outcome.unwrap();
     }
     assert_eq!(texts(&store, 1).len(), 1);
+}
+
+/// Found by offering ten times what the server can take: partitions filled faster than they were sealed, and each kept
+/// its index in memory meanwhile.
+#[test]
+fn writes_do_not_outrun_sealing() {
+    let data = tempfile::tempdir().unwrap();
+    let engine = Faulty::default();
+    let faults = Arc::clone(&engine.faults);
+    let config = Config {
+        partition_bytes: 1,
+        queue_wait: std::time::Duration::from_millis(10),
+        ..config(data.path())
+    };
+    let store = SledStore::open_with(Arc::new(engine), config, at(0)).unwrap();
+    faults.seal.store(true, Ordering::SeqCst);
+    let mut n_stored = 0;
+    let refused = loop {
+        match try_put(&store, vec![segment(n_stored + 1, 1, 5)], n_stored) {
+            Ok(_) => n_stored += 1,
+            Err(error) => break error,
+        }
+        assert!(n_stored < 100, "{n_stored} partitions wait");
+    };
+    assert!(matches!(refused, StoreError::Busy { .. }), "{refused:?}");
+    assert!(store.stats().is_writable);
+    faults.seal.store(false, Ordering::SeqCst);
+    store.maintain(at(200));
+    eventually("there is room again", || {
+        try_put(&store, vec![segment(200, 1, 5)], 200).is_ok()
+    });
+    for trace in (1..=n_stored).chain([200]) {
+        assert_eq!(texts(&store, trace).len(), 1, "{trace}");
+    }
 }
 
 #[test]

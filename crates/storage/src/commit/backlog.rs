@@ -1,0 +1,36 @@
+//! Full partitions that wait to be sealed: each keeps its index in memory until then, so there may be only so many.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::store::Shared;
+
+/// Tells those who wait that there are other partitions than before.
+#[derive(Default)]
+pub(crate) struct Backlog {
+    lock: Mutex<()>,
+    changed: Condvar,
+}
+
+impl Backlog {
+    /// Wakes who waits; call it after every change of the partitions.
+    pub(crate) fn changed(&self) {
+        let _lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changed.notify_all();
+    }
+
+    /// Waits until one more partition may wait to be sealed, and tells whether it may now.
+    pub(super) fn wait(&self, shared: &Shared, wait: Duration) -> bool {
+        let is_full = || shared.partitions().sealing.len() >= N_SEALING_MAX;
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .changed
+            .wait_timeout_while(lock, wait, |()| is_full())
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(waited);
+        !is_full()
+    }
+}
+
+/// Sealing takes less time than filling as a rule, so that one waits, if any; more only while writes outrun it.
+const N_SEALING_MAX: usize = 2;
