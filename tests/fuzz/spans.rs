@@ -74,6 +74,7 @@ pub(crate) fn class_of(request: &Request) -> u64 {
         indexed_attributes: vec!["a".to_owned(), "otel.resource.a".to_owned()],
         index_all_attributes: true,
         log_groups: vec!["group".to_owned()],
+        consumer_segments: true,
     };
     for rules in [&all, &Rules::default()] {
         let translated = translate(request, rules, &Limits::NONE, now).unwrap();

@@ -219,7 +219,7 @@ fn whoever_opens_a_door_to_everybody_is_warned() -> Result<()> {
 fn thousands_that_say_little_keep_nobody_out() -> Result<()> {
     process::raise_open_files();
     let home = Home::new()?;
-    let server = home.start()?;
+    let server = home.start_with(&home.config("[http]\nconnections_per_peer = 512\n")?)?;
     assert_serves(&server)?;
     let before = server.resident_bytes()?;
     // Of the same address as the client that means well.
@@ -297,6 +297,36 @@ fn bodies_that_stop_give_up_their_places() -> Result<()> {
 }
 
 #[test]
+fn bodies_that_are_to_become_large_take_no_more_than_their_room() -> Result<()> {
+    use std::io::Write;
+    let home = Home::new()?;
+    let config = "[http]\nbodies_in_flight = \"32MiB\"\n[storage]\ncache = \"16MiB\"\n";
+    let server = home.start_with(&home.config(config)?)?;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&vec![b' '; 15 << 20])?;
+    let bomb = encoder.finish()?;
+    let head = format!(
+        "POST /TraceSegments HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        bomb.len()
+    );
+    let request = [head.as_bytes(), &bomb].concat();
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        let mut wire = Wire::open(server.address())?;
+        wire.write_all(&request)?;
+        held.push(wire);
+    }
+    for wire in held {
+        let answer = Connection::over(wire).receive_or_closed()?;
+        let status = answer.context("an answer")?.status;
+        assert!(status == 400 || status == 429, "{status}");
+    }
+    let most = process::resident_bytes_max(server.pid())?;
+    assert!(most < 300 << 20, "{most} bytes");
+    assert_serves(&server)
+}
+
+#[test]
 fn one_too_many_is_turned_away_while_all_others_are_served() -> Result<()> {
     use std::io::Write;
     let home = Home::new()?;
@@ -305,7 +335,7 @@ fn one_too_many_is_turned_away_while_all_others_are_served() -> Result<()> {
     for _ in 0..2 {
         let mut wire = Wire::open_from(loopback(2), server.address())?;
         wire.write_all(
-            b"POST /TraceSegments HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
+            b"POST /TraceSegments HTTP/1.1\r\nHost: x\r\nContent-Length: 16000000\r\n\r\n",
         )?;
         busy.push(wire);
     }
@@ -315,7 +345,8 @@ fn one_too_many_is_turned_away_while_all_others_are_served() -> Result<()> {
     })?;
     until("one is turned away", || {
         for wire in &mut busy {
-            wire.write_all(b" ")?;
+            // Less would not keep the place.
+            wire.write_all(&[b' '; 2048])?;
         }
         let mut connection = Connection::over(Wire::open_from(loopback(2), server.address())?);
         assert!(connection.receive_or_closed()?.is_none());

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod accounts;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod clients;
@@ -25,6 +26,7 @@ mod filters;
 mod fixture;
 #[cfg(test)]
 mod graph;
+#[cfg(test)]
 mod graph_changes;
 #[cfg(test)]
 mod graph_retention;
@@ -32,6 +34,8 @@ mod graph_retention;
 mod group_traffic;
 #[cfg(test)]
 mod groups;
+#[cfg(test)]
+mod hangup;
 #[cfg(test)]
 mod insights;
 #[cfg(test)]
@@ -62,7 +66,10 @@ mod sampling_targets;
 mod series;
 #[cfg(test)]
 mod settings;
+#[cfg(test)]
 mod signing;
+#[cfg(test)]
+mod spans;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

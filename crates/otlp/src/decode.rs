@@ -2,6 +2,7 @@
 //! Encoding").
 
 mod json;
+mod mend;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -40,15 +41,31 @@ pub enum DecodeError {
 /// JSON is read as its writers write it: names of members in camel or snake case, numbers as numbers or
 /// text, enumerations by number or name, ids in hex of either case or in base64, null for no value.
 ///
+/// Text that is not UTF-8, or in JSON half of a surrogate pair, has U+FFFD where it is broken.
+///
 /// # Errors
 /// [`DecodeError`] if the body is not of the encoding, or nested deeper than 100 messages or 127 levels
 /// of JSON.
 pub fn decode(body: &[u8], encoding: Encoding) -> Result<Request, DecodeError> {
     let request = match encoding {
-        Encoding::Protobuf => ExportTraceServiceRequest::decode(body)?,
-        Encoding::Json => json::read(body)?,
+        Encoding::Protobuf => read_protobuf(body)?,
+        Encoding::Json => read_json(body)?,
     };
     Ok(Request(request))
+}
+
+fn read_protobuf(body: &[u8]) -> Result<ExportTraceServiceRequest, prost::DecodeError> {
+    ExportTraceServiceRequest::decode(body).or_else(|error| match mend::protobuf(body) {
+        Some(body) => ExportTraceServiceRequest::decode(&body[..]),
+        None => Err(error),
+    })
+}
+
+fn read_json(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_json::Error> {
+    json::read(body).or_else(|error| match mend::json(body) {
+        Some(body) => json::read(body.as_bytes()),
+        None => Err(error),
+    })
 }
 
 impl Request {

@@ -3,7 +3,9 @@
 //!
 //! # Documents
 //!
-//! A span of kind SERVER, or without a parent, is a segment; any other one is a subsegment sent alone. A span whose
+//! A span of kind SERVER, or without a parent, is a segment; any other one is a subsegment sent alone. With
+//! [`Rules::consumer_segments`], as in exporters since 0.137, one of kind CONSUMER is a segment, too, named as one of kind
+//! SERVER is, and one of kind PRODUCER is a call as one of kind CLIENT is. A span whose
 //! `aws.span.kind` is `LOCAL_ROOT` begins the work of a service: of kind SERVER or INTERNAL it is a segment, of
 //! any other kind it is two documents, a subsegment for the call and a segment above it for the service that made it.
 //!
@@ -17,8 +19,8 @@
 //! | `trace_id`, `id`, `parent_id` | ids of the span; no `parent_id` on roots |
 //! | `type` | `subsegment`, absent on segments |
 //! | `start_time`, `end_time` | times of the span to the nanosecond; without an end `in_progress` instead (ours) |
-//! | `name` | `aws.local.service` (SERVER, and INTERNAL that is a local root), `aws.remote.service` (CLIENT, PRODUCER, CONSUMER; for SDK calls without `AWS.SDK.` or `AWS::`), `peer.service`, `aws.service`, `db.name`/`db.namespace` with `@` and the host of `db.connection_string` or `server.address`, the resource's `service.name` (SERVER), `rpc.service`, `http.host`, `net.peer.name`/`server.address`, the span's name without characters that are not allowed, `span`. In all but the span's name such characters become `_` (ours) |
-//! | `namespace` | `aws` if `rpc.system` is `aws-api` or the name is from `aws.service`; else `remote` for CLIENT, and for PRODUCER and CONSUMER with `aws.remote.service` |
+//! | `name` | `aws.local.service` (SERVER, INTERNAL that is a local root, CONSUMER that is a segment by the rules), `aws.remote.service` (CLIENT, PRODUCER, other CONSUMER; for SDK calls without `AWS.SDK.` or `AWS::`), `peer.service`/`service.peer.name`, `aws.service`, `db.name`/`db.namespace` (not one of digits alone, the index of a database of Redis; ours) with `@` and the host of `db.connection_string` or `server.address`, the resource's `service.name` (SERVER, CONSUMER that is a segment by the rules), `rpc.service`, `http.host`, `net.peer.name`/`server.address`, the span's name without characters that are not allowed, `span`. In all but the span's name such characters become `_` (ours) |
+//! | `namespace` | `aws` if `rpc.system`/`rpc.system.name` is `aws-api` or the name is from `aws.service`; else `remote` for CLIENT, and for PRODUCER and CONSUMER with `aws.remote.service`, by the rules for every PRODUCER; never for CONSUMER that is a segment by the rules |
 //! | `error`, `throttle`, `fault` | always written; HTTP status 400-499 is an error (429 throttled, too), 500-599 a fault, else status ERROR is a fault |
 //! | `cause.exceptions` | events `exception`: `exception.type`, `exception.message`, `exception.stacktrace` read by the resource's `telemetry.sdk.language`; of SDK calls events `HTTP request failure`; without any the message of status ERROR, or `http.status_text` |
 //! | `origin` | the resource's `cloud.platform`, `aws.ecs.launchtype` |
@@ -26,7 +28,7 @@
 //! | `user` | `enduser.id` |
 //! | `links` | links with valid ids |
 //! | `http.request.method` | `http.method`/`http.request.method` |
-//! | `http.request.url` | `http.url`/`url.full`, else put together: `http.scheme`/`url.scheme`; `http.host`, or for servers `http.server_name`/`net.host.name`/`host.name`/`server.address` and `net.host.port`/`server.port`, for others `net.peer.name`/`net.peer.ip`/`server.address` and `net.peer.port`/`network.peer.port`/`server.port`; `http.target`, or `url.path` and `url.query` |
+//! | `http.request.url` | `http.url`/`url.full`, else put together: `http.scheme`/`url.scheme`; `http.host`, or for servers `http.server_name`/`net.host.name`/`host.name`/`server.address` and `net.host.port`/`server.port`, for others `net.peer.name`/`net.peer.ip`/`server.address`/`network.peer.address` and `net.peer.port`/`server.port`, between the two `network.peer.port` if the host is the address of the peer (ours); `http.target`, or `url.path` and `url.query` |
 //! | `http.request.user_agent` | `http.user_agent`/`user_agent.original` |
 //! | `http.request.client_ip` | `http.client_ip`/`client.address`/`net.peer.ip`/`network.peer.address`; with `x_forwarded_for` if neither of the last two is there |
 //! | `http.response.status` | `http.status_code`/`http.response.status_code` |
@@ -39,7 +41,7 @@
 //! | `aws.cloudwatch_logs` | the resource's `aws.log.group.arns`/`aws.log.group.names`, [`Rules::log_groups`] |
 //! | `aws.xray` | the resource's `telemetry.sdk.name` `for` `telemetry.sdk.language`, `telemetry.sdk.version`, whether there is a `telemetry.auto.version`/`telemetry.distro.version` |
 //! | `aws.operation` | `aws.operation`/`rpc.method` |
-//! | `aws.region`, `aws.request_id` | `aws.region`; `aws.request_id`/`aws.requestId` |
+//! | `aws.region`, `aws.request_id` | `aws.region`, of SDK calls also `cloud.region` (ours); `aws.request_id`/`aws.requestId` |
 //! | `aws.queue_url` | `messaging.url`/`aws.sqs.queue.url`/`aws.queue_url`/`aws.queue.url` |
 //! | `aws.table_name`, `aws.table_names` | `aws.dynamodb.table_names`/`aws.table_name`/`aws.table.name` |
 //! | `sql` | if `db.system`/`db.system.name` is one that speaks SQL: `db.connection_string` or `localhost` with `/` and `db.name`/`db.namespace`, the span's name as `url`, `db.statement`/`db.query.text`, `db.user`/`user.name` |
@@ -79,6 +81,7 @@ mod kept;
 mod metadata;
 mod name;
 mod resource;
+mod room;
 mod sql;
 #[cfg(test)]
 mod tests;
@@ -88,9 +91,7 @@ use std::collections::BTreeSet;
 use model::{SegmentId, Timestamp};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
-use prost::Message;
 
-use crate::limits::latest_of;
 use crate::spans::carried_document;
 use crate::{LimitError, Limits, Request};
 use attributes::Attributes;
@@ -99,6 +100,7 @@ use id::{Ids, service_id};
 use kept::{Kept, KeptSpan};
 use name::Named;
 use resource::Resource;
+use room::{Rejection, Room};
 
 /// What of a span is searchable, and what is added to it: the settings of the exporter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +111,9 @@ pub struct Rules {
     pub index_all_attributes: bool,
     /// Log groups of spans whose resource names none.
     pub log_groups: Vec<String>,
+    /// Whether CONSUMER spans are segments, and PRODUCER spans calls, as the exporter has them since 0.137; else those with
+    /// a parent are subsegments, and those without say nothing of the service they were made in.
+    pub consumer_segments: bool,
 }
 
 /// What became of the spans of a request.
@@ -226,74 +231,6 @@ impl Translated {
     }
 }
 
-/// Why a span has no document.
-struct Rejection {
-    code: RejectionCode,
-    message: String,
-}
-
-/// What spans are measured by.
-struct Room<'a> {
-    limits: &'a Limits,
-    now: Timestamp,
-    n_resource_bytes: usize,
-}
-
-impl<'a> Room<'a> {
-    fn of(resource: &Resource<'_>, scope: &ScopeSpans, limits: &'a Limits, now: Timestamp) -> Self {
-        let sent = resource.sent.resource.as_ref();
-        let n_scope_bytes = scope.scope.as_ref().map_or(0, Message::encoded_len);
-        Self {
-            limits,
-            now,
-            n_resource_bytes: sent.map_or(0, Message::encoded_len) + n_scope_bytes,
-        }
-    }
-
-    fn check(&self, span: &Span) -> Result<(), Rejection> {
-        let Limits {
-            span_bytes_max,
-            resource_bytes_max,
-            future,
-            age,
-            ..
-        } = self.limits;
-        let too_large = |what, n_bytes, limit: Option<usize>| {
-            let limit = limit.filter(|limit| n_bytes > *limit)?;
-            Some(format!("{what} of {n_bytes} bytes, the limit is {limit}"))
-        };
-        let refused = |code, message| Err(Rejection { code, message });
-        if let Some(message) = too_large("a span", span.encoded_len(), *span_bytes_max) {
-            return refused(RejectionCode::SpanTooLarge, message);
-        }
-        let n_bytes = self.n_resource_bytes;
-        if let Some(message) = too_large("a resource and scope", n_bytes, *resource_bytes_max) {
-            return refused(RejectionCode::ResourceTooLarge, message);
-        }
-        let ahead = latest_of(span).since(self.now);
-        if let Some(future) = future.filter(|future| ahead > *future) {
-            let message = format!(
-                "{} seconds ahead, the limit is {}",
-                ahead.as_secs(),
-                future.as_secs()
-            );
-            return refused(RejectionCode::TooFarAhead, message);
-        }
-        let ago = self
-            .now
-            .since(Timestamp::from_nanos(span.start_time_unix_nano));
-        if let Some(age) = age.filter(|age| ago > *age) {
-            let message = format!(
-                "{} seconds old, the limit is {}",
-                ago.as_secs(),
-                age.as_secs()
-            );
-            return refused(RejectionCode::TooOld, message);
-        }
-        Ok(())
-    }
-}
-
 struct Settings<'a> {
     rules: &'a Rules,
     indexed: BTreeSet<&'a str>,
@@ -308,6 +245,8 @@ struct View<'a> {
     resource: &'a Resource<'a>,
     scope: &'a ScopeSpans,
     settings: &'a Settings<'a>,
+    /// Whether it is a CONSUMER span that stands for a service, by [`Rules::consumer_segments`].
+    is_consumer_segment: bool,
 }
 
 impl<'a> View<'a> {
@@ -318,14 +257,16 @@ impl<'a> View<'a> {
         resource: &'a Resource<'a>,
         settings: &'a Settings<'a>,
     ) -> Self {
+        let kind = SpanKind::try_from(span.kind).unwrap_or_default();
         Self {
             span,
             ids,
-            kind: SpanKind::try_from(span.kind).unwrap_or_default(),
+            kind,
             attributes: Attributes::of(&span.attributes),
             resource,
             scope,
             settings,
+            is_consumer_segment: settings.rules.consumer_segments && kind == SpanKind::Consumer,
         }
     }
 
@@ -336,7 +277,18 @@ impl<'a> View<'a> {
 
     /// Tells whether the span alone makes a segment.
     fn is_segment(&self) -> bool {
-        self.kind == SpanKind::Server || self.ids.parent_id.is_none()
+        self.is_service() || self.ids.parent_id.is_none()
+    }
+
+    /// Tells whether the span is what a service does for others, and bears its name.
+    fn is_service(&self) -> bool {
+        self.kind == SpanKind::Server || self.is_consumer_segment
+    }
+
+    /// Tells whether the span is a call whatever its attributes say.
+    fn is_call(&self) -> bool {
+        let is_queued = self.settings.rules.consumer_segments && self.kind == SpanKind::Producer;
+        self.kind == SpanKind::Client || is_queued
     }
 
     fn calls_remote_service(&self) -> bool {
@@ -377,6 +329,7 @@ fn call_below<'a>(view: &View<'a>, service_id: SegmentId) -> Document<'a> {
             ..view.ids
         },
         attributes: view.attributes.clone(),
+        is_consumer_segment: false,
         ..*view
     };
     let mut document = document(&below);
@@ -434,10 +387,13 @@ fn document<'a>(view: &View<'a>) -> Document<'a> {
     let mut metadata = placed.metadata;
     let kept = KeptSpan::of(view, not_shown, &name);
     metadata.kept = Some(Kept::Span(Box::new(kept)));
-    let namespace = if is_aws || name::is_aws_sdk(&view.attributes) {
+    let namespace = if view.is_consumer_segment {
+        // Whatever it was called by, it is a service itself.
+        None
+    } else if is_aws || name::is_aws_sdk(&view.attributes) {
         Some("aws")
     } else {
-        (view.kind == SpanKind::Client).then_some(REMOTE)
+        view.is_call().then_some(REMOTE)
     };
     let aws = view.resource.aws.as_ref();
     Document {

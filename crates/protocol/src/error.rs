@@ -35,6 +35,8 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// The body is larger than the server takes.
     TooLarge,
+    /// The body is of a kind, or compressed in a way, that the server does not read.
+    UnsupportedMedia,
     /// The body did not arrive in time.
     Timeout,
     /// What the request names is not there: a resource with tags, an indexing rule, a retrieval.
@@ -63,8 +65,6 @@ pub enum ErrorKind {
     InvalidSignature,
     /// The session token is not the key's.
     UnrecognizedClient,
-    /// The key is not good any more.
-    ExpiredToken,
     /// Who asks may not do this.
     AccessDenied,
     /// The request comes by a way no request may come, whoever asks.
@@ -89,12 +89,12 @@ impl ErrorKind {
             Self::UnknownOperation | Self::ResourceNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::MissingAuthenticationToken
             | Self::IncompleteSignature
             | Self::InvalidSignature
             | Self::UnrecognizedClient
-            | Self::ExpiredToken
             | Self::AccessDenied
             | Self::Forbidden => StatusCode::FORBIDDEN,
         }
@@ -108,6 +108,7 @@ impl ErrorKind {
             Self::Unavailable => "ServiceUnavailableException",
             Self::Internal => "InternalFailure",
             Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
+            Self::UnsupportedMedia => "UnsupportedMediaTypeException",
             Self::Timeout => "RequestTimeoutException",
             Self::ResourceNotFound => "ResourceNotFoundException",
             Self::TooManyTags => "TooManyTagsException",
@@ -121,7 +122,6 @@ impl ErrorKind {
             Self::IncompleteSignature => "IncompleteSignatureException",
             Self::InvalidSignature => "InvalidSignatureException",
             Self::UnrecognizedClient => "UnrecognizedClientException",
-            Self::ExpiredToken => "ExpiredTokenException",
             Self::AccessDenied | Self::Forbidden => "AccessDeniedException",
         }
     }
@@ -177,6 +177,11 @@ impl ApiError {
             ErrorKind::MethodNotAllowed,
             format!("{name} is asked for with POST, not {method}"),
         )
+    }
+
+    /// Returns the refusal of a body the server cannot read; `message` says what it reads.
+    pub fn unsupported_media(message: impl Into<String>) -> Self {
+        Self::of(ErrorKind::UnsupportedMedia, message)
     }
 
     /// Returns the refusal of a body that is too large.
@@ -255,14 +260,6 @@ impl ApiError {
         Self::of(ErrorKind::UnrecognizedClient, message)
     }
 
-    /// Returns the refusal of a key that is not good any more.
-    pub fn expired_token() -> Self {
-        Self::of(
-            ErrorKind::ExpiredToken,
-            "The security token included in the request is expired",
-        )
-    }
-
     /// Returns the refusal of an operation the owner of a key may not ask for.
     pub fn access_denied(account_id: &str, access_key_id: &str, operation: Operation) -> Self {
         let (account_id, access_key_id) = (excerpt(account_id, 20), excerpt(access_key_id, 128));
@@ -329,6 +326,7 @@ impl ApiError {
             | ErrorKind::UnknownOperation
             | ErrorKind::MethodNotAllowed
             | ErrorKind::TooLarge
+            | ErrorKind::UnsupportedMedia
             | ErrorKind::Timeout
             | ErrorKind::ResourceNotFound
             | ErrorKind::TooManyTags
@@ -342,7 +340,6 @@ impl ApiError {
             | ErrorKind::IncompleteSignature
             | ErrorKind::InvalidSignature
             | ErrorKind::UnrecognizedClient
-            | ErrorKind::ExpiredToken
             | ErrorKind::AccessDenied
             | ErrorKind::Forbidden => return None,
         };

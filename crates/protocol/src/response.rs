@@ -142,7 +142,6 @@ mod tests {
         check(&error, 403, "InvalidSignatureException");
         let error = ApiError::unrecognized_client("m");
         check(&error, 403, "UnrecognizedClientException");
-        check(&ApiError::expired_token(), 403, "ExpiredTokenException");
         let error = ApiError::access_denied("111122223333", "AKID", Operation::GetGroups);
         check(&error, 403, "AccessDeniedException");
         check(&ApiError::forbidden("m"), 403, "AccessDeniedException");

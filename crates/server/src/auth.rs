@@ -25,6 +25,7 @@ use crate::accounts::Accounts;
 use crate::app::App;
 use crate::config::Config;
 use crate::config::values::AuthMode;
+use crate::house::InForce;
 use crate::origin::Origin;
 use keys::{AccessKey, Keyring};
 
@@ -71,16 +72,18 @@ impl Claimed {
 /// Returns who a request says it is from.
 pub(crate) fn claim(
     accounts: &Accounts,
-    config: &Config,
+    in_force: &InForce,
     origin: Origin,
     parts: &Parts,
     errand: Errand,
 ) -> Result<Claimed, ApiError> {
+    let config = &in_force.config;
     if config.auth.mode == AuthMode::None || errand == Errand::Public {
         return Ok(Claimed::Known(Arc::clone(&accounts.default)));
     }
     if let Some(password) = Password::of(&parts.headers) {
-        return with_password(accounts, origin, errand, &password).map(Claimed::Known);
+        return with_password(accounts, &in_force.keys, (origin, errand), &password)
+            .map(Claimed::Known);
     }
     match sigv4::read(parts)? {
         Presented::Signature(claim) => Ok(Claimed::Signed(claim)),
@@ -92,7 +95,7 @@ pub(crate) fn claim(
 /// signed well or not allowed.
 pub(crate) fn admit(
     accounts: &Accounts,
-    config: &Config,
+    in_force: &InForce,
     (claimed, errand): (Claimed, Errand),
     parts: &Parts,
     body: &Bytes,
@@ -102,15 +105,14 @@ pub(crate) fn admit(
         Claimed::Known(app) => return Ok((app, body.clone())),
         Claimed::Signed(claim) => claim,
     };
-    let keys = accounts.house.keys();
-    let key = keys.get(&claim.access_key_id);
+    let key = in_force.keys.get(&claim.access_key_id);
     let known = key.map(|key| Key {
         secret: key.secret.expose_secret(),
         session_token: key.session_token.as_ref().map(SecretString::expose_secret),
     });
     let scope = Scope {
         service: SERVICE,
-        clock_skew: config.auth.clock_skew.0,
+        clock_skew: in_force.config.auth.clock_skew.0,
     };
     let body = sigv4::verify(&claim, parts, body, known, scope, now)?;
     let id = &claim.access_key_id;
@@ -135,20 +137,22 @@ fn unsigned(accounts: &Accounts, config: &Config, errand: Errand) -> Result<Arc<
 
 fn with_password(
     accounts: &Accounts,
-    origin: Origin,
-    errand: Errand,
+    keys: &Keyring,
+    (origin, errand): (Origin, Errand),
     password: &Password,
 ) -> Result<Arc<App>, ApiError> {
-    if !origin.is_tls && !origin.peer.ip().is_loopback() {
+    // A socket of both families gives addresses of the one in the form of the other.
+    let is_of_this_machine = origin.peer.ip().to_canonical().is_loopback();
+    if !origin.is_tls && !is_of_this_machine {
         return Err(ApiError::forbidden(
             "passwords are taken over TLS and from this machine only; sign the request or use https",
         ));
     }
-    let keys = accounts.house.keys();
     let (id, key) = (password.id.as_str(), keys.get(&password.id));
     let secret = key.map(|key| key.secret.expose_secret());
     let is_good = sigv4::is_secret(password.secret.expose_secret(), secret);
-    let key = key.filter(|_| is_good);
+    // A key that is lent needs its token, and a password has no place for one.
+    let key = key.filter(|key| is_good && key.session_token.is_none());
     let key = key.ok_or_else(|| mismatch(id, secret.is_some()))?;
     let home = &accounts.default.account.region;
     let region = key.regions.iter().find(|region| *region == home);

@@ -136,6 +136,7 @@ pub(crate) struct Udp {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Otlp {
+    pub(crate) request_bytes: ByteCount,
     pub(crate) spans_per_request: usize,
     pub(crate) span_bytes: ByteCount,
     pub(crate) resource_bytes: ByteCount,
@@ -145,6 +146,7 @@ pub(crate) struct Otlp {
     pub(crate) indexed_attributes: Words,
     pub(crate) index_all_attributes: bool,
     pub(crate) log_groups: Words,
+    pub(crate) consumer_segments: bool,
     pub(crate) unsampled: Unsampled,
 }
 

@@ -6,16 +6,19 @@
 //! - Cross-site requests: browsers say in `Origin` whose page a request is of. It must be the server's own or one of
 //!   `server.origins`, which are also told so in the way browsers expect (CORS, spec: WHATWG Fetch).
 
+use std::net::IpAddr;
+
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::config::Config;
+use crate::config::values::AuthMode;
 
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +52,7 @@ pub(crate) struct Visitor {
 pub(crate) fn check(parts: &Parts, config: &Config) -> Result<Option<Visitor>, Stranger> {
     let authority = authority(parts);
     if let Some(authority) = &authority
+        && !is_proved(parts, config)
         && !is_ours(authority, &config.server.hosts.0)
     {
         let host = excerpt(authority.host());
@@ -120,6 +124,14 @@ fn authority(parts: &Parts) -> Option<Authority> {
     of_header.or_else(|| parts.uri.authority().cloned())
 }
 
+/// Tells whether the request is from who has a key, or goes no further: no page has one, and a signature covers the host.
+fn is_proved(parts: &Parts, config: &Config) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let is_presigned = query.contains("X-Amz-Signature=");
+    config.auth.mode == AuthMode::SigV4
+        && (is_presigned || parts.headers.contains_key(AUTHORIZATION))
+}
+
 /// Tells whether there is nothing but a host and a port.
 fn is_plain(authority: &Authority) -> bool {
     let port = authority.as_str().strip_prefix(authority.host());
@@ -129,21 +141,31 @@ fn is_plain(authority: &Authority) -> bool {
 /// Tells whether nobody else can own the name.
 fn is_ours(authority: &Authority, hosts: &[String]) -> bool {
     let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    !host.is_empty()
+        && (is_address(&host) || is_private(&host) || is_listed(&host, hosts) || is_machine(&host))
+}
+
+fn is_address(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_address = bare.parse::<std::net::IpAddr>().is_ok();
-    let is_private =
-        !host.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| is_below(&host, domain));
-    let is_machine = rustix::system::uname()
-        .nodename()
-        .to_str()
-        .is_ok_and(|name| name.eq_ignore_ascii_case(&host));
-    let is_listed = hosts
-        .iter()
-        .any(|allowed| match allowed.strip_prefix("*.") {
-            Some(domain) => is_below(&host, &domain.to_ascii_lowercase()),
-            None => allowed == "*" || allowed.eq_ignore_ascii_case(&host),
-        });
-    !host.is_empty() && (is_address || is_private || is_machine || is_listed)
+    bare.parse::<IpAddr>().is_ok()
+}
+
+fn is_private(host: &str) -> bool {
+    let mut domains = PRIVATE_DOMAINS.iter();
+    !host.contains('.') || domains.any(|domain| is_below(host, domain))
+}
+
+fn is_listed(host: &str, hosts: &[String]) -> bool {
+    hosts.iter().any(|listed| match listed.strip_prefix("*.") {
+        Some(domain) => is_below(host, &domain.to_ascii_lowercase()),
+        None => listed == "*" || listed.eq_ignore_ascii_case(host),
+    })
+}
+
+fn is_machine(host: &str) -> bool {
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str();
+    name.is_ok_and(|name| name.eq_ignore_ascii_case(host))
 }
 
 fn is_below(host: &str, domain: &str) -> bool {
@@ -234,6 +256,16 @@ mod tests {
         check_host("example.com", "*.example.com", false);
         check_host("notexample.com", "*.example.com", false);
         check_host("anything.at.all", "*", true);
+    }
+
+    #[test]
+    fn who_proves_a_key_may_call_the_server_what_he_likes() {
+        let mut config = config("", "");
+        let headers = [("host", "traces.example"), ("authorization", "any")];
+        assert!(check(&parts(&headers), &config).is_err());
+        config.auth.mode = AuthMode::SigV4;
+        assert!(check(&parts(&headers), &config).is_ok());
+        assert!(check(&parts(&headers[..1]), &config).is_err());
     }
 
     fn check_origin(origin: &str, origins: &str, expected: Option<bool>) {

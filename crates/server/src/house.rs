@@ -11,18 +11,33 @@ use crate::auth::keys::Keyring;
 use crate::config::Config;
 use crate::http::body::BodyRoom;
 use crate::intake::rates::Rates;
+use crate::log::Sparingly;
 use crate::metrics::Metrics;
 
 /// What all accounts share.
 pub(crate) struct House {
-    config: ArcSwap<Config>,
-    keys: ArcSwap<Keyring>,
+    in_force: ArcSwap<InForce>,
     pub(crate) store: Arc<SledStore>,
     pub(crate) control: Arc<SledControl>,
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
+    /// Requests that were not let in.
+    pub(crate) turned_away: Sparingly,
     pub(crate) rates: Rates,
+}
+
+/// The settings and the keys that go with them: a request takes both once, so that it never sees half a change.
+pub(crate) struct InForce {
+    pub(crate) config: Arc<Config>,
+    pub(crate) keys: Keyring,
+}
+
+impl InForce {
+    fn new(config: Config, keys: Keyring) -> Self {
+        let config = Arc::new(config);
+        Self { config, keys }
+    }
 }
 
 /// Why a house does not open.
@@ -45,31 +60,29 @@ impl House {
         store.classify_by(Arc::clone(&classifier) as Arc<dyn Classify>);
         Ok(Self {
             bodies: BodyRoom::new(config.http.bodies_in_flight.0),
-            config: ArcSwap::from_pointee(config),
-            keys: ArcSwap::from_pointee(keys),
+            in_force: ArcSwap::from_pointee(InForce::new(config, keys)),
             store: Arc::new(store),
             control,
             classifier,
             metrics: Metrics::new(),
+            turned_away: Sparingly::default(),
             rates: Rates::default(),
         })
     }
 
-    /// Returns the settings in force now; one request asks once.
+    /// Returns the settings in force now.
     pub(crate) fn config(&self) -> Arc<Config> {
-        self.config.load_full()
+        Arc::clone(&self.in_force.load().config)
     }
 
-    /// Returns the access keys in force now.
-    pub(crate) fn keys(&self) -> Arc<Keyring> {
-        self.keys.load_full()
+    /// Returns the settings and keys in force now; one request asks once.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
     }
 
     /// Lets other settings and keys be in force from the next request on.
     pub(crate) fn reconfigure(&self, config: Config, keys: Keyring) {
-        // Keys first: a request must not meet the demand to sign before there are keys to sign with.
-        self.keys.store(Arc::new(keys));
-        self.config.store(Arc::new(config));
+        self.in_force.store(Arc::new(InForce::new(config, keys)));
     }
 
     /// Makes everything durable and closes the stores. Blocks.

@@ -1,5 +1,8 @@
 //! Where log lines go: standard error, for people or for programs.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -19,6 +22,31 @@ impl LogLevel {
     }
 }
 
+/// What strangers can cause as often as they like and is logged once in a while all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Sparingly(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    logged: Option<Instant>,
+    n_kept_back: u64,
+}
+
+impl Sparingly {
+    /// Returns how many times it happened since it was logged, if it is time to log it again.
+    pub(crate) fn n_since(&self, now: Instant) -> Option<u64> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.n_kept_back += 1;
+        let is_due = kept
+            .logged
+            .is_none_or(|logged| now.saturating_duration_since(logged) >= PAUSE);
+        is_due.then(|| {
+            kept.logged = Some(now);
+            std::mem::take(&mut kept.n_kept_back)
+        })
+    }
+}
+
 /// Starts logging for the rest of the process.
 pub(crate) fn start(config: &Config) -> LogLevel {
     let (filter, handle) = reload::Layer::new(EnvFilter::new(&config.log.level));
@@ -33,4 +61,22 @@ pub(crate) fn start(config: &Config) -> LogLevel {
         .with(lines)
         .try_init();
     LogLevel(handle)
+}
+
+/// Between two lines of the same kind.
+const PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_cause_is_logged_once_a_second() {
+        let (sparingly, start) = (Sparingly::default(), Instant::now());
+        let at = |millis| sparingly.n_since(start + Duration::from_millis(millis));
+        assert_eq!(at(0), Some(1));
+        assert_eq!((at(1), at(999)), (None, None));
+        assert_eq!(at(1000), Some(3));
+        assert_eq!(at(1500), None);
+    }
 }

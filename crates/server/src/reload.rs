@@ -10,6 +10,7 @@ use crate::app::AppError;
 use crate::auth::{self, keys::KeysError};
 use crate::clock;
 use crate::config::settings::Settings;
+use crate::config::values::AuthMode;
 use crate::config::{Config, ConfigError, Sources};
 use crate::http::tls::{Certificates, TlsError};
 use crate::log::LogLevel;
@@ -43,12 +44,13 @@ impl Reload {
         mut hangups: Signal,
         accounts: Arc<Accounts>,
         certificates: Option<Arc<Certificates>>,
+        takes_datagrams: bool,
     ) {
         let this = Arc::new(self);
         while hangups.recv().await.is_some() {
             let (this, accounts) = (Arc::clone(&this), Arc::clone(&accounts));
             let certificates = certificates.clone();
-            let once = move || this.once(&accounts, certificates.as_deref());
+            let once = move || this.once(&accounts, certificates.as_deref(), takes_datagrams);
             let read = tokio::task::spawn_blocking(once).await;
             match read {
                 Ok(Ok(())) => {}
@@ -63,6 +65,7 @@ impl Reload {
         &self,
         accounts: &Accounts,
         certificates: Option<&Certificates>,
+        takes_datagrams: bool,
     ) -> Result<(), ReloadError> {
         let (config, settings) = Config::load(&self.sources)?;
         let keys = auth::keys_of(&config, &self.sources.environment)?;
@@ -84,12 +87,19 @@ impl Reload {
         let changed = settings.changed(&before);
         let (late, changed): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|key| {
             let is_late_tls = certificates.is_none() && key.starts_with("tls.");
-            is_late_tls || is_read_at_start(key)
+            let is_late_udp = !takes_datagrams && **key == *"auth.datagrams";
+            is_late_tls || is_late_udp || is_read_at_start(key)
         });
         if !late.is_empty() {
             warn!(
                 keys = late.join(", "),
                 "these settings change at the next start"
+            );
+        }
+        let is_open = accounts.house.config().auth.mode == AuthMode::None;
+        if is_open && changed.contains(&"auth.mode") {
+            warn!(
+                "nobody has to sign any more: whoever reaches the server may read and change everything"
             );
         }
         info!(

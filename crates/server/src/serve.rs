@@ -73,7 +73,12 @@ pub(crate) async fn serve(
     let opening = tokio::task::spawn_blocking(move || open(config, keys));
     let accounts = Arc::new(opening.await??);
     let maintenance = tokio::spawn(maintain(Arc::clone(&accounts)));
-    let reloading = tokio::spawn(reload.run(hangups, Arc::clone(&accounts), certificates.clone()));
+    let reloading = tokio::spawn(reload.run(
+        hangups,
+        Arc::clone(&accounts),
+        certificates.clone(),
+        datagrams.is_some(),
+    ));
     let watching = tokio::spawn(watch(Arc::clone(&accounts)));
     let data = accounts.house.config().data.dir.display().to_string();
     info!(address = ?doors.address(Doorway::Api), is_tls = certificates.is_some(), data, "serving");

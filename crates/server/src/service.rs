@@ -19,10 +19,9 @@ use crate::accounts::Accounts;
 use crate::app::App;
 use crate::auth::{self, Errand};
 use crate::clock;
-use crate::config::Config;
 use crate::guard::{self, Stranger, Visitor};
 use crate::handlers::{self, spans};
-use crate::house::House;
+use crate::house::{House, InForce};
 use crate::http::activity::{Activity, UnderWay};
 use crate::http::answer::{Answer, AnswerBody};
 use crate::http::body::{self, BodyError, BodyLimits, Received};
@@ -57,7 +56,7 @@ enum Tongue {
 struct Asked<'r> {
     target: Target,
     origin: Origin,
-    config: &'r Config,
+    in_force: &'r InForce,
     request_id: &'r str,
 }
 
@@ -85,12 +84,12 @@ pub(crate) async fn answer(
     );
     let house = Arc::clone(&accounts.house);
     let mut ended = Ended::new(Arc::clone(&house), under_way, name, span.clone());
-    let config = house.config();
-    let visitor = guard::check(&parts, &config);
+    let in_force = house.in_force();
+    let visitor = guard::check(&parts, &in_force.config);
     let handled = async {
-        let is_unread = !body.is_end_stream();
+        let has_body = !body.is_end_stream();
         let entering = enter(&visitor, &parts, target);
-        if is_unread && !matches!(entering, Ok(Entering::Target(_))) {
+        if has_body && !matches!(entering, Ok(Entering::Target(_))) {
             activity.leave_unread();
         }
         let target = match entering? {
@@ -100,7 +99,7 @@ pub(crate) async fn answer(
         let asked = Asked {
             target,
             origin,
-            config: &config,
+            in_force: &in_force,
             request_id: &request_id,
         };
         handle(&accounts, &activity, asked, parts, body).await
@@ -118,7 +117,7 @@ pub(crate) async fn answer(
         }
         Err(error) => {
             ended.code = error.code();
-            refuse(&error, tongue, &request_id)
+            refuse(&house, &error, tongue, &request_id)
         }
     });
     let mut response = answer.into_response(ended);
@@ -163,8 +162,8 @@ impl Target {
         let target = Self::anywhere(parts)?;
         let is_served = match (doorway, target) {
             (Doorway::Api, _)
-            | (Doorway::OtlpGrpc, Self::Grpc)
-            | (Doorway::OtlpHttp, Self::Spans(_)) => true,
+            // The two addresses are confused all the time, so each takes both forms.
+            | (Doorway::OtlpGrpc | Doorway::OtlpHttp, Self::Grpc | Self::Spans(_)) => true,
             (Doorway::OtlpHttp | Doorway::OtlpGrpc, Self::Page(page)) => page.is_everywhere(),
             (Doorway::OtlpHttp | Doorway::OtlpGrpc | Doorway::Udp, _) => false,
         };
@@ -218,10 +217,10 @@ impl Target {
 
 impl Tongue {
     fn of(parts: &Parts, doorway: Doorway) -> Self {
-        if doorway == Doorway::OtlpGrpc || grpc::is_grpc(&parts.headers) {
+        if grpc::is_grpc(&parts.headers) {
             return Self::Grpc;
         }
-        let is_otlp = doorway == Doorway::OtlpHttp || parts.uri.path() == spans::PATH;
+        let is_otlp = doorway != Doorway::Api || parts.uri.path() == spans::PATH;
         let encoding = spans::encoding(&parts.headers).unwrap_or(Encoding::Json);
         if is_otlp {
             Self::Otlp(encoding)
@@ -247,7 +246,7 @@ async fn handle(
         }
         error
     };
-    let claimed = auth::claim(accounts, asked.config, asked.origin, &parts, errand);
+    let claimed = auth::claim(accounts, asked.in_force, asked.origin, &parts, errand);
     let claimed = claimed.map_err(|error| {
         if has_body {
             activity.leave_unread();
@@ -255,7 +254,8 @@ async fn handle(
         turn_away(None, error)
     })?;
     let known = claimed.known().map(Arc::clone);
-    let limits = BodyLimits::of(asked.config, &accounts.house.bodies);
+    let address = asked.origin.peer.ip();
+    let limits = BodyLimits::of(&asked.in_force.config, &accounts.house.bodies, address);
     let received = match asked.target {
         // Pages take none; what is sent all the same is not read.
         Target::Page(_) if has_body => {
@@ -268,32 +268,67 @@ async fn handle(
             received.map_err(|error| turn_away(known.as_deref(), error))?
         }
     };
-    let (claim, now) = ((claimed, errand), clock::now());
-    let admitted = auth::admit(accounts, asked.config, claim, &parts, &received.bytes, now);
+    let admit = || {
+        let (claim, now) = ((claimed, errand), clock::now());
+        auth::admit(
+            accounts,
+            asked.in_force,
+            claim,
+            &parts,
+            &received.bytes,
+            now,
+        )
+    };
+    // What is signed is hashed whole.
+    let admitted = if known.is_none() && received.bytes.len() > HASH_ASIDE_BYTES {
+        limits.share.aside(admit).await
+    } else {
+        admit()
+    };
     let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
     let received = received.replaced(signed);
+    let answer = serve(&app, asked, parts, received, &limits).await?;
+    answer.placed(&limits.share)
+}
+
+/// Does what a request that was let in asks for.
+async fn serve(
+    app: &Arc<App>,
+    asked: Asked<'_>,
+    parts: Parts,
+    received: Received,
+    limits: &BodyLimits,
+) -> Result<Answer, ApiError> {
+    let (origin, request_id) = (asked.origin, asked.request_id);
+    let errand = asked.target.errand();
+    let encodings = body::encodings(&parts.headers);
     let inflate = async |received| {
-        let inflated = body::inflate(received, &limits).await;
-        inflated.map_err(|error| turn_away(Some(&app), error.into()))
+        let inflated = body::inflate(received, &encodings, limits).await;
+        inflated.map_err(|error| match ApiError::from(error) {
+            error if errand.is_delivery() => {
+                intake::refuse_call(&app.house, Some(app), origin, error, b"")
+            }
+            error => error,
+        })
     };
     match asked.target {
         Target::Operation(operation) => {
             let received = inflate(received).await?;
-            let (origin, request_id) = (asked.origin, asked.request_id);
-            handlers::call(&app, operation, &received, origin, request_id).await
+            handlers::call(app, operation, &received, origin, request_id).await
         }
         Target::Page(page) => {
             let query = parts.uri.query().unwrap_or_default();
-            pages::show(&app, page, query, asked.request_id)
-                .await
-                .map(Answer::from)
+            let page = pages::show(app, page, query, request_id).await;
+            page.map(Answer::from)
         }
         Target::Spans(encoding) => {
             let received = inflate(received).await?;
-            let (origin, request_id) = (asked.origin, asked.request_id);
-            spans::take(&app, origin, &received.bytes, encoding, request_id).await
+            spans::take(app, origin, &received.bytes, encoding, request_id).await
         }
-        Target::Grpc => Ok(spans::take_grpc(app, asked.origin, parts, received, &limits).await),
+        Target::Grpc => {
+            let app = Arc::clone(app);
+            Ok(spans::take_grpc(app, origin, parts, received, limits).await)
+        }
     }
 }
 
@@ -312,7 +347,7 @@ async fn receive(
 }
 
 /// Returns the answer of a refusal or a failure, after logging what an operator should know.
-fn refuse(error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
+fn refuse(house: &House, error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
     let detail = error.logged().unwrap_or_else(|| error.message());
     match error.kind() {
         ErrorKind::Internal => error!(detail, "a request failed"),
@@ -331,14 +366,22 @@ fn refuse(error: &ApiError, tongue: Tongue, request_id: &str) -> Answer {
         | ErrorKind::UnknownOperation
         | ErrorKind::MethodNotAllowed
         | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMedia
         | ErrorKind::Timeout => debug!(code = error.code(), detail, "a request was refused"),
         ErrorKind::MissingAuthenticationToken
         | ErrorKind::IncompleteSignature
         | ErrorKind::InvalidSignature
         | ErrorKind::UnrecognizedClient
-        | ErrorKind::ExpiredToken
         | ErrorKind::AccessDenied
-        | ErrorKind::Forbidden => warn!(code = error.code(), detail, "somebody was not let in"),
+        | ErrorKind::Forbidden => match house.turned_away.n_since(Instant::now()) {
+            Some(n_requests) => {
+                warn!(
+                    code = error.code(),
+                    detail, n_requests, "somebody was not let in"
+                );
+            }
+            None => debug!(code = error.code(), detail, "somebody was not let in"),
+        },
     }
     match tongue {
         Tongue::Api => Answer::from(error_response(error, request_id)),
@@ -384,6 +427,8 @@ impl Drop for Ended {
     }
 }
 
+/// Some tens of microseconds of hashing; what is smaller is done on the spot.
+const HASH_ASIDE_BYTES: usize = 32 * 1024;
 /// The code of a request nobody waited for any more.
 const CLIENT_GONE: &str = "ClientGone";
 
@@ -448,19 +493,17 @@ mod tests {
 
     #[test]
     fn doors_of_otlp_serve_spans_and_health_alone() {
-        let http = |request| target_at(Doorway::OtlpHttp, request);
-        let grpc = |request| target_at(Doorway::OtlpGrpc, request);
         let json = || with_type("/v1/traces", "application/json");
         let call = || with_type(spans::GRPC_PATH, "application/grpc+proto");
-        assert_eq!(http(json()).unwrap(), Target::Spans(Encoding::Json));
-        assert_eq!(grpc(call()).unwrap(), Target::Grpc);
-        assert!(http(request(&Method::GET, "/healthz")).is_ok());
-        assert!(http(call()).is_err());
-        assert!(grpc(json()).is_err());
-        for path in ["/metrics", "/"] {
-            assert!(http(request(&Method::GET, path)).is_err(), "{path}");
+        for doorway in [Doorway::OtlpHttp, Doorway::OtlpGrpc] {
+            let target = |request| target_at(doorway, request);
+            assert_eq!(target(json()).unwrap(), Target::Spans(Encoding::Json));
+            assert_eq!(target(call()).unwrap(), Target::Grpc);
+            assert!(target(request(&Method::GET, "/healthz")).is_ok());
+            assert!(target(request(&Method::GET, "/metrics")).is_err());
+            assert!(target(request(&Method::GET, "/")).is_err());
+            assert!(target(request(&Method::POST, "/Traces")).is_err());
         }
-        assert!(http(request(&Method::POST, "/Traces")).is_err());
         let everything = [json(), call(), request(&Method::POST, "/Traces")];
         for request in everything {
             assert!(target_at(Doorway::Api, request).is_ok());
@@ -474,6 +517,8 @@ mod tests {
         assert_eq!(of(protobuf, Doorway::Api), Tongue::Otlp(Encoding::Protobuf));
         let other = request(&Method::POST, "/v1/logs");
         assert_eq!(of(other, Doorway::OtlpHttp), Tongue::Otlp(Encoding::Json));
+        let lost = request(&Method::POST, "/v1/logs");
+        assert_eq!(of(lost, Doorway::OtlpGrpc), Tongue::Otlp(Encoding::Json));
         let call = with_type("/any", "application/grpc");
         assert_eq!(of(call, Doorway::Api), Tongue::Grpc);
         let call = request(&Method::POST, "/Traces");

@@ -75,7 +75,13 @@ pub(crate) async fn bind(config: &Config) -> Result<Option<Bound>, UdpError> {
         return Ok(None);
     }
     match Bound::open(&address.0, config.udp.receive_buffer.0).await {
-        Ok(bound) => Ok(Some(bound)),
+        Ok(bound) => {
+            if !bound.local().ip().is_loopback() {
+                let address = bound.local();
+                warn!(%address, "whoever reaches this address may send traces: datagrams are not signed");
+            }
+            Ok(Some(bound))
+        }
         Err(error) if !is_asked => {
             warn!(%address, %error, "datagrams are not taken: the address cannot be used");
             Ok(None)

@@ -123,7 +123,7 @@ impl Drop for Stock {
     }
 }
 
-/// Waits until the documents of a trace are as asked for, and returns them.
+/// Waits until the documents of a trace are as asked for and none of them waits for its segment, and returns them.
 pub(super) fn stored(
     server: &Server,
     trace_id: &str,
@@ -133,7 +133,8 @@ pub(super) fn stored(
     let mut seen = Vec::new();
     let found = until(what, || {
         seen = server.documents(trace_id)?;
-        Ok(is_whole(&seen).then_some(()))
+        let is_joined = seen.iter().all(|entry| entry["type"] != "subsegment");
+        Ok((is_joined && is_whole(&seen)).then_some(()))
     });
     found.with_context(|| format!("{trace_id} has {}", json!(seen)))?;
     Ok(seen)

@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::scalar::{Base64, Boolean, Code, Double, Id, Kind, Text, Whole};
+use super::scalar::{Base64, Boolean, Code, Double, Id, Integer, Kind, Text, Whole};
 
 /// Returns the request a text holds.
 pub(super) fn read(body: &[u8]) -> Result<ExportTraceServiceRequest, serde_json::Error> {
@@ -139,6 +139,7 @@ impl Message for ExportTraceServiceRequest {
     }
 }
 
+/// Scopes were called instrumentation libraries once; what has the new name goes before.
 impl Message for ResourceSpans {
     fn read<'de, A: MapAccess<'de>>(
         &mut self,
@@ -147,7 +148,18 @@ impl Message for ResourceSpans {
     ) -> Result<bool, A::Error> {
         match name {
             "resource" => self.resource = object(members)?,
-            "scopeSpans" | "scope_spans" => self.scope_spans = list(members)?,
+            "scopeSpans" | "scope_spans" => {
+                let scope_spans = list(members)?;
+                if !scope_spans.is_empty() {
+                    self.scope_spans = scope_spans;
+                }
+            }
+            "instrumentationLibrarySpans" | "instrumentation_library_spans" => {
+                let scope_spans = list(members)?;
+                if self.scope_spans.is_empty() {
+                    self.scope_spans = scope_spans;
+                }
+            }
             "schemaUrl" | "schema_url" => self.schema_url = text(members)?,
             _ => return Ok(false),
         }
@@ -197,7 +209,11 @@ impl Message for ScopeSpans {
         members: &mut A,
     ) -> Result<bool, A::Error> {
         match name {
-            "scope" => self.scope = object(members)?,
+            "scope" => self.scope = object(members)?.or(self.scope.take()),
+            "instrumentationLibrary" | "instrumentation_library" => {
+                let scope = object(members)?;
+                self.scope = self.scope.take().or(scope);
+            }
             "spans" => self.spans = list(members)?,
             "schemaUrl" | "schema_url" => self.schema_url = text(members)?,
             _ => return Ok(false),
@@ -346,14 +362,9 @@ impl Message for AnyValue {
             "boolValue" | "bool_value" => members
                 .next_value::<Option<Boolean>>()?
                 .map(|Boolean(boolean)| Value::BoolValue(boolean)),
-            "intValue" | "int_value" => match members.next_value::<Option<Whole>>()? {
-                Some(Whole(number)) => {
-                    Some(Value::IntValue(i64::try_from(number).map_err(|_| {
-                        A::Error::custom(format_args!("intValue {number} is out of range"))
-                    })?))
-                }
-                None => None,
-            },
+            "intValue" | "int_value" => members
+                .next_value::<Option<Integer>>()?
+                .map(|Integer(value)| value),
             "doubleValue" | "double_value" => members
                 .next_value::<Option<Double>>()?
                 .map(|Double(double)| Value::DoubleValue(double)),

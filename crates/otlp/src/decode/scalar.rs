@@ -1,20 +1,27 @@
 //! The scalars of OTLP in JSON, in every form their writers use (spec: protobuf, "JSON Format"; OTLP, "JSON
 //! Protobuf Encoding", which writes ids in hex).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::value::RawValue;
 
 /// A text; the empty one for null.
 pub(super) struct Text(pub(super) String);
 
 /// A whole number: a number, or a text of one.
 pub(super) struct Whole(pub(super) i128);
+
+/// The value a whole number of any size becomes: a double if 64 bits do not hold it (JavaScript writes its large numbers
+/// so), and a text if that is not finite.
+pub(super) struct Integer(pub(super) Value);
 
 /// A number: a number, or a text of one, `NaN`, `Infinity` or `-Infinity`.
 pub(super) struct Double(pub(super) f64);
@@ -59,6 +66,44 @@ impl<'de> Deserialize<'de> for Whole {
                 .ok_or_else(|| D::Error::custom(format_args!("{text:?} is no whole number"))),
         }
     }
+}
+
+impl<'de> Deserialize<'de> for Integer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // As it stands, since the reader refuses numbers that no double holds.
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let text = if json.starts_with('"') {
+            let text: String = serde_json::from_str(json).map_err(D::Error::custom)?;
+            Cow::Owned(text)
+        } else {
+            Cow::Borrowed(json)
+        };
+        integer(text.trim())
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("a value is no whole number"))
+    }
+}
+
+fn integer(text: &str) -> Option<Value> {
+    if let Ok(number) = text.parse() {
+        return Some(Value::IntValue(number));
+    }
+    let is_in_digits = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    let double: f64 = text
+        .parse()
+        .ok()
+        .filter(|_| text.bytes().all(is_in_digits))?;
+    if double.is_infinite() {
+        return Some(Value::StringValue(text.to_owned()));
+    }
+    if double.fract() != 0.0 {
+        return None;
+    }
+    // Digits alone are no number of 64 bits, or they had been read before.
+    let is_large = text.parse::<i128>().is_ok();
+    let number = whole_of(double).and_then(|number| i64::try_from(number).ok());
+    let number = number.filter(|_| !is_large);
+    Some(number.map_or(Value::DoubleValue(double), Value::IntValue))
 }
 
 fn parse_whole(text: &str) -> Option<i128> {

@@ -147,6 +147,38 @@ fn what_is_not_known_or_null_is_passed_over() {
     }
 }
 
+/// Old writers call scopes instrumentation libraries (spec: `trace.proto` 0.15: what has the new name counts).
+#[test]
+fn scopes_have_an_old_name() {
+    let check = |resource_spans: &str, expected: &[(&str, &str)]| {
+        let body = format!(r#"{{"resourceSpans":[{resource_spans}]}}"#);
+        let request = decode(body.as_bytes(), Encoding::Json).unwrap();
+        let scopes = request.resource_spans()[0].scope_spans.iter();
+        let found: Vec<(&str, &str)> = scopes
+            .map(|scope_spans| {
+                let scope = scope_spans.scope.as_ref().unwrap();
+                (&scope.name[..], &scope_spans.spans[0].name[..])
+            })
+            .collect();
+        assert_eq!(found, expected, "{body}");
+    };
+    let old = r#""instrumentationLibrarySpans":[{"instrumentationLibrary":{"name":"a"},"spans":[{"name":"x"}]}]"#;
+    let new = r#""scopeSpans":[{"scope":{"name":"b"},"spans":[{"name":"y"}]}]"#;
+    check(&format!("{{{old}}}"), &[("a", "x")]);
+    let snake = old
+        .replace("instrumentationLibrary", "instrumentation_library")
+        .replace("Spans", "_spans");
+    check(&format!("{{{snake}}}"), &[("a", "x")]);
+    check(&format!("{{{old},{new}}}"), &[("b", "y")]);
+    check(&format!("{{{new},{old}}}"), &[("b", "y")]);
+    check(&format!(r#"{{{old},"scopeSpans":[]}}"#), &[("a", "x")]);
+    check(
+        r#"{"scopeSpans":[{"instrumentationLibrary":{"name":"a"},"scope":{"name":"b"},"spans":[{}]},
+            {"scope":{"name":"b"},"instrumentationLibrary":{"name":"a"},"spans":[{}]}]}"#,
+        &[("b", ""), ("b", "")],
+    );
+}
+
 /// Returns the exact form of a value, or nothing if it is refused.
 fn exact_of(json: &str) -> Option<String> {
     let json = format!(r#"{{"attributes":[{{"key":"k","value":{json}}}]}}"#);
@@ -198,13 +230,48 @@ fn values() {
         assert_eq!(exact_of(json).as_deref(), Some(exact), "{json}");
     }
     for json in [
-        r#"{"intValue":9223372036854775808}"#,
-        r#"{"intValue":1.5}"#,
         r#"{"boolValue":"true"}"#,
         r#"{"doubleValue":"much"}"#,
         r#"{"bytesValue":"?"}"#,
         r#"{"stringValue":1}"#,
         r#""x""#,
+    ] {
+        assert_eq!(exact_of(json), None, "{json}");
+    }
+}
+
+/// JavaScript writes whole numbers of any size as such.
+#[test]
+fn whole_numbers_of_any_size_are_values() {
+    for (json, exact) in [
+        (r#"{"intValue":1e3}"#, "1000"),
+        (r#"{"intValue":9223372036854775807}"#, "9223372036854775807"),
+        (
+            r#"{"intValue":9223372036854775808}"#,
+            "9.223372036854776e+18",
+        ),
+        (
+            r#"{"intValue":"-9223372036854775809"}"#,
+            "-9.223372036854776e+18",
+        ),
+        (r#"{"intValue":1e+21}"#, "1e+21"),
+        (r#"{"intValue":" -1E21 "}"#, "-1e+21"),
+        (r#"{"intValue":1e400}"#, r#""1e400""#),
+        (r#"{"intValue":"-1e400"}"#, r#""-1e400""#),
+        (r#"{"intValue":null}"#, "null"),
+    ] {
+        assert_eq!(exact_of(json).as_deref(), Some(exact), "{json}");
+    }
+    for json in [
+        r#"{"intValue":1.5}"#,
+        r#"{"intValue":"1.5"}"#,
+        r#"{"intValue":"-inf"}"#,
+        r#"{"intValue":"Infinity"}"#,
+        r#"{"intValue":"NaN"}"#,
+        r#"{"intValue":"soon"}"#,
+        r#"{"intValue":""}"#,
+        r#"{"intValue":true}"#,
+        r#"{"intValue":[1]}"#,
     ] {
         assert_eq!(exact_of(json), None, "{json}");
     }
@@ -263,6 +330,100 @@ fn nesting_is_bounded() {
     let unknown = format!(r#"{{"x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let request = decode(unknown.as_bytes(), Encoding::Json).unwrap();
     assert_eq!(request.n_spans(), 0);
+}
+
+/// Returns a request whose texts are all the same one.
+fn request_of(text: &str) -> ExportTraceServiceRequest {
+    let json = r#"{"resourceSpans": [{
+        "resource": {"attributes": [ATTRIBUTE],
+            "entityRefs": [{"schemaUrl": "TEXT", "type": "TEXT", "idKeys": ["TEXT"], "descriptionKeys": ["TEXT"]}]},
+        "schemaUrl": "TEXT",
+        "scopeSpans": [{
+            "scope": {"name": "TEXT", "version": "TEXT", "attributes": [ATTRIBUTE]},
+            "schemaUrl": "TEXT",
+            "spans": [{"traceId": "ff", "spanId": "fe", "flags": 257, "traceState": "TEXT", "name": "TEXT",
+                "startTimeUnixNano": "1544712660000000001",
+                "attributes": [{"key": "list", "value": {"arrayValue": {"values": [{"stringValue": "TEXT"}]}}},
+                    {"key": "members", "value": {"kvlistValue": {"values": [ATTRIBUTE]}}},
+                    {"key": "bytes", "value": {"bytesValue": "/w=="}}],
+                "events": [{"name": "TEXT", "attributes": [ATTRIBUTE]}],
+                "links": [{"traceState": "TEXT", "attributes": [ATTRIBUTE]}],
+                "status": {"message": "TEXT", "code": 2}}]}]}]}"#;
+    let attribute = r#"{"key": "TEXT", "value": {"stringValue": "TEXT"}}"#;
+    let json = json.replace("ATTRIBUTE", attribute).replace("TEXT", text);
+    decode(json.as_bytes(), Encoding::Json).unwrap().0
+}
+
+/// Returns a body in which some bytes are others.
+fn with(body: &[u8], bytes: &[u8], others: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = body;
+    while let Some(first) = rest.first() {
+        if let Some(after) = rest.strip_prefix(bytes) {
+            out.extend_from_slice(others);
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
+#[test]
+fn broken_texts_of_protobuf_are_mended() {
+    let body = request_of("broken").encode_to_vec();
+    let check = |others: &[u8], expected: &str| {
+        let Request(request) = decode(&with(&body, b"broken", others), Encoding::Protobuf).unwrap();
+        assert_eq!(request, request_of(expected), "{others:?}");
+    };
+    check(b"brok\xffn", "brok\u{fffd}n");
+    check(b"\xf0\x9f\x92abc", "\u{fffd}abc");
+    check(b"\xff\xff\xff\xff\xff\xff", &"\u{fffd}".repeat(6));
+    check(b"broke\xe2", "broke\u{fffd}");
+    let broken = with(&body, b"broken", b"brok\xffn");
+    for n_bytes in [1, 2, 10, broken.len() / 2, broken.len() - 1] {
+        let is_read = decode(&broken[..n_bytes], Encoding::Protobuf).is_ok();
+        assert!(!is_read, "{n_bytes} bytes");
+    }
+}
+
+#[test]
+fn broken_texts_of_json_are_mended() {
+    let check = |name: &[u8], expected: &str| {
+        let body = [
+            br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"#,
+            name,
+            b",\"flags\":7}]}]}]}",
+        ];
+        let request = decode(&body.concat(), Encoding::Json).unwrap();
+        let span = &request.resource_spans()[0].scope_spans[0].spans[0];
+        let shown = String::from_utf8_lossy(name);
+        assert_eq!((&span.name[..], span.flags), (expected, 7), "{shown}");
+    };
+    check(br#""\ud83d""#, "\u{fffd}");
+    check(br#""a\uD83Db\udc00""#, "a\u{fffd}b\u{fffd}");
+    check(br#""\ud83d\ud83d\ude00""#, "\u{fffd}\u{1f600}");
+    check(br#""\ude00\ud83d""#, "\u{fffd}\u{fffd}");
+    check(br#""\\ud83d\ud83d\"\u0041""#, "\\ud83d\u{fffd}\"A");
+    check(br#""\ud83d\n""#, "\u{fffd}\n");
+    check(b"\"a\xffb\"", "a\u{fffd}b");
+    check(
+        b"\"\xed\xa0\x80\\ud800\"",
+        "\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+    );
+    for body in [
+        &br#"{"resourceSpans":[{"schemaUrl":"\ud83d"}]"#[..],
+        br#"{"resourceSpans":"\ud83d"}"#,
+        br#"{"resourceSpans":[{"schemaUrl":"\ud83"}]}"#,
+        br#"{"resourceSpans":[{"schemaUrl":"\ud83d"#,
+        b"{\"resourceSpans\":[{\"schemaUrl\":\"\\\xc3\xa9\\ud800\"}]}",
+        b"\xff",
+        b"\\",
+    ] {
+        let is_read = decode(body, Encoding::Json).is_ok();
+        assert!(!is_read, "{}", String::from_utf8_lossy(body));
+    }
 }
 
 proptest! {

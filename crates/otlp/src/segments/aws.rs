@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde::Serialize;
 
 use super::attributes::{Attributes, text_of, texts_of};
+use super::name::is_aws_sdk;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Aws<'a> {
@@ -122,9 +123,14 @@ impl<'a> Aws<'a> {
 
 fn call<'a>(attributes: &Attributes<'a>) -> Call<'a> {
     let (table_name, table_names) = tables(attributes);
+    // Of any other span it says where the span ran.
+    let called_region = || {
+        let region = attributes.text("cloud.region");
+        region.filter(|_| is_aws_sdk(attributes))
+    };
     Call {
         operation: attributes.first_text(&["aws.operation", "rpc.method"]),
-        region: attributes.text("aws.region"),
+        region: attributes.text("aws.region").or_else(called_region),
         request_id: attributes.first_text(&["aws.request_id", "aws.requestId"]),
         queue_url: attributes.first_text(&[
             "messaging.url",

@@ -1,6 +1,8 @@
 //! The member `http` (source: `http.go` of the collector's X-Ray exporter; semantic conventions of HTTP spans, the old
 //! and the new ones).
 
+use std::net::Ipv6Addr;
+
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use serde::Serialize;
 
@@ -84,26 +86,18 @@ fn url(attributes: &Attributes<'_>, kind: SpanKind) -> Option<String> {
     if !attributes.iter().any(says_where) && !is_peer_known {
         return None;
     }
-    let (hosts, ports) = if kind == SpanKind::Server {
-        (&SERVER_HOSTS[..], &SERVER_PORTS[..])
-    } else {
-        (&CLIENT_HOSTS[..], &CLIENT_PORTS[..])
-    };
     let scheme = attributes.first_text(&["http.scheme", "url.scheme"]);
     let scheme = scheme.unwrap_or("http");
-    let (host, port) = match attributes.text("http.host") {
-        // It has the port with it.
-        Some(host) => (host, None),
-        None => (
-            attributes.first_text(hosts).unwrap_or_default(),
-            attributes.first_digits(ports),
-        ),
-    };
-    let mut url = format!("{scheme}://{host}");
+    let (host, port) = authority(attributes, kind);
     let is_usual = matches!(
         (scheme, port.as_deref()),
         ("http", Some("80")) | ("https", Some("443"))
     );
+    let mut url = if host.parse::<Ipv6Addr>().is_ok() {
+        format!("{scheme}://[{host}]")
+    } else {
+        format!("{scheme}://{host}")
+    };
     if let Some(port) = port.filter(|_| !is_usual) {
         url.push(':');
         url.push_str(&port);
@@ -118,6 +112,29 @@ fn url(attributes: &Attributes<'_>, kind: SpanKind) -> Option<String> {
         url.push_str(query.strip_prefix('?').unwrap_or(query));
     }
     Some(url)
+}
+
+/// Returns the host and the port a request went to. The port of a peer is that of its address, and not of the name
+/// of the server, which may stand behind a proxy.
+fn authority<'a>(attributes: &Attributes<'a>, kind: SpanKind) -> (&'a str, Option<String>) {
+    if let Some(host) = attributes.text("http.host") {
+        // It has the port with it.
+        return (host, None);
+    }
+    if kind == SpanKind::Server {
+        let host = attributes.first_text(&SERVER_HOSTS);
+        return (
+            host.unwrap_or_default(),
+            attributes.first_digits(&SERVER_PORTS),
+        );
+    }
+    let peer = || attributes.address("network.peer.address");
+    let (host, ports) = match attributes.first_text(&CLIENT_HOSTS) {
+        Some(host) if Some(host) != attributes.text("net.peer.ip") => (host, &CLIENT_PORTS[..]),
+        Some(host) => (host, &PEER_PORTS[..]),
+        None => (peer().unwrap_or_default(), &PEER_PORTS[..]),
+    };
+    (host, attributes.first_digits(ports))
 }
 
 /// Returns the size of the response; 0 if nothing tells.
@@ -190,4 +207,5 @@ const SERVER_HOSTS: [&str; 4] = [
 ];
 const SERVER_PORTS: [&str; 2] = ["net.host.port", "server.port"];
 const CLIENT_HOSTS: [&str; 3] = ["net.peer.name", "net.peer.ip", "server.address"];
-const CLIENT_PORTS: [&str; 3] = ["net.peer.port", "network.peer.port", "server.port"];
+const CLIENT_PORTS: [&str; 2] = ["net.peer.port", "server.port"];
+const PEER_PORTS: [&str; 3] = ["net.peer.port", "network.peer.port", "server.port"];

@@ -22,8 +22,8 @@ pub(super) struct Named {
 /// it takes them out.
 pub(super) fn name(view: &View<'_>) -> Named {
     let attributes = &view.attributes;
-    let of_service =
-        own_service(view).or_else(|| attributes.text("peer.service").map(Cow::Borrowed));
+    let peer = || attributes.first_text(&["peer.service", "service.peer.name"]);
+    let of_service = own_service(view).or_else(|| peer().map(Cow::Borrowed));
     if let Some(name) = of_service {
         return Named {
             name: replaced(&name),
@@ -38,11 +38,11 @@ pub(super) fn name(view: &View<'_>) -> Named {
     }
     let text = |key| attributes.text(key).map(Cow::Borrowed);
     let service_name = || {
-        let is_server = view.kind == SpanKind::Server;
+        let is_service = view.is_service();
         view.resource
             .attributes
             .text("service.name")
-            .filter(|_| is_server)
+            .filter(|_| is_service)
             .map(Cow::Borrowed)
     };
     let other = database(attributes)
@@ -61,13 +61,13 @@ pub(super) fn name(view: &View<'_>) -> Named {
 /// Returns what the span's attributes say of the service itself, or of the service that is called.
 fn own_service<'a>(view: &View<'a>) -> Option<Cow<'a, str>> {
     let attributes = &view.attributes;
+    let is_own_work = view.kind == SpanKind::Internal && view.is_local_root();
+    if view.is_service() || is_own_work {
+        return attributes.text("aws.local.service").map(Cow::Borrowed);
+    }
     match view.kind {
-        SpanKind::Server => attributes.text("aws.local.service").map(Cow::Borrowed),
-        SpanKind::Internal if view.is_local_root() => {
-            attributes.text("aws.local.service").map(Cow::Borrowed)
-        }
         SpanKind::Client | SpanKind::Producer | SpanKind::Consumer => remote_service(attributes),
-        SpanKind::Internal | SpanKind::Unspecified => None,
+        SpanKind::Server | SpanKind::Internal | SpanKind::Unspecified => None,
     }
 }
 
@@ -88,12 +88,17 @@ pub(super) fn remote_service<'a>(attributes: &Attributes<'a>) -> Option<Cow<'a, 
 
 /// Tells whether the span is a call an AWS SDK made.
 pub(super) fn is_aws_sdk(attributes: &Attributes<'_>) -> bool {
-    attributes.text("rpc.system") == Some("aws-api")
+    attributes.first_text(&["rpc.system", "rpc.system.name"]) == Some("aws-api")
 }
 
-/// Returns `<database>@<host>`.
+/// Returns `<database>@<host>`. A namespace of digits is the index of a database in Redis, and names nothing.
 fn database<'a>(attributes: &Attributes<'a>) -> Option<Cow<'a, str>> {
-    let database = attributes.first_text(&["db.name", "db.namespace"])?;
+    let is_index = |namespace: &&str| namespace.bytes().all(|byte| byte.is_ascii_digit());
+    let namespace = || {
+        let namespace = attributes.text("db.namespace");
+        namespace.filter(|namespace| !is_index(namespace))
+    };
+    let database = attributes.text("db.name").or_else(namespace)?;
     let connected = attributes.text("db.connection_string").and_then(host);
     match connected.or_else(|| attributes.text("server.address")) {
         Some(host) => Some(Cow::Owned(format!("{database}@{host}"))),

@@ -195,11 +195,12 @@ fn rules() -> impl Strategy<Value = Rules> {
     );
     let keys = keys.prop_map(|keys| keys.into_iter().map(str::to_owned).collect());
     let log_groups = vec("[a-z/]{1,5}", 0..2);
-    (keys, any::<bool>(), log_groups).prop_map(
-        |(indexed_attributes, index_all_attributes, log_groups)| Rules {
+    (keys, any::<bool>(), log_groups, any::<bool>()).prop_map(
+        |(indexed_attributes, index_all_attributes, log_groups, consumer_segments)| Rules {
             indexed_attributes,
             index_all_attributes,
             log_groups,
+            consumer_segments,
         },
     )
 }
@@ -231,7 +232,13 @@ fn check_span(span: &Span) {
         resource_spans: vec![resource_spans],
     };
     for encoding in [Encoding::Protobuf, Encoding::Json] {
-        check(&request, &Rules::default(), encoding);
+        for consumer_segments in [false, true] {
+            let rules = Rules {
+                consumer_segments,
+                ..Rules::default()
+            };
+            check(&request, &rules, encoding);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use otlp::{Encoding, Rules, Translated};
@@ -34,7 +34,7 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     match essence.map(str::to_ascii_lowercase).as_deref() {
         Some("application/x-protobuf" | "application/protobuf") => Ok(Encoding::Protobuf),
         Some("application/json") => Ok(Encoding::Json),
-        Some(_) | None => Err(ApiError::invalid_request(
+        Some(_) | None => Err(ApiError::unsupported_media(
             "spans are sent with Content-Type application/x-protobuf or application/json",
         )),
     }
@@ -85,6 +85,10 @@ pub(crate) fn refusal(error: &ApiError, encoding: Encoding, request_id: &str) ->
         _ => error.status(),
     };
     dress(response.headers_mut(), encoding, request_id);
+    if error.kind() == ErrorKind::MethodNotAllowed {
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
     if let Some(secs) = error.retry_after_secs() {
         response
             .headers_mut()
@@ -159,12 +163,20 @@ fn translate(config: &Config, body: &[u8], encoding: Encoding) -> Result<Transla
             .map_or_else(String::new, |cause| format!(": {cause}"));
         ApiError::invalid_request(format!("{error}{cause}"))
     };
-    let request = otlp::decode(body, encoding).map_err(|error| invalid(&error))?;
     let settings = &config.otlp;
+    let bytes_max = in_memory(settings.request_bytes.0);
+    if bytes_max > 0 && body.len() > bytes_max {
+        return Err(ApiError::too_large(format!(
+            "the request has {} bytes, the limit is {bytes_max} (setting otlp.request_bytes); send smaller batches",
+            body.len()
+        )));
+    }
+    let request = otlp::decode(body, encoding).map_err(|error| invalid(&error))?;
     let rules = Rules {
         indexed_attributes: settings.indexed_attributes.0.clone(),
         index_all_attributes: settings.index_all_attributes,
         log_groups: settings.log_groups.0.clone(),
+        consumer_segments: settings.consumer_segments,
     };
     otlp::translate(&request, &rules, &limits(config), clock::now())
         .map_err(|error| invalid(&error))

@@ -146,17 +146,19 @@ pub(super) async fn put_telemetry_records(
     Ok(json_response(&PutTelemetryRecordsResponse {}, request_id).into())
 }
 
+/// Adds up what a daemon reports. The figures are those of all accounts: none may make them run over.
 fn count(app: &App, record: &TelemetryRecord) {
-    app.house
-        .metrics
-        .telemetry("received", record.segments_received_count);
-    app.house
-        .metrics
-        .telemetry("sent", record.segments_sent_count);
-    app.house
-        .metrics
-        .telemetry("spillover", record.segments_spillover_count);
-    app.house
-        .metrics
-        .telemetry("rejected", record.segments_rejected_count);
+    let reported = [
+        ("received", record.segments_received_count),
+        ("sent", record.segments_sent_count),
+        ("spillover", record.segments_spillover_count),
+        ("rejected", record.segments_rejected_count),
+    ];
+    for (outcome, n_segments) in reported {
+        let n_segments = n_segments.map(|n_segments| n_segments.min(SEGMENTS_REPORTED_MAX));
+        app.house.metrics.telemetry(outcome, n_segments);
+    }
 }
+
+/// More than a daemon sees in a minute.
+const SEGMENTS_REPORTED_MAX: i64 = 1 << 31;

@@ -56,8 +56,10 @@ struct State {
     head_since: Option<Instant>,
     /// Since when the client does not read.
     blocked_since: Option<Instant>,
-    /// When a byte went either way, or a request began.
+    /// When enough bytes had gone either way, or a request began.
     moved_at: Instant,
+    /// Bytes that went either way since then.
+    n_moved: usize,
     /// Since when the newest piece of an answer waits to be sent, for each answer of which one waits.
     untaken: BTreeMap<u64, Instant>,
     n_answers: u64,
@@ -98,6 +100,7 @@ impl Activity {
             head_since: Some(now),
             blocked_since: None,
             moved_at: now,
+            n_moved: 0,
             untaken: BTreeMap::new(),
             n_answers: 0,
             version: None,
@@ -120,6 +123,7 @@ impl Activity {
         state.head_since = None;
         state.version = Some(version);
         state.moved_at = now;
+        state.n_moved = 0;
         self.settle(&mut state, now);
         self.look_by(&state, now + PATIENCE);
         UnderWay(Arc::clone(self))
@@ -203,10 +207,10 @@ impl Activity {
         }
     }
 
-    fn note_read(&self) {
+    fn note_read(&self, n_bytes: usize) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.moved_at = now;
+        state.note_moved(n_bytes, now);
         if state.n_requests > 0 {
             self.settle(&mut state, now);
         } else if !state.is_http2() && state.head_since.is_none() {
@@ -215,15 +219,19 @@ impl Activity {
         }
     }
 
-    fn note_write(&self, is_blocked: bool) {
+    /// Notes how many bytes were written, unless the client keeps the connection from taking any.
+    fn note_write(&self, written: &Poll<io::Result<usize>>) {
         let now = Instant::now();
         let mut state = self.lock();
-        if !is_blocked {
-            state.blocked_since = None;
-            state.moved_at = now;
-            self.settle(&mut state, now);
-        } else if state.blocked_since.is_none() {
-            state.blocked_since = Some(now);
+        match written {
+            Poll::Ready(written) => {
+                state.blocked_since = None;
+                state.note_moved(written.as_ref().map_or(0, |n_bytes| *n_bytes), now);
+                self.settle(&mut state, now);
+            }
+            Poll::Pending => {
+                state.blocked_since.get_or_insert(now);
+            }
         }
     }
 
@@ -251,6 +259,15 @@ impl State {
     /// Tells whether there are frames between requests, so that bytes are no sign of a head.
     fn is_http2(&self) -> bool {
         self.version == Some(http::Version::HTTP_2)
+    }
+
+    /// Notes bytes that went either way. A few are no sign of life, or one now and then would keep a place for ever.
+    fn note_moved(&mut self, n_bytes: usize, now: Instant) {
+        self.n_moved = self.n_moved.saturating_add(n_bytes);
+        if self.n_moved >= MOVED_BYTES {
+            self.moved_at = now;
+            self.n_moved = 0;
+        }
     }
 
     /// Returns what the server does for the connection.
@@ -388,8 +405,9 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let n_before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > n_before {
-            self.activity.note_read();
+        let n_bytes = buffer.filled().len().saturating_sub(n_before);
+        if n_bytes > 0 {
+            self.activity.note_read(n_bytes);
         }
         read
     }
@@ -402,7 +420,7 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.activity.note_write(written.is_pending());
+        self.activity.note_write(&written);
         written
     }
 
@@ -412,7 +430,7 @@ impl AsyncWrite for Watched {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.activity.note_write(written.is_pending());
+        self.activity.note_write(&written);
         written
     }
 
@@ -442,6 +460,8 @@ impl AsyncWrite for Watched {
 
 /// How long a client may keep a request or an answer waiting before the connection's place is given to another.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// What a client has to send or take in that time so as not to keep it waiting.
+const MOVED_BYTES: usize = 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_READS: usize = 16;
 

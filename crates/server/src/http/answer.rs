@@ -1,12 +1,16 @@
 //! Answers: whole, or streamed with the client's speed.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use protocol::ApiError;
+
+use crate::http::body::room::{Place, Share};
 
 /// Why an answer that has begun cannot be finished; the connection is broken off for it, so that no
 /// client takes a part for the whole.
@@ -20,6 +24,7 @@ pub(crate) type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + S
 /// The body of an answer. What it carries along is dropped when the answer has ended.
 pub(crate) struct AnswerBody<G> {
     source: Source,
+    _place: Option<Place>,
     _guard: Option<G>,
 }
 
@@ -33,6 +38,8 @@ enum Source {
 pub(crate) enum Answer {
     /// Its body is there.
     Whole(Response<Bytes>),
+    /// The same, with a place among the answers that wait to be taken.
+    Held(Response<Bytes>, Place),
     /// Its body is being made; the head is that of an empty answer.
     Streamed(Response<Bytes>, Chunks),
     /// It is of gRPC, whose status follows the body.
@@ -49,21 +56,38 @@ impl Answer {
         Self::Streamed(head, Box::pin(stream::iter(begun).chain(rest)))
     }
 
+    /// Returns the answer with a place in memory until it is taken; small ones need none.
+    ///
+    /// # Errors
+    /// Throttles who has too many answers waiting.
+    pub(crate) fn placed(self, share: &Arc<Share>) -> Result<Self, ApiError> {
+        match self {
+            Self::Whole(response) if response.body().len() > super::HTTP2_SEND_BYTES => {
+                let place = share.answer_place(response.body().len()).ok_or_else(|| {
+                    ApiError::throttled(
+                        "too many answers wait to be read; read them, or retry with backoff",
+                    )
+                })?;
+                Ok(Self::Held(response, place))
+            }
+            Self::Whole(_) | Self::Held(..) | Self::Streamed(..) | Self::Framed(_) => Ok(self),
+        }
+    }
+
     /// Returns the answer as the server sends it; `guard` lives until it is sent.
     pub(crate) fn into_response<G>(self, guard: G) -> Response<AnswerBody<G>> {
+        let body = |source, place| AnswerBody {
+            source,
+            _place: place,
+            _guard: Some(guard),
+        };
         match self {
-            Self::Whole(response) => response.map(|bytes| AnswerBody {
-                source: Source::Whole(bytes),
-                _guard: Some(guard),
-            }),
-            Self::Streamed(head, chunks) => head.map(|_| AnswerBody {
-                source: Source::Chunks(chunks),
-                _guard: Some(guard),
-            }),
-            Self::Framed(response) => response.map(|body| AnswerBody {
-                source: Source::Framed(body),
-                _guard: Some(guard),
-            }),
+            Self::Whole(response) => response.map(|bytes| body(Source::Whole(bytes), None)),
+            Self::Held(response, place) => {
+                response.map(|bytes| body(Source::Whole(bytes), Some(place)))
+            }
+            Self::Streamed(head, chunks) => head.map(|_| body(Source::Chunks(chunks), None)),
+            Self::Framed(response) => response.map(|framed| body(Source::Framed(framed), None)),
         }
     }
 }
@@ -114,9 +138,34 @@ impl<G: Unpin> Body for AnswerBody<G> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::http::body::BodyRoom;
+    use crate::http::places::Peer;
+
+    #[tokio::test]
+    async fn a_large_answer_has_a_place_until_it_is_dropped() {
+        let peer = Peer::of(IpAddr::from([127, 0, 0, 1]));
+        let share = BodyRoom::new(100_000).share(peer, 60_000);
+        let answer = |n_bytes| {
+            let answer = Answer::from(Response::new(Bytes::from(vec![b' '; n_bytes])));
+            let placed = answer.placed(&share);
+            placed.map(|answer| answer.into_response(()).into_body())
+        };
+        let held = answer(40_000).unwrap();
+        assert_eq!(answer(40_000).err().unwrap().status(), 429);
+        assert!(answer(1000).is_ok());
+        drop(held);
+        let mut taken = answer(60_000).unwrap();
+        // Handing over the only piece does not mean that it was sent.
+        assert!(taken.frame().await.unwrap().is_ok());
+        assert!(answer(40_000).is_err());
+        drop(taken);
+        assert!(answer(40_000).is_ok());
+    }
 
     #[tokio::test]
     async fn a_whole_answer_knows_its_length() {

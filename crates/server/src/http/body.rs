@@ -1,24 +1,33 @@
 //! Request bodies: bounded in size, in time and in number before they are held in memory.
 //!
 //! 1. A declared length over the limit is refused before a byte is read.
-//! 2. Every byte has a place among the bytes all connections may hold, or the request waits for one
-//!    and is throttled.
-//! 3. Whether a body is gzip is told by its first two bytes; clients' headers say the wrong thing.
-//!    Inflation stops at the same limit.
+//! 2. Every byte has a place among those all connections may hold, and those its peer may hold ([`room`]), or the request
+//!    waits for one, once for as long as configured, and is throttled. A body that hardly moves while others wait is
+//!    given up.
+//! 3. Whether a body is gzip is told by its first two bytes; clients' headers say the wrong thing. What else a header
+//!    names is believed. Inflation stops at the same limit, and every piece of it has its place before it is made.
+
+mod inflate;
+pub(crate) mod room;
 
 use std::error::Error;
-use std::io::Read;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use protocol::ApiError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::http::places::Peer;
+use inflate::Compression;
+pub(crate) use room::BodyRoom;
+use room::{Patience, Place, Share};
 
 /// What bodies may be.
 #[derive(Clone, Debug)]
@@ -27,24 +36,10 @@ pub(crate) struct BodyLimits {
     pub(crate) bytes_max: usize,
     /// For one to arrive.
     pub(crate) timeout: Duration,
-    /// For a place among the bytes in memory.
+    /// For places among the bytes in memory, all waits of one body together.
     pub(crate) wait: Duration,
-    /// The bytes all bodies may hold.
-    pub(crate) room: BodyRoom,
-}
-
-/// The bytes the bodies of all connections may hold in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct BodyRoom(Arc<Semaphore>);
-
-impl BodyRoom {
-    /// Returns room for so many bytes.
-    pub(crate) fn new(n_bytes: u64) -> Self {
-        let n_bytes = usize::try_from(n_bytes).unwrap_or(usize::MAX);
-        Self(Arc::new(Semaphore::new(
-            n_bytes.min(Semaphore::MAX_PERMITS),
-        )))
-    }
+    /// The bytes all bodies of the same peer may hold.
+    pub(crate) share: Arc<Share>,
 }
 
 /// A body in memory; its place is free again when this is dropped.
@@ -52,7 +47,8 @@ impl BodyRoom {
 pub(crate) struct Received {
     /// The body.
     pub(crate) bytes: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+    patience: Patience,
 }
 
 impl Received {
@@ -79,23 +75,43 @@ pub(crate) enum BodyError {
         /// The limit.
         timeout: Duration,
     },
+    /// It hardly arrived, and others waited for its place.
+    #[error("the body stopped to arrive while others waited for its room; send it in one go")]
+    Stalled,
     /// The connection broke off.
     #[error("the body broke off: {0}")]
     BrokeOff(String),
     /// Too many bodies are in memory.
     #[error("too many request bodies are being handled; retry with backoff")]
     Busy,
-    /// It begins as gzip and goes on as something else.
-    #[error("the body begins like gzip and cannot be inflated: {0}")]
-    Gzip(std::io::Error),
+    /// It is not compressed as its beginning or its head says.
+    #[error("the body says it is {encoding} and cannot be inflated: {source}")]
+    Inflate {
+        /// How it is compressed.
+        encoding: &'static str,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// It is compressed in a way that is not read.
+    #[error(
+        "the body is compressed as {encoding:?}, which is not read here; send gzip, deflate or nothing"
+    )]
+    Encoding {
+        /// How its head says it is.
+        encoding: String,
+    },
 }
 
 impl BodyError {
     /// Tells whether bytes of the body are left on the connection.
     pub(crate) const fn leaves_unread(&self) -> bool {
         match self {
-            Self::TooLarge { .. } | Self::Timeout { .. } | Self::BrokeOff(_) | Self::Busy => true,
-            Self::Gzip(_) => false,
+            Self::TooLarge { .. }
+            | Self::Timeout { .. }
+            | Self::Stalled
+            | Self::BrokeOff(_)
+            | Self::Busy => true,
+            Self::Inflate { .. } | Self::Encoding { .. } => false,
         }
     }
 }
@@ -105,8 +121,9 @@ impl From<BodyError> for ApiError {
         let message = error.to_string();
         match error {
             BodyError::TooLarge { .. } => Self::too_large(message),
-            BodyError::Timeout { .. } => Self::timeout(message),
-            BodyError::BrokeOff(_) | BodyError::Gzip(_) => Self::invalid_request(message),
+            BodyError::Timeout { .. } | BodyError::Stalled => Self::timeout(message),
+            BodyError::BrokeOff(_) | BodyError::Inflate { .. } => Self::invalid_request(message),
+            BodyError::Encoding { .. } => Self::unsupported_media(message),
             BodyError::Busy => Self::throttled(message),
         }
     }
@@ -123,44 +140,64 @@ where
     reading.map_err(|_| BodyError::Timeout { timeout })?
 }
 
-/// Returns a body, inflated if it is gzip.
+/// Returns how a request says its body is compressed, but for gzip, which is seen.
+pub(crate) fn encodings(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let names = names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase());
+    names
+        .filter(|name| !SEEN_OR_NOTHING.contains(&name.as_str()))
+        .collect()
+}
+
+/// Returns a body, inflated if it is compressed.
 pub(crate) async fn inflate(
-    mut received: Received,
+    received: Received,
+    encodings: &[String],
     limits: &BodyLimits,
 ) -> Result<Received, BodyError> {
-    if received.bytes.starts_with(&GZIP_MAGIC) {
-        let whole = inflate_in_place(&received.bytes, limits.bytes_max)?;
-        let place = limits.place(whole.len()).await?;
-        received = Received {
-            bytes: Bytes::from(whole),
-            _place: place,
-        };
-    }
-    Ok(received)
+    let compression = match encodings {
+        _ if received.bytes.starts_with(&GZIP_MAGIC) => Compression::Gzip,
+        [] => return Ok(received),
+        [name] if name == "deflate" => Compression::Deflate,
+        [name, ..] => {
+            let encoding = name.chars().take(40).collect();
+            return Err(BodyError::Encoding { encoding });
+        }
+    };
+    let Received {
+        bytes,
+        place: _compressed,
+        mut patience,
+    } = received;
+    let inflating = inflate::inflate(&bytes, compression, limits, &mut patience);
+    let (inflated, place) = inflating.await?;
+    Ok(Received {
+        bytes: inflated,
+        place: Some(place),
+        patience,
+    })
 }
 
 impl BodyLimits {
-    /// Returns the limits that are in force.
-    pub(crate) fn of(config: &Config, room: &BodyRoom) -> Self {
+    /// Returns the limits that are in force for a peer.
+    pub(crate) fn of(config: &Config, room: &BodyRoom, address: IpAddr) -> Self {
+        let bytes_max = usize::try_from(config.http.body_bytes.0).unwrap_or(usize::MAX);
+        // As it is sent, and as it is inflated.
+        let both = bytes_max.saturating_mul(2);
+        let one_body = both.saturating_add(inflate::WORK_BYTES);
         Self {
-            bytes_max: usize::try_from(config.http.body_bytes.0).unwrap_or(usize::MAX),
+            bytes_max,
             timeout: config.http.body_timeout.0,
             wait: config.storage.queue_wait.0,
-            room: room.clone(),
+            share: room.share(Peer::of(address), one_body),
         }
     }
 
     /// Waits for a place for so many bytes.
-    async fn place(&self, n_bytes: usize) -> Result<Option<OwnedSemaphorePermit>, BodyError> {
-        if n_bytes == 0 {
-            return Ok(None);
-        }
-        let n_bytes = u32::try_from(n_bytes).map_err(|_| self.too_large())?;
-        let place = Arc::clone(&self.room.0).acquire_many_owned(n_bytes);
-        match tokio::time::timeout(self.wait, place).await {
-            Ok(Ok(place)) => Ok(Some(place)),
-            Ok(Err(_)) | Err(_) => Err(BodyError::Busy),
-        }
+    async fn place(&self, n_bytes: usize, patience: &mut Patience) -> Result<Place, BodyError> {
+        let place = self.share.place(n_bytes, patience).await;
+        place.ok_or(BodyError::Busy)
     }
 
     const fn too_large(&self) -> BodyError {
@@ -179,10 +216,20 @@ where
     if declared > limits.bytes_max {
         return Err(limits.too_large());
     }
-    let mut place = None;
+    let mut patience = Patience::new(limits.wait);
+    let mut arrival = Pace::new();
+    let mut place: Option<Place> = None;
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = arrival.stalls(&limits.share) => return Err(BodyError::Stalled),
+        };
+        let Some(frame) = frame else {
+            break;
+        };
         let frame = frame.map_err(|error| BodyError::BrokeOff(innermost(&error)))?;
         let Ok(data) = frame.into_data() else {
             continue;
@@ -192,8 +239,13 @@ where
             return Err(limits.too_large());
         }
         // Only what came takes a place: announcing a large body must not keep others out.
-        let more = limits.place(data.len()).await?;
-        place = merge(place, more);
+        let arrived_at = Instant::now();
+        let more = limits.place(data.len(), &mut patience).await?;
+        arrival.note(data.len(), arrived_at.elapsed());
+        match &mut place {
+            Some(place) => place.merge(more),
+            None => place = Some(more),
+        }
         // Most bodies come in one piece and need no copy.
         if first.is_empty() && joined.is_empty() {
             first = data;
@@ -209,8 +261,42 @@ where
     };
     Ok(Received {
         bytes,
-        _place: place,
+        place,
+        patience,
     })
+}
+
+/// How fast a body arrives.
+struct Pace {
+    /// Bytes since then.
+    n_bytes: usize,
+    since: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            n_bytes: 0,
+            since: Instant::now(),
+        }
+    }
+
+    /// Notes that bytes came; that they waited for their place is not the client's doing.
+    fn note(&mut self, n_bytes: usize, waited: Duration) {
+        self.n_bytes += n_bytes;
+        self.since += waited;
+        if self.n_bytes >= PACE_BYTES {
+            *self = Self::new();
+        }
+    }
+
+    /// Returns once the body hardly arrives and another one waits for its place.
+    async fn stalls(&self, share: &Share) {
+        tokio::time::sleep_until(self.since + PACE_PERIOD).await;
+        while !share.is_wanted() {
+            tokio::time::sleep(PACE_LOOK).await;
+        }
+    }
 }
 
 /// Returns the reason at the bottom; hyper's own words say only that reading failed.
@@ -222,56 +308,22 @@ fn innermost(error: &dyn Error) -> String {
     cause.to_string()
 }
 
-fn merge(
-    place: Option<OwnedSemaphorePermit>,
-    more: Option<OwnedSemaphorePermit>,
-) -> Option<OwnedSemaphorePermit> {
-    match (place, more) {
-        (Some(mut place), Some(more)) => {
-            place.merge(more);
-            Some(place)
-        }
-        (place, more) => place.or(more),
-    }
-}
-
-/// Inflates; a body whose inflation takes long does not hold up the requests beside it.
-fn inflate_in_place(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-    let handle = tokio::runtime::Handle::current();
-    let has_other_workers = handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
-    if bytes.len() > INFLATE_ASIDE_BYTES && has_other_workers {
-        tokio::task::block_in_place(|| inflated(bytes, bytes_max))
-    } else {
-        inflated(bytes, bytes_max)
-    }
-}
-
-fn inflated(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-    let one_too_many = u64::try_from(bytes_max)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    let mut inflated = Vec::new();
-    let mut decoder = MultiGzDecoder::new(bytes).take(one_too_many);
-    decoder
-        .read_to_end(&mut inflated)
-        .map_err(BodyError::Gzip)?;
-    if inflated.len() > bytes_max {
-        return Err(BodyError::TooLarge { bytes_max });
-    }
-    Ok(inflated)
-}
-
+/// Names of encodings that need no word: none at all, one that is seen, one that signatures undo.
+const SEEN_OR_NOTHING: [&str; 5] = ["", "identity", "gzip", "x-gzip", "aws-chunked"];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// A few tens of microseconds of inflation; what is smaller is done on the spot.
-const INFLATE_ASIDE_BYTES: usize = 4 * 1024;
+/// A body of which less comes in such a time makes room for others.
+const PACE_BYTES: usize = 1024;
+const PACE_PERIOD: Duration = Duration::from_secs(2);
+/// How often a body that hardly arrives looks whether others wait; well within what they wait for.
+const PACE_LOOK: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
     use std::io::Write;
 
-    use flate2::{Compression, write::GzEncoder};
-    use futures_util::stream;
+    use flate2::write::{GzEncoder, ZlibEncoder};
+    use futures_util::{StreamExt, stream};
     use http_body_util::{Full, StreamBody};
     use hyper::body::Frame;
 
@@ -282,8 +334,21 @@ mod tests {
             bytes_max,
             timeout: Duration::from_secs(30),
             wait: Duration::from_secs(2),
-            room: BodyRoom::new(n_room as u64),
+            share: BodyRoom::new(n_room as u64).share(peer(1), 2 * bytes_max),
         }
+    }
+
+    fn peer(number: u8) -> Peer {
+        Peer::of(IpAddr::from([10, 0, 0, number]))
+    }
+
+    /// Tells whether there is a place for so many bytes, and not for one more.
+    async fn has_room(limits: &BodyLimits, n_bytes: usize) -> bool {
+        let place = async |n_bytes| {
+            let mut patience = Patience::default();
+            limits.place(n_bytes, &mut patience).await.is_ok()
+        };
+        place(n_bytes).await && !place(n_bytes + 1).await
     }
 
     fn chunked(
@@ -297,19 +362,19 @@ mod tests {
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     }
 
     #[tokio::test]
     async fn a_body_is_read_in_one_or_many_pieces() {
-        let limits = limits(10, 100);
+        let limits = limits(10, 20);
         let body = receive(Full::new(Bytes::from_static(b"0123456789")), &limits)
             .await
             .unwrap();
         assert_eq!(body.bytes, "0123456789");
-        assert_eq!(limits.room.0.available_permits(), 90);
+        assert!(has_room(&limits, 10).await);
         let body = receive(chunked(&["012", "", "345", "6789"]), &limits)
             .await
             .unwrap();
@@ -328,7 +393,7 @@ mod tests {
                 .await
                 .unwrap_err(),
         );
-        assert_eq!(limits.room.0.available_permits(), 10);
+        assert!(has_room(&limits, 10).await);
     }
 
     #[tokio::test]
@@ -347,12 +412,12 @@ mod tests {
 
     async fn inflated_of(body: Vec<u8>, limits: &BodyLimits) -> Result<Bytes, BodyError> {
         let received = receive(Full::new(Bytes::from(body)), limits).await?;
-        Ok(inflate(received, limits).await?.bytes)
+        Ok(inflate(received, &[], limits).await?.bytes)
     }
 
     #[tokio::test]
     async fn gzip_is_told_by_its_first_bytes() {
-        let limits = limits(100, 100);
+        let limits = limits(100, 400_000);
         let inflated = inflated_of(gzip(b"{\"a\": 1}"), &limits).await.unwrap();
         assert_eq!(inflated, "{\"a\": 1}");
         let plain = inflated_of(b"{}".to_vec(), &limits).await.unwrap();
@@ -360,16 +425,120 @@ mod tests {
         let mut broken = gzip(b"{\"a\": 1}");
         broken.truncate(12);
         let error = inflated_of(broken, &limits).await.unwrap_err();
-        assert!(matches!(error, BodyError::Gzip(_)), "{error}");
+        assert!(
+            matches!(
+                error,
+                BodyError::Inflate {
+                    encoding: "gzip",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+
+    async fn inflated_as(body: &[u8], header: &str) -> Result<Bytes, BodyError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, header.parse().unwrap());
+        let limits = limits(100, 400_000);
+        let received = receive(Full::new(Bytes::copy_from_slice(body)), &limits).await?;
+        Ok(inflate(received, &encodings(&headers), &limits)
+            .await?
+            .bytes)
+    }
+
+    #[tokio::test]
+    async fn other_encodings_are_told_by_the_header() {
+        let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(b"{}").unwrap();
+        let deflated = encoder.finish().unwrap();
+        assert_eq!(inflated_as(&deflated, "deflate").await.unwrap(), "{}");
+        for header in ["gzip", "identity", "", "aws-chunked, gzip"] {
+            assert_eq!(inflated_as(b"{}", header).await.unwrap(), "{}", "{header}");
+            assert_eq!(inflated_as(&gzip(b"{}"), header).await.unwrap(), "{}");
+        }
+        let error = inflated_as(b"{}", "deflate").await.unwrap_err();
+        assert!(matches!(
+            error,
+            BodyError::Inflate {
+                encoding: "deflate",
+                ..
+            }
+        ));
+        for header in ["zstd", "br", "deflate, deflate"] {
+            let error = inflated_as(b"{}", header).await.unwrap_err();
+            assert!(matches!(error, BodyError::Encoding { .. }), "{header}");
+            assert_eq!(ApiError::from(error).status(), 415);
+        }
     }
 
     #[tokio::test]
     async fn a_zip_bomb_is_refused_at_the_limit() {
         let bomb = gzip(&vec![b' '; 1_000_000]);
         assert!(bomb.len() < 10_000);
-        let limits = limits(10_000, 100_000);
+        let limits = limits(10_000, 400_000);
         let error = inflated_of(bomb, &limits).await.unwrap_err();
         assert!(matches!(error, BodyError::TooLarge { bytes_max: 10_000 }));
+    }
+
+    #[tokio::test]
+    async fn inflation_of_any_length_gives_back_what_it_does_not_hold() {
+        for n_bytes in [0, 1, 16_384, 16_385, 32_768, 1_000_000, 3_000_000] {
+            let limits = limits(3_000_000, 8_000_000);
+            let text: Vec<u8> = (0..n_bytes)
+                .map(|idx| u8::try_from(idx % 251).unwrap())
+                .collect();
+            let received = receive(Full::new(Bytes::from(gzip(&text))), &limits);
+            let inflated = inflate(received.await.unwrap(), &[], &limits)
+                .await
+                .unwrap();
+            assert!(inflated.bytes == text, "{n_bytes}");
+            let n_left = limits.share.n_bytes() - n_bytes;
+            assert!(has_room(&limits, n_left).await, "{n_bytes}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn inflation_takes_its_place_before_memory() {
+        let limits = limits(1_000_000, 500_000);
+        let bomb = gzip(&vec![b' '; 900_000]);
+        let error = inflated_of(bomb, &limits).await.unwrap_err();
+        assert!(matches!(error, BodyError::Busy), "{error}");
+        assert!(has_room(&limits, 500_000).await);
+    }
+
+    /// Returns a body of which only a part ever comes.
+    fn begun(n_bytes: usize) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        let part = Ok(Frame::data(Bytes::from(vec![b' '; n_bytes])));
+        StreamBody::new(stream::iter([part]).chain(stream::pending()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_makes_room_for_one_that_waits() {
+        let limits = BodyLimits {
+            wait: Duration::from_secs(3),
+            ..limits(10, 10)
+        };
+        let stalled = receive(begun(9), &limits);
+        let waiting = receive(chunked(&["01", "23456789"]), &limits);
+        let (stalled, waiting) = tokio::join!(stalled, waiting);
+        let error = stalled.unwrap_err();
+        assert!(matches!(error, BodyError::Stalled) && error.leaves_unread());
+        assert_eq!(ApiError::from(error).status(), 408);
+        assert_eq!(waiting.unwrap().bytes, "0123456789");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_and_is_in_nobody_s_way_has_its_time() {
+        let limits = limits(10, 100);
+        let started = Instant::now();
+        let (stalled, other) = tokio::join!(
+            receive(begun(9), &limits),
+            receive(chunked(&["0"]), &limits)
+        );
+        assert!(matches!(stalled.unwrap_err(), BodyError::Timeout { .. }));
+        assert_eq!(started.elapsed().as_secs(), 30);
+        assert!(other.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -73,10 +73,10 @@ pub(crate) fn code(error: &ApiError) -> Code {
         ErrorKind::MissingAuthenticationToken
         | ErrorKind::IncompleteSignature
         | ErrorKind::InvalidSignature
-        | ErrorKind::UnrecognizedClient
-        | ErrorKind::ExpiredToken => Code::Unauthenticated,
+        | ErrorKind::UnrecognizedClient => Code::Unauthenticated,
         ErrorKind::AccessDenied | ErrorKind::Forbidden => Code::PermissionDenied,
         ErrorKind::InvalidRequest
+        | ErrorKind::UnsupportedMedia
         | ErrorKind::TooManyTags
         | ErrorKind::RuleLimitExceeded
         | ErrorKind::InvalidPolicyRevisionId

@@ -2,10 +2,10 @@
 //!
 //! A connection too many is not simply turned away, or whoever opens the most and says nothing would keep everybody
 //! else out. It takes the place of one the server does nothing for:
-//! 1. first of those that never completed a request, then of idle ones, then of those whose client keeps a request or an
-//!    answer waiting;
-//! 2. among the connections of the same peer if that peer has all it may have; among all otherwise, and there from the
-//!    peer that holds the most. A peer that holds more than that one gives up a place of its own;
+//! 1. of the peer that holds the most connections, of all peers with one that waits; of the new one's own peer if that has
+//!    all it may have;
+//! 2. among these, first of those that never completed a request, then of idle ones, then of those whose client keeps a
+//!    request or an answer waiting. Of peers with as many connections, the one whose turn this makes it;
 //! 3. of these, from the one that has waited longest.
 //!
 //! Only if the server works for every one of them is the new connection turned away.
@@ -168,16 +168,16 @@ impl Drop for Place {
 
 type Ticket = u64;
 
-/// Where a peer stands among those that have connections waiting for the same thing: the last one has the most
-/// connections, and of those with as many the one that has waited longest.
-type Rank = (usize, Reverse<u64>, Peer);
+/// Where a peer stands among those that have connections waiting: the last one has the most connections, and of those with
+/// as many the one whose first to make room waits for the least, and has waited longest.
+type Rank = (usize, Reverse<Wait>, Reverse<u64>, Peer);
 
 /// Every place that is taken. Each step costs the logarithm of their number.
 #[derive(Debug, Default)]
 struct Places {
     by_ticket: HashMap<Ticket, Holder>,
     by_peer: HashMap<Peer, Held>,
-    ranks: [BTreeSet<Rank>; 3],
+    ranks: BTreeSet<Rank>,
     n_steps: u64,
 }
 
@@ -196,7 +196,7 @@ struct Held {
     n_connections: usize,
     /// Those that wait, by what for, and by since when.
     waiting: [BTreeMap<u64, Ticket>; 3],
-    ranks: [Option<Rank>; 3],
+    rank: Option<Rank>,
 }
 
 impl Places {
@@ -213,7 +213,7 @@ impl Places {
             evicted.extend(self.evict(victim));
         }
         while self.by_ticket.len() >= bounds.total {
-            let victim = self.waiting_for(peer).ok_or(Full::Total)?;
+            let victim = self.waiting_of_most().ok_or(Full::Total)?;
             evicted.extend(self.evict(victim));
         }
         Ok(self.enter(peer, lost))
@@ -225,28 +225,14 @@ impl Places {
 
     /// Returns the connection of a peer that is the first to make room.
     fn waiting_of(&self, peer: Peer) -> Option<Ticket> {
-        let held = self.by_peer.get(&peer)?;
-        let mut first = held.waiting.iter().filter_map(BTreeMap::first_key_value);
-        first.next().map(|(_, ticket)| *ticket)
+        let (_, _, ticket) = self.by_peer.get(&peer)?.first_waiting()?;
+        Some(ticket)
     }
 
-    /// Returns the connection of all that is the first to make room for a peer.
-    fn waiting_for(&self, newcomer: Peer) -> Option<Ticket> {
-        let has_more = |n_connections| self.held_by(newcomer) > n_connections;
-        for (ranks, wait) in self.ranks.iter().zip(WAITS) {
-            let Some((n_connections, _, peer)) = ranks.last() else {
-                continue;
-            };
-            let own = self
-                .waiting_of(newcomer)
-                .filter(|_| has_more(*n_connections));
-            let others = || {
-                let waiting = self.by_peer.get(peer)?.waiting.get(wait.index())?;
-                waiting.first_key_value().map(|(_, ticket)| *ticket)
-            };
-            return own.or_else(others);
-        }
-        None
+    /// Returns the connection of all that is the first to make room.
+    fn waiting_of_most(&self) -> Option<Ticket> {
+        let (_, _, _, peer) = self.ranks.last()?;
+        self.waiting_of(*peer)
     }
 
     fn enter(&mut self, peer: Peer, lost: Arc<Notify>) -> Ticket {
@@ -310,18 +296,15 @@ impl Places {
         let Some(held) = self.by_peer.get_mut(&peer) else {
             return;
         };
-        let parts = self.ranks.iter_mut().zip(&mut held.ranks);
-        for ((ranks, rank), waiting) in parts.zip(&held.waiting) {
-            let longest = waiting.first_key_value();
-            let new = longest.map(|(since, _)| (held.n_connections, Reverse(*since), peer));
-            if *rank == new {
-                continue;
+        let first = held.first_waiting();
+        let new =
+            first.map(|(wait, since, _)| (held.n_connections, Reverse(wait), Reverse(since), peer));
+        if held.rank != new {
+            if let Some(old) = held.rank.take() {
+                self.ranks.remove(&old);
             }
-            if let Some(old) = rank.take() {
-                ranks.remove(&old);
-            }
-            ranks.extend(new);
-            *rank = new;
+            self.ranks.extend(new);
+            held.rank = new;
         }
         if held.n_connections == 0 {
             self.by_peer.remove(&peer);
@@ -330,6 +313,16 @@ impl Places {
 }
 
 impl Held {
+    /// Returns what the first connection to make room waits for, and since when.
+    fn first_waiting(&self) -> Option<(Wait, u64, Ticket)> {
+        let classes = WAITS.iter().zip(&self.waiting);
+        let mut firsts = classes.filter_map(|(wait, waiting)| {
+            let (since, ticket) = waiting.first_key_value()?;
+            Some((*wait, *since, *ticket))
+        });
+        firsts.next()
+    }
+
     fn note(&mut self, standing: Standing, since: u64, ticket: Ticket) {
         if let Some(waiting) = self.waiting_as(standing) {
             waiting.insert(since, ticket);

@@ -101,6 +101,9 @@ impl Asked {
         let mut seen: Vec<&str> = Vec::new();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            if name.starts_with(OF_A_SIGNATURE) {
+                continue;
+            }
             let Some(known) = PARAMETERS.into_iter().find(|known| *known == name) else {
                 let name: String = name.chars().take(40).collect();
                 return Err(format!(
@@ -260,6 +263,8 @@ impl<'e> ShownEntry<'e> {
     }
 }
 
+/// How the parameters begin that sign a query.
+const OF_A_SIGNATURE: &str = "X-Amz-";
 const PARAMETERS: [&str; 8] = [
     "limit", "door", "code", "peer", "id", "since", "until", "after",
 ];

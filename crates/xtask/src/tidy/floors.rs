@@ -115,7 +115,7 @@ const KEPT: &[(&str, &[&str])] = &[
         "tokio",
         &["ingest", "insights", "query", "server", "storage"],
     ),
-    ("tokio-rustls", &["server"]),
+    ("tokio-rustls", &["roentgen-tests", "server"]),
     ("tonic", &["server"]),
     ("tracing-subscriber", &["server"]),
     ("zstd", &["storage"]),

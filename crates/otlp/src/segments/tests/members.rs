@@ -129,6 +129,24 @@ fn names_of_calls() {
     check(database("?"), "orders");
     let database = json!({"db.namespace": "orders", "server.address": "db"});
     check(database, "orders@db");
+    check(
+        json!({"db.namespace": "7", "server.address": "cache"}),
+        "cache",
+    );
+    check(json!({"db.namespace": "7"}), "GET /id");
+    check(json!({"db.namespace": "7a"}), "7a");
+    let redis = json!({"db.name": "7", "db.namespace": "1", "server.address": "cache"});
+    check(redis, "7@cache");
+    let new_sdk = json!({"rpc.system.name": "aws-api", "aws.remote.service": "AWS::S3"});
+    check(new_sdk, "S3");
+    check(
+        json!({"service.peer.name": "bank", "aws.service": "S3"}),
+        "bank",
+    );
+    check(
+        json!({"service.peer.name": "new", "peer.service": "old"}),
+        "old",
+    );
     check(json!({"peer.service": ""}), "GET /id");
     check(json!({"peer.service": 5}), "GET /id");
     check(json!({"peer.service": "my!shop"}), "my_shop");
@@ -162,6 +180,12 @@ fn namespaces() {
     );
     check(INTERNAL, json!({"aws.remote.service": "x"}), Value::Null);
     check(CLIENT, json!({"rpc.system": "aws-api"}), json!("aws"));
+    check(CLIENT, json!({"rpc.system.name": "aws-api"}), json!("aws"));
+    check(
+        CLIENT,
+        json!({"rpc.system": "grpc", "rpc.system.name": "aws-api"}),
+        json!("remote"),
+    );
     check(CLIENT, json!({"rpc.system": "grpc"}), json!("remote"));
     check(INTERNAL, json!({"aws.service": "S3"}), json!("aws"));
     check(
@@ -171,6 +195,24 @@ fn namespaces() {
     );
     let root = span(CLIENT, &json!({}));
     check_at("/namespace", root, &json!({}), &json!("remote"));
+}
+
+#[test]
+fn regions_of_calls() {
+    let check = |members: Value, expected: Value| {
+        let span = below(span(CLIENT, &members));
+        check_at("/aws/region", span, &json!({}), &expected);
+    };
+    check(json!({"aws.region": "a"}), json!("a"));
+    check(json!({"cloud.region": "b"}), Value::Null);
+    for key in ["rpc.system", "rpc.system.name"] {
+        check(json!({key: "aws-api", "cloud.region": "b"}), json!("b"));
+        check(
+            json!({key: "aws-api", "aws.region": "a", "cloud.region": "b"}),
+            json!("a"),
+        );
+        check(json!({key: "grpc", "cloud.region": "b"}), Value::Null);
+    }
 }
 
 #[test]
@@ -439,7 +481,7 @@ fn urls_are_put_together() {
         ),
         (
             json!({"http.method": "GET", "net.peer.ip": "::1", "net.peer.port": "80"}),
-            json!("http://::1/"),
+            json!("http://[::1]/"),
         ),
         (
             json!({"url.scheme": "https", "server.address": "a", "server.port": 443, "url.path": "/x"}),
@@ -447,7 +489,7 @@ fn urls_are_put_together() {
         ),
         (
             json!({"url.query": "?q", "server.address": "a", "network.peer.port": 81}),
-            json!("http://a:81/?q"),
+            json!("http://a/?q"),
         ),
     ] {
         check(CLIENT, members, expected);
@@ -467,11 +509,61 @@ fn urls_are_put_together() {
             json!("http://b/t"),
         ),
         (
+            json!({"url.path": "/t", "server.address": "::1", "server.port": 81}),
+            json!("http://[::1]:81/t"),
+        ),
+        (
             json!({"http.target": "/t", "http.url": "u", "host.name": "b"}),
             json!("u"),
         ),
     ] {
         check(SERVER, members, expected);
+    }
+}
+
+#[test]
+fn urls_of_calls_have_the_port_of_their_host() {
+    for (members, expected) in [
+        (
+            json!({"http.method": "GET", "server.address": "a", "server.port": 82,
+                "network.peer.address": "10.0.0.1", "network.peer.port": 81}),
+            json!("http://a:82/"),
+        ),
+        (
+            json!({"http.method": "GET", "server.address": "a", "net.peer.port": 80, "server.port": 82}),
+            json!("http://a/"),
+        ),
+        (
+            json!({"http.method": "GET", "network.peer.address": "10.0.0.1", "network.peer.port": 81, "server.port": 82}),
+            json!("http://10.0.0.1:81/"),
+        ),
+        (
+            json!({"http.method": "GET", "network.peer.address": "fe80::1", "network.peer.port": 81}),
+            json!("http://[fe80::1]:81/"),
+        ),
+        (
+            json!({"http.method": "GET", "net.peer.ip": "10.0.0.1", "network.peer.port": 81}),
+            json!("http://10.0.0.1:81/"),
+        ),
+        (
+            json!({"http.method": "GET", "server.address": "2001:db8::1", "server.port": 8443, "url.scheme": "https"}),
+            json!("https://[2001:db8::1]:8443/"),
+        ),
+        (
+            json!({"http.method": "GET", "server.address": "[::1]", "server.port": 81}),
+            json!("http://[::1]:81/"),
+        ),
+        (
+            json!({"http.method": "GET", "http.host": "[::1]:81"}),
+            json!("http://[::1]:81/"),
+        ),
+        (
+            json!({"http.method": "GET", "http.host": "::1"}),
+            json!("http://[::1]/"),
+        ),
+    ] {
+        let span = below(span(CLIENT, &members));
+        check_at("/http/request/url", span, &json!({}), &expected);
     }
 }
 

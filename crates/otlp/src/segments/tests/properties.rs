@@ -8,11 +8,14 @@ use crate::value::{Plain, by_key, is_plain, read_plain};
 
 fn rules() -> impl Strategy<Value = Rules> {
     let keys = prop::sample::subsequence(KNOWN, 0..6);
-    (keys, any::<bool>()).prop_map(|(keys, index_all_attributes)| Rules {
-        indexed_attributes: keys.into_iter().map(str::to_owned).collect(),
-        index_all_attributes,
-        log_groups: Vec::new(),
-    })
+    (keys, any::<bool>(), any::<bool>()).prop_map(
+        |(keys, index_all_attributes, consumer_segments)| Rules {
+            indexed_attributes: keys.into_iter().map(str::to_owned).collect(),
+            index_all_attributes,
+            log_groups: Vec::new(),
+            consumer_segments,
+        },
+    )
 }
 
 fn spans(request: &Request) -> impl Iterator<Item = &Span> {

@@ -126,6 +126,86 @@ fn services_are_not_named_by_what_they_call() {
     );
 }
 
+/// Returns the name, the type and the namespace of each document of a span.
+fn shapes(consumer_segments: bool, span: Span) -> Vec<[Value; 3]> {
+    let rules = Rules {
+        consumer_segments,
+        ..Rules::default()
+    };
+    let documents = documents(&request(span, &json!({"service.name": "shop"})), &rules);
+    let documents = documents.into_iter();
+    let shape = |document: Value| ["name", "type", "namespace"].map(|name| document[name].clone());
+    documents.map(shape).collect()
+}
+
+#[test]
+fn consumers_may_be_segments() {
+    let check = |kind, members: Value, off: [Value; 3], on: [Value; 3]| {
+        let span = || below(span(kind, &members));
+        assert_eq!(shapes(false, span()), [off], "{kind} {members}");
+        assert_eq!(shapes(true, span()), [on], "{kind} {members}");
+    };
+    let within = |name: &str| [json!(name), json!("subsegment"), Value::Null];
+    let call = |name: &str| [json!(name), json!("subsegment"), json!("remote")];
+    let aws = || [json!("GET /id"), json!("subsegment"), json!("aws")];
+    let segment = |name: &str| [json!(name), Value::Null, Value::Null];
+    let none = json!({});
+    let services = json!({"aws.local.service": "local", "aws.remote.service": "SQS"});
+    let sdk = json!({"rpc.system": "aws-api"});
+    let peer = json!({"peer.service": "p"});
+    let rpc = json!({"rpc.service": "r"});
+    check(CONSUMER, none.clone(), within("GET /id"), segment("shop"));
+    check(CONSUMER, services.clone(), call("SQS"), segment("local"));
+    check(CONSUMER, peer, within("p"), segment("p"));
+    check(CONSUMER, rpc, within("r"), segment("shop"));
+    check(CONSUMER, sdk.clone(), aws(), segment("shop"));
+    check(PRODUCER, none.clone(), within("GET /id"), call("GET /id"));
+    check(PRODUCER, services, call("SQS"), call("SQS"));
+    check(PRODUCER, sdk, aws(), aws());
+    check(CLIENT, none.clone(), call("GET /id"), call("GET /id"));
+    check(INTERNAL, none.clone(), within("GET /id"), within("GET /id"));
+    check(SERVER, none, segment("shop"), segment("shop"));
+    let root = || span(CONSUMER, &json!({}));
+    assert_eq!(shapes(false, root()), [segment("GET /id")]);
+    assert_eq!(shapes(true, root()), [segment("shop")]);
+}
+
+/// A consumer that is a segment has its parent, and shows the resource.
+#[test]
+fn consumers_that_are_segments_are_below_what_they_consume() {
+    let rules = Rules {
+        consumer_segments: true,
+        ..Rules::default()
+    };
+    let request = request(below(span(CONSUMER, &json!({}))), &json!({"a": 1}));
+    let document = documents(&request, &rules).remove(0);
+    assert_eq!(document["parent_id"], "0909090909090909");
+    assert_eq!(
+        document["metadata"]["default"],
+        json!({"otel.resource.a": 1})
+    );
+}
+
+#[test]
+fn consumers_that_begin_the_work_of_a_service_stay_two_documents() {
+    let check = |consumer_segments, members: Value, call: &str, service: &str| {
+        let mut span = below(span(CONSUMER, &members));
+        let root = attributes(&json!({"aws.span.kind": "LOCAL_ROOT"}));
+        span.attributes.extend(root);
+        let expected = [
+            [json!(call), json!("subsegment"), json!("remote")],
+            [json!(service), Value::Null, Value::Null],
+        ];
+        assert_eq!(shapes(consumer_segments, span), expected, "{members}");
+    };
+    let services = json!({"aws.local.service": "local", "aws.remote.service": "SQS"});
+    for consumer_segments in [false, true] {
+        check(consumer_segments, services.clone(), "SQS", "local");
+    }
+    check(false, json!({}), "GET /id", "GET /id");
+    check(true, json!({}), "GET /id", "shop");
+}
+
 /// What is nested as deep as a request can be still makes documents that are taken.
 #[test]
 fn deep_values_make_documents() {

@@ -85,8 +85,8 @@ async fn between_requests_the_idle_timeout_holds() {
 async fn bytes_between_requests_are_a_head_that_is_due_within_the_header_timeout() {
     let activity = activity();
     drop(activity.begin(HTTP1));
-    activity.note_read();
-    activity.note_read();
+    activity.note_read(MOVED_BYTES);
+    activity.note_read(MOVED_BYTES);
     assert_eq!(expires_after(&activity).await, 10);
 }
 
@@ -96,8 +96,8 @@ async fn a_head_that_begins_while_the_watch_sleeps_is_due_all_the_same() {
     drop(activity.begin(HTTP1));
     let start = Instant::now();
     let late = async {
-        tokio::time::sleep(Duration::from_secs(50)).await;
-        activity.note_read();
+        tokio::time::sleep_until(start + Duration::from_secs(50)).await;
+        activity.note_read(MOVED_BYTES);
     };
     tokio::join!(activity.expired(), late);
     assert_eq!(start.elapsed().as_secs(), 60);
@@ -109,7 +109,7 @@ async fn frames_between_http2_requests_are_no_head_and_no_sign_of_life() {
     drop(activity.begin(HTTP2));
     activity.note_flushed();
     seconds(80).await;
-    activity.note_read();
+    activity.note_read(MOVED_BYTES);
     assert_eq!(expires_after(&activity).await, 10);
 }
 
@@ -117,7 +117,7 @@ async fn frames_between_http2_requests_are_no_head_and_no_sign_of_life() {
 async fn a_client_that_does_not_read_is_given_up_during_a_request() {
     let activity = activity();
     let _under_way = activity.begin(HTTP1);
-    activity.note_write(true);
+    activity.note_write(&Poll::Pending);
     assert_eq!(expires_after(&activity).await, 90);
 }
 
@@ -172,7 +172,7 @@ async fn an_answer_keeps_the_place_until_it_is_written() {
 async fn an_answer_the_client_does_not_read_keeps_the_place_for_a_moment() {
     let crowded = Crowded::new();
     drop(crowded.activity.begin(HTTP1));
-    crowded.activity.note_write(true);
+    crowded.activity.note_write(&Poll::Pending);
     seconds(1).await;
     crowded.look().await;
     assert_eq!(crowded.taken_over(), Some(Wait::Client));
@@ -196,10 +196,50 @@ async fn a_body_that_goes_on_keeps_the_place() {
     let arriving = crowded.activity.arriving();
     seconds(1).await;
     crowded.look().await;
-    crowded.activity.note_read();
+    crowded.activity.note_read(MOVED_BYTES);
     crowded.look().await;
     assert_eq!(crowded.taken_over(), None);
     drop(arriving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_does_not_keep_the_place() {
+    let crowded = Crowded::new();
+    let _under_way = crowded.activity.begin(HTTP1);
+    let _arriving = crowded.activity.arriving();
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_millis(600)).await;
+        crowded.activity.note_read(1);
+    }
+    crowded.look().await;
+    assert_eq!(crowded.taken_over(), Some(Wait::Client));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_small_pieces_of_a_body_keep_the_place() {
+    let crowded = Crowded::new();
+    let _under_way = crowded.activity.begin(HTTP1);
+    let _arriving = crowded.activity.arriving();
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        crowded.activity.note_read(MOVED_BYTES / 5);
+    }
+    crowded.look().await;
+    assert_eq!(crowded.taken_over(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_taken_byte_by_byte_does_not_keep_the_place() {
+    let crowded = Crowded::new();
+    let _under_way = crowded.activity.begin(HTTP2);
+    let answer = crowded.activity.handing();
+    for _ in 0..3 {
+        answer.hand();
+        tokio::time::advance(Duration::from_millis(600)).await;
+        crowded.activity.note_write(&Poll::Ready(Ok(1)));
+    }
+    crowded.look().await;
+    assert_eq!(crowded.taken_over(), Some(Wait::Client));
 }
 
 #[tokio::test(start_paused = true)]

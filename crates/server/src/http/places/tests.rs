@@ -169,6 +169,36 @@ fn who_holds_more_gives_up_a_place_of_its_own() {
 }
 
 #[test]
+fn who_holds_the_most_makes_room_whatever_its_connections_wait_for() {
+    let hoard = [
+        Connect(1),
+        idle(0),
+        Connect(1),
+        idle(1),
+        Connect(1),
+        idle(2),
+    ];
+    let newcomers = [Connect(2), Connect(3)];
+    check(
+        (4, 4),
+        &[hoard.as_slice(), &newcomers].concat(),
+        placed(&[0]),
+    );
+    let stalling = [Connect(1), stalled(0), Connect(1), stalled(1)];
+    check(
+        (3, 3),
+        &[stalling.as_slice(), &newcomers].concat(),
+        placed(&[0]),
+    );
+    let working = [Connect(1), Work(0), Connect(1), Work(1)];
+    check(
+        (3, 3),
+        &[working.as_slice(), &newcomers].concat(),
+        placed(&[2]),
+    );
+}
+
+#[test]
 fn narrower_bounds_hold_from_the_next_connection_on() {
     let mut driven = Driven::default();
     let wide = Bounds {
@@ -261,7 +291,7 @@ impl Model {
         };
         let victim = match full {
             Full::Peer => self.of_peer(number),
-            Full::Total => self.of_all(number),
+            Full::Total => self.of_all(),
         };
         let Some(victim) = victim else {
             return Outcome::Full(full);
@@ -282,22 +312,16 @@ impl Model {
         found.map(|held| held.0)
     }
 
-    fn of_all(&self, number: u8) -> Option<usize> {
-        for wait in WAITS {
+    fn of_all(&self) -> Option<usize> {
+        let is_waiting = |held: &&(usize, u8, Standing)| held.2 != Standing::Working;
+        let waiting = || self.connections.iter().filter(is_waiting);
+        let most = waiting().map(|held| self.held(held.1)).max()?;
+        let first = |wait| {
             let standing = Standing::Waiting(wait);
-            let waiting = || self.connections.iter().filter(|held| held.2 == standing);
-            let Some(most) = waiting().map(|held| self.held(held.1)).max() else {
-                continue;
-            };
-            if self.held(number) > most
-                && let Some(own) = self.of_peer(number)
-            {
-                return Some(own);
-            }
-            let mut of_most = waiting().filter(|held| self.held(held.1) == most);
-            return of_most.next().map(|held| held.0);
-        }
-        None
+            waiting().find(|held| self.held(held.1) == most && held.2 == standing)
+        };
+        let found = WAITS.into_iter().find_map(first);
+        found.map(|held| held.0)
     }
 }
 
@@ -327,9 +351,8 @@ proptest! {
             let places = &driven.places;
             prop_assert!(places.by_ticket.len() <= total);
             prop_assert!(places.by_peer.values().all(|held| held.n_connections <= per_peer && held.n_connections > 0));
-            let ranked: usize = places.ranks.iter().map(BTreeSet::len).sum();
-            let waiting: usize = places.by_peer.values().flat_map(|held| &held.waiting).filter(|waiting| !waiting.is_empty()).count();
-            prop_assert_eq!(ranked, waiting);
+            let waiting = places.by_peer.values().filter(|held| held.first_waiting().is_some()).count();
+            prop_assert_eq!(places.ranks.len(), waiting);
             if let Connect(_) = step {
                 prop_assert!(working.iter().all(|ticket| places.by_ticket.contains_key(ticket)));
             }

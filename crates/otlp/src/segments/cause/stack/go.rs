@@ -6,12 +6,13 @@
 
 use super::Frame;
 
-/// The first line says the exception or the goroutine. Each frame has two lines: the call and its place.
+/// The first line says the exception or the goroutine. Each frame has two lines: the call and its place. Empty
+/// lines stand between goroutines.
 pub(super) fn parse(stack_trace: &str) -> Vec<Frame<'_>> {
     let mut lines = stack_trace.lines().skip(1);
     let mut frames = Vec::new();
     while let Some(label) = lines.next() {
-        if is_goroutine(label) {
+        if is_goroutine(label) || label.trim().is_empty() {
             continue;
         }
         let place = lines.next().unwrap_or_default();

@@ -46,10 +46,10 @@ fn frame(line: &str) -> Option<Frame<'_>> {
     Some(Frame { path, line, label })
 }
 
-/// Returns the exception whose last frame stands above these lines: the source of that frame, the
-/// exception, which may have several lines, and an empty line.
+/// Returns the exception whose last frame stands above these lines: the source of that frame and how often it is
+/// repeated, indented, the exception, which may have several lines, and an empty line.
 fn caused<'a>(lines: &[&'a str]) -> Caused<'a> {
-    let is_source = |line: &&&str| line.starts_with("    ");
+    let is_source = |line: &&&str| line.starts_with(' ');
     let n_source = lines.iter().take_while(is_source).count();
     let lines = lines.get(n_source..).unwrap_or_default();
     let lines = lines.strip_suffix(&[""]).unwrap_or(lines);

@@ -76,6 +76,12 @@ fn python() {
             caused("KeyError", "'card'\nof two lines", 1),
         ]
     );
+    let repeated = "Traceback (most recent call last):\n  File \"a.py\", line 1, in dig\n    dig()\n    ~~~^^\n  \
+        [Previous line repeated 9 more times]\nRecursionError: too deep\n\n\
+        The above exception was the direct cause of the following exception:\n\n\
+        Traceback (most recent call last):\n  File \"b.py\", line 2, in main\n    y()\nValueError: x\n";
+    let causes = check("python", repeated, &[("b.py", 2, "main")]);
+    assert_eq!(causes, [caused("RecursionError", "too deep", 1)]);
     check("python", "", &[]);
     check("python", "ValueError: x\n", &[]);
     let orphan = "During handling of the above exception, another exception occurred:\n\nX";
@@ -145,6 +151,10 @@ fn go() {
         "goroutine 1 [running]:\nmain.main()\n\t/a.go:1",
         &[("/a.go", 1, "main.main()")],
     );
+    let blank = "goroutine 1 [running]:\nmain.main()\n\t/a.go:1\n\nmain.other()\n\t/b.go:2\n \n";
+    let frames = [("/a.go", 1, "main.main()"), ("/b.go", 2, "main.other()")];
+    check("go", blank, &frames);
+    check("go", "goroutine 1 [running]:\n\n", &[]);
 }
 
 #[test]
