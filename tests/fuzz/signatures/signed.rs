@@ -160,7 +160,7 @@ fn in_chunks() -> Vec<Signed> {
         let head = Signed::of(plan, b"");
         let is_signed = plan.name != "unsigned chunks";
         let has_trailers = plan.name != "chunks";
-        let body = chunked(&head.signature(), is_signed, has_trailers);
+        let body = chunked(&signature_of(&head.parts), is_signed, has_trailers);
         Signed {
             text: text_of(&head.parts, &body),
             opened: Bytes::from_static(CHUNKS.concat().leak()),
@@ -259,17 +259,12 @@ impl Signed {
     /// token in a query is held against the key's.
     pub(super) fn is_same(&self, parts: &Parts, opened: &Bytes) -> bool {
         let has_header = |name: &String| values(parts, name) == values(&self.parts, name);
-        parts.method == self.parts.method
+        signature_of(parts) == signature_of(&self.parts)
+            && parts.method == self.parts.method
             && normal(parts.uri.path()) == normal(self.parts.uri.path())
             && pairs(&parts.uri) == pairs(&self.parts.uri)
             && self.header_names.iter().all(has_header)
             && (!self.covers_body || *opened == self.opened)
-    }
-
-    fn signature(&self) -> String {
-        let authorization = self.parts.headers["authorization"].to_str().unwrap();
-        let (_, signature) = authorization.rsplit_once("Signature=").unwrap();
-        signature.to_owned()
     }
 }
 
@@ -288,6 +283,22 @@ impl Plan {
         }
         settings
     }
+}
+
+/// Returns the signature a request has in its headers or its query.
+fn signature_of(parts: &Parts) -> String {
+    if let Some(authorization) = parts.headers.get("authorization") {
+        let authorization = authorization.to_str().unwrap();
+        let (_, rest) = authorization.rsplit_once("Signature=").unwrap();
+        return rest.split(',').next().unwrap().trim().to_owned();
+    }
+    let query = parts.uri.query().unwrap_or_default();
+    let said = |piece: &str| {
+        let (name, value) = piece.split_once('=')?;
+        let is_signature = percent_decode_str(name).eq(b"X-Amz-Signature".iter().copied());
+        is_signature.then(|| percent_decode_str(value).decode_utf8_lossy().into_owned())
+    };
+    query.split('&').find_map(said).unwrap()
 }
 
 fn signed_headers(parts: &Parts) -> Vec<String> {
