@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use roentgen_tests::Ledger;
 use roentgen_tests::generate::{Feed, Planned, Pool};
+use roentgen_tests::random::Random;
 use roentgen_tests::wait::now;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -68,8 +69,10 @@ pub(crate) fn offer(address: SocketAddr, pool: &Arc<Pool>, offer: Offer) -> Resu
         .build()?;
     runtime.block_on(async {
         let begun = Instant::now();
+        let mut random = Random::new(offer.seed);
         let clients = (0..offer.n_connections).map(|number| {
-            let client = Client::new(address, pool, offer, number, begun);
+            let feed = Feed::new(Arc::clone(pool), random.bits(), now(), 600);
+            let client = Client::new(address, feed, offer, number, begun);
             tokio::spawn(client.run())
         });
         let clients: Vec<_> = clients.collect();
@@ -95,32 +98,22 @@ struct Client {
 }
 
 impl Client {
-    fn new(
-        address: SocketAddr,
-        pool: &Arc<Pool>,
-        offer: Offer,
-        number: u32,
-        begun: Instant,
-    ) -> Self {
+    fn new(address: SocketAddr, feed: Feed, offer: Offer, number: u32, begun: Instant) -> Self {
         let documents_per_call = u32::try_from(offer.documents_per_call).unwrap_or(u32::MAX);
         let calls_per_s = offer.documents_per_s / f64::from(documents_per_call);
         let between =
             Duration::from_secs_f64(f64::from(offer.n_connections) / calls_per_s.max(0.1));
         let share = f64::from(number) / f64::from(offer.n_connections);
-        let seed = offer
-            .seed
-            .wrapping_add(u64::from(number))
-            .wrapping_mul(SPREAD);
         Self {
             address,
-            feed: Feed::new(Arc::clone(pool), seed, now(), 600),
             offer,
             // The schedules of all connections together are even.
             first: begun + between.mul_f64(share),
             between,
             end: begun + offer.length,
             notes: number.is_multiple_of(offer.noted_every),
-            tally: Tally::new(pool),
+            tally: Tally::new(feed.pool()),
+            feed,
         }
     }
 
@@ -313,4 +306,3 @@ impl fmt::Display for Tally {
 pub(crate) const UNANSWERED_MAX: usize = 4;
 const ALL_TAKEN: &str = r#"{"UnprocessedTraceSegments":[]}"#;
 const PATIENCE: Duration = Duration::from_secs(30);
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
