@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use model::Timestamp;
 use query::Classifier;
 use storage::{Classify, OpenError, SledControl, SledStore, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::auth::keys::Keyring;
 use crate::config::Config;
@@ -23,6 +24,8 @@ pub(crate) struct House {
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
     pub(crate) rates: Rates,
+    /// One permit for each piece of a request of spans that is made and stored at the same time.
+    pub(crate) pieces: Semaphore,
 }
 
 /// Why a house does not open.
@@ -52,6 +55,7 @@ impl House {
             classifier,
             metrics: Metrics::new(),
             rates: Rates::default(),
+            pieces: Semaphore::new(PIECES_AT_ONCE),
         })
     }
 
@@ -79,3 +83,6 @@ impl House {
         Ok(closed?)
     }
 }
+
+/// Enough that stores of pieces share commits, and few enough that what requests become is little beside their bodies.
+const PIECES_AT_ONCE: usize = 16;

@@ -113,7 +113,7 @@ pub(crate) async fn answer(
         handled.unwrap_or_else(|_| Err(ApiError::internal("the request's handler panicked")));
     let answer = span.in_scope(|| match outcome {
         Ok(answer) => {
-            ended.code = "OK";
+            ended.code = grpc::outcome(&answer);
             answer
         }
         Err(error) => {
@@ -294,7 +294,7 @@ async fn handle(
             let (origin, request_id) = (asked.origin, asked.request_id);
             spans::take(&app, origin, &received.bytes, encoding, request_id).await
         }
-        Target::Grpc => Ok(spans::take_grpc(app, asked.origin, parts, received, &limits).await),
+        Target::Grpc => spans::take_grpc(app, asked.origin, parts, received, &limits).await,
     }
 }
 
