@@ -112,7 +112,7 @@ pub(crate) async fn answer(
         handled.unwrap_or_else(|_| Err(ApiError::internal("the request's handler panicked")));
     let answer = span.in_scope(|| match outcome {
         Ok(answer) => {
-            ended.code = "OK";
+            ended.code = grpc::outcome(&answer);
             answer
         }
         Err(error) => {
@@ -327,7 +327,7 @@ async fn serve(
         }
         Target::Grpc => {
             let app = Arc::clone(app);
-            Ok(spans::take_grpc(app, origin, parts, received, limits).await)
+            spans::take_grpc(app, origin, parts, received, limits).await
         }
     }
 }
