@@ -133,7 +133,12 @@ impl Client {
             let batch = self.next_batch(&mut body);
             ledger.sent(&batch);
             let Ok(response) = connection.post("/TraceSegments", &body) else {
-                break;
+                // Those who never read an answer take the place of idle connections; a server that is gone takes none.
+                let Ok(again) = Connection::open(self.address) else {
+                    break;
+                };
+                connection = again;
+                continue;
             };
             if self.gauge.disregard.load(Ordering::SeqCst) {
                 break;

@@ -10,7 +10,7 @@ use crate::{tidy, tools};
 pub(crate) enum Mode {
     /// Minutes: what every change passes.
     Normal,
-    /// Half an hour and more: crash and power rounds in full.
+    /// Half an hour and more: crash and power rounds in full, overload and fuzzing by the minute.
     Long,
 }
 
