@@ -373,15 +373,14 @@ fn refuse(house: &House, error: &ApiError, tongue: Tongue, request_id: &str) -> 
         | ErrorKind::InvalidSignature
         | ErrorKind::UnrecognizedClient
         | ErrorKind::AccessDenied
-        | ErrorKind::Forbidden => match house.turned_away.n_since(Instant::now()) {
-            Some(n_requests) => {
-                warn!(
-                    code = error.code(),
-                    detail, n_requests, "somebody was not let in"
-                );
+        | ErrorKind::Forbidden => {
+            if let Some(n_requests) = house.turned_away.n_since(Instant::now()) {
+                let code = error.code();
+                warn!(code, detail, n_requests, "somebody was not let in");
+            } else {
+                debug!(code = error.code(), detail, "somebody was not let in");
             }
-            None => debug!(code = error.code(), detail, "somebody was not let in"),
-        },
+        }
     }
     match tongue {
         Tongue::Api => Answer::from(error_response(error, request_id)),
