@@ -280,11 +280,11 @@ const CACHE_BYTES: u64 = 8 << 20;
 /// - each byte of documents on their way up to four times (body, text, facts, compressed), and as much again that the
 ///   allocator keeps for more of them;
 /// - for each connection what is read ahead of it, twice;
-/// - three partitions that are not sealed, each with facts of a group more than it should have, and the caches of those
+/// - seven partitions that are not sealed, each with facts of a group more than it should have, and the caches of those
 ///   two that are none in quiet times, which are up to two and a half times what they should be.
 const MEMORY_MAX: u64 = 8 * (STORE_BYTES_MAX + BODIES_BYTES_MAX + UDP_BYTES_MAX)
     + 2 * N_CONNECTIONS * (64 << 10)
-    + 3 * 2 * (PARTITION_BYTES + GROUP_BYTES)
+    + 7 * 2 * (PARTITION_BYTES + GROUP_BYTES)
     + 2 * CACHE_BYTES * 5 / 2;
 const PARTITION_BYTES: u64 = 2 << 20;
 /// What the store writes at once.

@@ -33,4 +33,4 @@ impl Backlog {
 }
 
 /// Sealing takes less time than filling as a rule, so that one waits, if any; more only while writes outrun it.
-const N_SEALING_MAX: usize = 2;
+const N_SEALING_MAX: usize = 6;
