@@ -310,13 +310,13 @@ fn bodies_that_are_to_become_large_take_no_more_than_their_room() -> Result<()> 
         bomb.len()
     );
     let request = [head.as_bytes(), &bomb].concat();
-    let mut held = Vec::new();
+    let mut senders = Vec::new();
     for _ in 0..60 {
         let mut wire = Wire::open(server.address())?;
         wire.write_all(&request)?;
-        held.push(wire);
+        senders.push(wire);
     }
-    for wire in held {
+    for wire in senders {
         let answer = Connection::over(wire).receive_or_closed()?;
         let status = answer.context("an answer")?.status;
         assert!(status == 400 || status == 429, "{status}");

@@ -3,7 +3,7 @@
 //! The secret this crate hides is what a span is: how OTLP writes it down, and which member of a
 //! segment document stands for which of its attributes. [`decode`] reads a request in either encoding,
 //! [`translate`] makes segment documents of its spans as the X-Ray exporter of the OpenTelemetry
-//! collector does, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for. [`spans_of`] makes spans
+//! collector does, [`Translation`] does so piece by piece, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for. [`spans_of`] makes spans
 //! of a trace. Spans that came as spans come back as they were sent, and of the spans of any other trace [`translate`]
 //! makes documents of the same trace.
 //!
@@ -51,5 +51,7 @@ mod value;
 pub use decode::{DecodeError, Encoding, Request, decode};
 pub use limits::{LimitError, Limits};
 pub use respond::{encode_response, encode_status};
-pub use segments::{RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, translate};
+pub use segments::{
+    Bounds, RejectedSpan, RejectionCode, Rules, SpanDocument, Translated, Translation, translate,
+};
 pub use spans::{FlatSpan, Spans, spans_of};

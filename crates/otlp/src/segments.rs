@@ -85,6 +85,7 @@ mod room;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod translation;
 
 use std::collections::BTreeSet;
 
@@ -92,7 +93,6 @@ use model::{SegmentId, Timestamp};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 
-use crate::spans::carried_document;
 use crate::{LimitError, Limits, Request};
 use attributes::Attributes;
 use document::{Document, End, Seconds};
@@ -101,6 +101,9 @@ use kept::{Kept, KeptSpan};
 use name::Named;
 use resource::Resource;
 use room::{Rejection, Room};
+use translation::{Place, Source};
+
+pub use translation::{Bounds, Translation};
 
 /// What of a span is searchable, and what is added to it: the settings of the exporter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,12 +169,14 @@ pub enum RejectionCode {
     TooFarAhead,
     /// It is too old.
     TooOld,
+    /// The documents of the spans before it are as many bytes as a request may become.
+    DocumentsTooLarge,
     /// Its document cannot be written.
     Unwritable,
 }
 
-/// Returns the documents of the spans of a request. The same span gives the same documents every time, whatever comes
-/// with it.
+/// Returns the documents of the spans of a request, all at once. The same span gives the same documents every time,
+/// whatever comes with it.
 ///
 /// # Errors
 /// [`LimitError`] if the request as a whole is not to be taken.
@@ -182,58 +187,30 @@ pub fn translate(
     now: Timestamp,
 ) -> Result<Translated, LimitError> {
     limits.check(request)?;
-    let settings = Settings {
-        rules,
-        indexed: rules
-            .indexed_attributes
-            .iter()
-            .map(String::as_str)
-            .collect(),
+    let settings = Settings::of(rules);
+    let source = Source {
+        request,
+        settings: &settings,
+        limits,
+        bounds: &Bounds::NONE,
+        now,
     };
-    let mut translated = Translated::default();
-    let mut span_idx = 0;
-    for resource_spans in request.resource_spans() {
-        let resource = Resource::of(resource_spans, rules);
-        for scope in &resource_spans.scope_spans {
-            let room = Room::of(&resource, scope, limits, now);
-            for span in &scope.spans {
-                let documents = room.check(span).and_then(|()| {
-                    let ids = Ids::of(span)?;
-                    if let Some(document) = carried_document(resource_spans, scope, span) {
-                        return Ok(vec![document]);
-                    }
-                    documents(&View::of(span, ids, scope, &resource, &settings))
-                });
-                translated.add(span, span_idx, documents);
-                span_idx += 1;
-            }
-        }
-    }
-    Ok(translated)
-}
-
-impl Translated {
-    fn add(&mut self, span: &Span, span_idx: usize, documents: Result<Vec<String>, Rejection>) {
-        match documents {
-            Ok(texts) => {
-                let documents = texts.into_iter();
-                let documents = documents.map(|text| SpanDocument { text, span_idx });
-                self.documents.extend(documents);
-            }
-            Err(Rejection { code, message }) => self.rejected.push(RejectedSpan {
-                span_idx,
-                span_id: id::hex(&span.span_id),
-                trace_id: id::hex(&span.trace_id),
-                code,
-                message,
-            }),
-        }
-    }
+    Ok(source.piece(&mut Place::default()))
 }
 
 struct Settings<'a> {
     rules: &'a Rules,
     indexed: BTreeSet<&'a str>,
+}
+
+impl<'a> Settings<'a> {
+    fn of(rules: &'a Rules) -> Self {
+        let indexed = rules.indexed_attributes.iter().map(String::as_str);
+        Self {
+            rules,
+            indexed: indexed.collect(),
+        }
+    }
 }
 
 /// A span as one document sees it.

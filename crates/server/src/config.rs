@@ -140,6 +140,7 @@ pub(crate) struct Otlp {
     pub(crate) spans_per_request: usize,
     pub(crate) span_bytes: ByteCount,
     pub(crate) resource_bytes: ByteCount,
+    pub(crate) documents_bytes: ByteCount,
     pub(crate) future: Span,
     pub(crate) age: Span,
     pub(crate) spread: Span,

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use model::Timestamp;
 use query::Classifier;
 use storage::{Classify, OpenError, SledControl, SledStore, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::auth::keys::Keyring;
 use crate::config::Config;
@@ -25,6 +26,8 @@ pub(crate) struct House {
     /// Requests that were not let in.
     pub(crate) turned_away: Sparingly,
     pub(crate) rates: Rates,
+    /// One permit for each piece of a request of spans that is made and stored at the same time.
+    pub(crate) pieces: Semaphore,
 }
 
 /// The settings and the keys that go with them: a request takes both once, so that it never sees half a change.
@@ -67,6 +70,7 @@ impl House {
             metrics: Metrics::new(),
             turned_away: Sparingly::default(),
             rates: Rates::default(),
+            pieces: Semaphore::new(PIECES_AT_ONCE),
         })
     }
 
@@ -92,3 +96,6 @@ impl House {
         Ok(closed?)
     }
 }
+
+/// Enough that stores of pieces share commits, and few enough that what requests become is little beside their bodies.
+const PIECES_AT_ONCE: usize = 16;

@@ -1,6 +1,8 @@
-//! The one way in: whatever door documents come in through, they end in [`accept`] or [`accept_each`].
+//! The one way in: whatever door documents come in through, they end in [`accept`], [`accept_admitted`] or
+//! [`accept_each`].
 //!
-//! 1. The account's rate comes first, then `ingest` judges and the store makes durable.
+//! 1. The account's rate comes first, once for all that came together however it is taken in; then `ingest` judges and
+//!    the store makes durable.
 //! 2. What was accepted and refused is counted by door, and what was refused is logged and remembered.
 
 pub(crate) mod rates;
@@ -37,12 +39,11 @@ impl IntakeError {
     /// Tells whether fewer of these documents might be taken.
     pub(crate) const fn is_of_size(&self) -> bool {
         match self {
-            Self::Rate(RateError::TooMany { .. })
-            | Self::Accept(
+            Self::Accept(
                 AcceptError::TooManyDocuments { .. }
                 | AcceptError::Store(StoreError::TooLarge { .. }),
             ) => true,
-            Self::Rate(RateError::NotYet { .. }) | Self::Accept(AcceptError::Store(_)) => false,
+            Self::Rate(_) | Self::Accept(AcceptError::Store(_)) => false,
         }
     }
 }
@@ -51,12 +52,11 @@ impl IntakeError {
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
         match error {
-            IntakeError::Rate(RateError::NotYet { retry_after, .. }) => {
+            IntakeError::Rate(RateError { retry_after, .. }) => {
                 let secs = u32::try_from(seconds(retry_after)).unwrap_or(u32::MAX);
                 Self::throttled(error.to_string()).with_retry_after(secs)
             }
-            IntakeError::Rate(RateError::TooMany { .. })
-            | IntakeError::Accept(AcceptError::TooManyDocuments { .. }) => {
+            IntakeError::Accept(AcceptError::TooManyDocuments { .. }) => {
                 Self::invalid_request(error.to_string())
             }
             IntakeError::Accept(AcceptError::Store(error)) => store_error(&error),
@@ -75,11 +75,56 @@ pub(crate) async fn accept(
     limits: &Limits,
 ) -> Result<Verdicts, ApiError> {
     let n_documents = documents.len();
-    let taken = take(app, Senders::One(origin), documents, limits).await;
-    taken.map_err(|error| refuse_all(app, origin, n_documents, error))
+    // Too many documents cost no part of the rate: they are refused below, whatever it says.
+    if n_documents <= limits.n_documents_max {
+        let admitted = admit(app, &documents).await;
+        admitted.map_err(|error| refuse_all(app, origin, n_documents, error.into()))?;
+    }
+    accept_admitted(app, origin, documents, limits).await
 }
 
-/// Takes documents that were collected, each from the origin with its number; returns when the good ones are durable.
+/// Waits until the account may send these documents.
+///
+/// # Errors
+/// Says when it may.
+pub(crate) async fn admit(app: &App, documents: &[Cow<'_, str>]) -> Result<(), RateError> {
+    if app.config().limits.segments_per_second == 0 {
+        return Ok(());
+    }
+    admit_segments(app, ingest::n_entities(documents)).await
+}
+
+/// Waits until the account may send so many segments.
+///
+/// # Errors
+/// Says when it may.
+pub(crate) async fn admit_segments(app: &App, n_segments: usize) -> Result<(), RateError> {
+    let config = app.config();
+    let Some(allowed) = Allowed::of(&config) else {
+        return Ok(());
+    };
+    let wait_max = config.storage.queue_wait.0;
+    let rates = &app.house.rates;
+    rates.wait(app.tenant, allowed, n_segments, wait_max).await
+}
+
+/// Takes documents of one call that were admitted; returns when the good ones are durable.
+///
+/// # Errors
+/// What the sender of the call is told if none was taken; it is counted and remembered already.
+pub(crate) async fn accept_admitted(
+    app: &App,
+    origin: Origin,
+    documents: Vec<Cow<'_, str>>,
+    limits: &Limits,
+) -> Result<Verdicts, ApiError> {
+    let n_documents = documents.len();
+    let taken = take(app, Senders::One(origin), documents, limits).await;
+    taken.map_err(|error| refuse_all(app, origin, n_documents, error.into()))
+}
+
+/// Takes documents that were collected and admitted, each from the origin with its number; returns when the good ones
+/// are durable.
 ///
 /// # Errors
 /// Why none was taken. The caller tries again or gives up with [`refuse_all`].
@@ -89,7 +134,7 @@ pub(crate) async fn accept_each(
     documents: Vec<Cow<'_, str>>,
     limits: &Limits,
 ) -> Result<Verdicts, IntakeError> {
-    take(app, Senders::Each(origins), documents, limits).await
+    Ok(take(app, Senders::Each(origins), documents, limits).await?)
 }
 
 /// Counts and remembers documents that are not taken, and returns what their sender is told.
@@ -171,6 +216,7 @@ const fn code_of(code: RejectionCode) -> &'static str {
         RejectionCode::ResourceTooLarge => "ResourceTooLarge",
         RejectionCode::TooFarAhead => "SpanTooFarAhead",
         RejectionCode::TooOld => "SpanTooOld",
+        RejectionCode::DocumentsTooLarge => "DocumentsTooLarge",
         RejectionCode::Unwritable => "UnwritableSpan",
     }
 }
@@ -199,20 +245,7 @@ async fn take(
     senders: Senders<'_>,
     documents: Vec<Cow<'_, str>>,
     limits: &Limits,
-) -> Result<Verdicts, IntakeError> {
-    let config = app.config();
-    let allowed = Allowed::of(&config);
-    // Too many documents cost no part of the rate: they are refused below, whatever it says.
-    if let Some(allowed) = allowed
-        && documents.len() <= limits.n_documents_max
-    {
-        let n_segments = ingest::n_entities(&documents);
-        let wait_max = config.storage.queue_wait.0;
-        let rates = &app.house.rates;
-        rates
-            .wait(app.tenant, allowed, n_segments, wait_max)
-            .await?;
-    }
+) -> Result<Verdicts, AcceptError> {
     let store = &*app.house.store;
     let verdicts = ingest::accept(store, app.tenant, documents, limits, clock::now()).await?;
     if let Some(first) = senders.of(0) {

@@ -112,7 +112,7 @@ pub(crate) async fn answer(
         handled.unwrap_or_else(|_| Err(ApiError::internal("the request's handler panicked")));
     let answer = span.in_scope(|| match outcome {
         Ok(answer) => {
-            ended.code = "OK";
+            ended.code = grpc::outcome(&answer);
             answer
         }
         Err(error) => {
@@ -327,7 +327,7 @@ async fn serve(
         }
         Target::Grpc => {
             let app = Arc::clone(app);
-            Ok(spans::take_grpc(app, origin, parts, received, limits).await)
+            spans::take_grpc(app, origin, parts, received, limits).await
         }
     }
 }
@@ -373,15 +373,14 @@ fn refuse(house: &House, error: &ApiError, tongue: Tongue, request_id: &str) -> 
         | ErrorKind::InvalidSignature
         | ErrorKind::UnrecognizedClient
         | ErrorKind::AccessDenied
-        | ErrorKind::Forbidden => match house.turned_away.n_since(Instant::now()) {
-            Some(n_requests) => {
-                warn!(
-                    code = error.code(),
-                    detail, n_requests, "somebody was not let in"
-                );
+        | ErrorKind::Forbidden => {
+            if let Some(n_requests) = house.turned_away.n_since(Instant::now()) {
+                let code = error.code();
+                warn!(code, detail, n_requests, "somebody was not let in");
+            } else {
+                debug!(code = error.code(), detail, "somebody was not let in");
             }
-            None => debug!(code = error.code(), detail, "somebody was not let in"),
-        },
+        }
     }
     match tongue {
         Tongue::Api => Answer::from(error_response(error, request_id)),

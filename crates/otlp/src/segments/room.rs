@@ -5,7 +5,6 @@ use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use prost::Message;
 
 use super::RejectionCode;
-use super::resource::Resource;
 use crate::Limits;
 use crate::limits::latest_of;
 
@@ -24,17 +23,16 @@ pub(super) struct Room<'a> {
 
 impl<'a> Room<'a> {
     pub(super) fn of(
-        resource: &Resource<'_>,
+        n_resource_bytes: usize,
         scope: &ScopeSpans,
         limits: &'a Limits,
         now: Timestamp,
     ) -> Self {
-        let sent = resource.sent.resource.as_ref();
         let n_scope_bytes = scope.scope.as_ref().map_or(0, Message::encoded_len);
         Self {
             limits,
             now,
-            n_resource_bytes: sent.map_or(0, Message::encoded_len) + n_scope_bytes,
+            n_resource_bytes: n_resource_bytes + n_scope_bytes,
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Broken> {
         query(config),
         storage(config),
         udp(config),
+        otlp(config),
     ];
     for (key, holds, message) in rules.into_iter().flatten() {
         if !holds {
@@ -225,6 +226,14 @@ fn udp(config: &Config) -> Vec<Rule> {
             "must be at most 1s: only so long may a datagram wait for others",
         ),
     ]
+}
+
+fn otlp(config: &Config) -> Vec<Rule> {
+    vec![(
+        "otlp.documents_bytes",
+        config.otlp.documents_bytes.0 >= 1 << 20,
+        "must be at least 1MiB, or a large span would never be taken",
+    )]
 }
 
 const LEVELS: &str = "expected a level such as \"info\" or a filter such as \"info,storage=debug\"";

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
-use otlp::{Encoding, Rules, Translated};
+use otlp::{Bounds, Encoding, Rules, Translated, Translation};
 use protocol::{ApiError, ErrorKind, REQUEST_ID};
+use tokio::task::spawn_blocking;
+use tracing::debug;
 
 use super::in_memory;
 use crate::app::App;
@@ -62,16 +64,25 @@ pub(crate) async fn take_grpc(
     head: Parts,
     received: Received,
     limits: &BodyLimits,
-) -> Answer {
+) -> Result<Answer, ApiError> {
     let body = received.bytes.clone();
-    grpc::unary(head, body, limits.bytes_max, async move |message| {
+    let house = Arc::clone(&app.house);
+    let owner = Arc::clone(&app);
+    let answering = grpc::unary(head, body, limits.bytes_max, async move |message| {
         // The message may be a part of the body, which keeps its place until it is stored.
         let _place = received;
         let left_out = store(&app, origin, message, Encoding::Protobuf).await?;
         let answer = otlp::encode_response(left_out.n_spans, &left_out.message, Encoding::Protobuf);
         Ok(Bytes::from(answer))
-    })
-    .await
+    });
+    let answer = answering.await?;
+    if let Some(status) = grpc::refusal(&answer) {
+        let (code, detail) = (grpc::name(status.code()), status.message());
+        debug!(code, detail, "a request was refused");
+        let error = ApiError::invalid_request(detail.to_owned());
+        intake::refuse_call(&house, Some(&owner), origin, error, b"");
+    }
+    Ok(answer)
 }
 
 /// Returns a refusal as OTLP writes it: a status of gRPC as the body (spec: OTLP, "Failures").
@@ -97,9 +108,47 @@ pub(crate) fn refusal(error: &ApiError, encoding: Encoding, request_id: &str) ->
     response
 }
 
-/// Makes segment documents of the spans of a datagram.
-pub(crate) fn documents(config: &Config, message: &[u8]) -> Result<Translated, ApiError> {
-    translate(config, message, Encoding::Protobuf)
+/// The documents of a request, made piece by piece as they are asked for. Between two pieces no thread works for it.
+pub(crate) struct Pieces {
+    n_spans: usize,
+    /// Absent when everything is made.
+    translation: Option<Translation>,
+}
+
+impl Pieces {
+    /// Reads a request whose documents may have so many bytes together.
+    pub(crate) async fn of(
+        config: Arc<Config>,
+        body: Bytes,
+        encoding: Encoding,
+        documents_bytes_max: usize,
+    ) -> Result<Self, ApiError> {
+        let reading =
+            spawn_blocking(move || translation(&config, &body, encoding, documents_bytes_max));
+        let translation = reading
+            .await
+            .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))?;
+        Ok(Self {
+            n_spans: translation.n_spans(),
+            translation: Some(translation),
+        })
+    }
+
+    /// Returns what became of the next spans; nothing at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Translated>, ApiError> {
+        let Some(mut translation) = self.translation.take() else {
+            return Ok(None);
+        };
+        let making = spawn_blocking(move || {
+            let piece = translation.next_piece();
+            ((!translation.is_done()).then_some(translation), piece)
+        });
+        let (translation, piece) = making
+            .await
+            .map_err(|error| ApiError::internal(error.to_string()))?;
+        self.translation = translation;
+        Ok(Some(piece))
+    }
 }
 
 /// Spans that were not taken.
@@ -110,6 +159,16 @@ struct LeftOut {
     message: String,
 }
 
+impl LeftOut {
+    fn add(&mut self, n_spans: usize, why: Option<&String>) {
+        if let Some(why) = why.filter(|_| self.message.is_empty()) {
+            self.message.clone_from(why);
+        }
+        self.n_spans += n_spans;
+    }
+}
+
+/// Stores spans: the rate is asked once, for all of them, and then a piece at a time is made and stored.
 async fn store(
     app: &Arc<App>,
     origin: Origin,
@@ -117,19 +176,36 @@ async fn store(
     encoding: Encoding,
 ) -> Result<LeftOut, ApiError> {
     let config = app.config();
-    let translating = tokio::task::spawn_blocking(move || translate(&config, &body, encoding));
-    let translated = translating
+    let bytes_max = in_memory(config.otlp.documents_bytes.0);
+    let mut pieces = Pieces::of(Arc::clone(&config), body, encoding, bytes_max)
         .await
-        .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())));
-    let translated = translated
         .map_err(|error| intake::refuse_call(&app.house, Some(app), origin, error, b""))?;
-    intake::refuse_spans(app, origin, &translated.rejected);
-    let span_of: Vec<usize> = translated
-        .documents
-        .iter()
-        .map(|document| document.span_idx)
-        .collect();
-    let documents = translated.documents.into_iter();
+    intake::admit_segments(app, pieces.n_spans)
+        .await
+        .map_err(|error| intake::refuse_all(app, origin, pieces.n_spans, error.into()))?;
+    let mut left_out = LeftOut::default();
+    loop {
+        let turn = app.house.pieces.acquire().await;
+        let _turn = turn.map_err(|error| ApiError::internal(error.to_string()))?;
+        let Some(piece) = pieces.next().await? else {
+            return Ok(left_out);
+        };
+        store_piece(app, origin, piece, &mut left_out).await?;
+    }
+}
+
+async fn store_piece(
+    app: &App,
+    origin: Origin,
+    piece: Translated,
+    left_out: &mut LeftOut,
+) -> Result<(), ApiError> {
+    intake::refuse_spans(app, origin, &piece.rejected);
+    let why = piece.rejected.first().map(|span| &span.message);
+    left_out.add(piece.rejected.len(), why);
+    let documents = piece.documents.iter();
+    let span_of: Vec<usize> = documents.map(|document| document.span_idx).collect();
+    let documents = piece.documents.into_iter();
     let documents = documents
         .map(|document| Cow::Owned(document.text))
         .collect();
@@ -138,25 +214,22 @@ async fn store(
         n_documents_max: usize::MAX,
         document_bytes_max: in_memory(app.config().http.body_bytes.0),
     };
-    let verdicts = intake::accept(app, origin, documents, &limits).await?;
+    let verdicts = intake::accept_admitted(app, origin, documents, &limits).await?;
     let refused = verdicts.refused.iter();
     let refused_spans: BTreeSet<usize> = refused
         .filter_map(|refusal| span_of.get(refusal.document_idx).copied())
         .collect();
-    let first = translated.rejected.first().map(|span| span.message.clone());
-    let first = first.or_else(|| {
-        verdicts
-            .refused
-            .first()
-            .map(|refusal| refusal.message.clone())
-    });
-    Ok(LeftOut {
-        n_spans: translated.rejected.len() + refused_spans.len(),
-        message: first.unwrap_or_default(),
-    })
+    let why = verdicts.refused.first().map(|refusal| &refusal.message);
+    left_out.add(refused_spans.len(), why);
+    Ok(())
 }
 
-fn translate(config: &Config, body: &[u8], encoding: Encoding) -> Result<Translated, ApiError> {
+fn translation(
+    config: &Config,
+    body: &[u8],
+    encoding: Encoding,
+    documents_bytes_max: usize,
+) -> Result<Translation, ApiError> {
     let invalid = |error: &dyn std::error::Error| {
         let cause = error
             .source()
@@ -178,7 +251,13 @@ fn translate(config: &Config, body: &[u8], encoding: Encoding) -> Result<Transla
         log_groups: settings.log_groups.0.clone(),
         consumer_segments: settings.consumer_segments,
     };
-    otlp::translate(&request, &rules, &limits(config), clock::now())
+    let bounds = Bounds {
+        // The store takes no batch larger than what may wait for it.
+        piece_bytes: PIECE_BYTES.min(in_memory(config.storage.bytes_in_flight.0) / 4),
+        piece_spans: PIECE_SPANS,
+        documents_bytes_max: Some(documents_bytes_max),
+    };
+    Translation::begin(request, rules, limits(config), bounds, clock::now())
         .map_err(|error| invalid(&error))
 }
 
@@ -207,3 +286,7 @@ fn dress(headers: &mut HeaderMap, encoding: Encoding, request_id: &str) {
         headers.insert(REQUEST_ID, id);
     }
 }
+
+/// Bytes of documents, and spans, that are made and stored at a time. Exporters send 512 spans at once.
+const PIECE_BYTES: usize = 2 << 20;
+const PIECE_SPANS: usize = 1024;

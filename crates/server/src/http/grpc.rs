@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -25,13 +26,16 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Answers a call with what `call` makes of its message.
+/// Answers a call with what `call` makes of its message. What is no call is answered, too: see [`refusal`].
+///
+/// # Errors
+/// What `call` says; the answer to it is [`refuse`].
 pub(crate) async fn unary<F>(
     head: Parts,
     body: Bytes,
     message_bytes_max: usize,
     call: impl FnOnce(Bytes) -> F + Send + 'static,
-) -> Answer
+) -> Result<Answer, ApiError>
 where
     F: Future<Output = Result<Bytes, ApiError>> + Send + 'static,
 {
@@ -41,7 +45,53 @@ where
         .apply_compression_config(accepted, EnabledCompressionEncodings::default())
         .max_decoding_message_size(message_bytes_max);
     let request = Request::from_parts(head, Full::new(body));
-    Answer::Framed(grpc.unary(Once(Some(call)), request).await)
+    let failure = Failure::default();
+    let once = Once {
+        call: Some(call),
+        failure: Arc::clone(&failure),
+    };
+    let response = grpc.unary(once, request).await;
+    let failure = failure
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    failure.map_or(Ok(Answer::Framed(response)), Err)
+}
+
+/// Returns what an answer says at once that is no answer of a call: there was none, or none that can be read.
+pub(crate) fn refusal(answer: &Answer) -> Option<Status> {
+    match answer {
+        Answer::Framed(response) => Status::from_header_map(response.headers()),
+        Answer::Whole(_) | Answer::Held(..) | Answer::Streamed(..) => None,
+    }
+}
+
+/// Returns the code figures show for an answer that is no error of ours.
+pub(crate) fn outcome(answer: &Answer) -> &'static str {
+    refusal(answer).map_or("OK", |status| name(status.code()))
+}
+
+/// Returns the name gRPC has for a code.
+pub(crate) const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 /// Returns the answer of a call that is refused.
@@ -87,8 +137,14 @@ pub(crate) fn code(error: &ApiError) -> Code {
     }
 }
 
+/// Where a call leaves its error, of which a status says less.
+type Failure = Arc<Mutex<Option<ApiError>>>;
+
 /// A service that is called once.
-struct Once<C>(Option<C>);
+struct Once<C> {
+    call: Option<C>,
+    failure: Failure,
+}
 
 impl<C, F> UnaryService<Bytes> for Once<C>
 where
@@ -100,13 +156,15 @@ where
         Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, Status>> + Send + 'static>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let answer = self.0.take().map(|call| call(request.into_inner()));
+        let answer = self.call.take().map(|call| call(request.into_inner()));
+        let failure = Arc::clone(&self.failure);
         Box::pin(async move {
             let answer = answer.ok_or_else(|| Status::internal("called twice"))?;
-            answer
-                .await
-                .map(tonic::Response::new)
-                .map_err(|error| status(&error))
+            answer.await.map(tonic::Response::new).map_err(|error| {
+                let status = status(&error);
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                status
+            })
         })
     }
 }

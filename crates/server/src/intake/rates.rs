@@ -1,20 +1,17 @@
 //! How many segments a second an account may send: `limits.segments_per_second`, over all doors.
 //!
 //! Calls of an account take their turn in the order they came. One that cannot be let in before its wait is over is
-//! refused at once and takes nothing from those behind it.
+//! refused at once and takes nothing from those behind it. One that has more segments than a burst is let in when the
+//! burst is there, and those behind it wait until the rest is made up for: whoever comes again is let in some time.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use model::Tenant;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::config::Config;
 
@@ -26,26 +23,17 @@ pub(crate) struct Allowed {
     burst: NonZeroU32,
 }
 
-/// Why a call is not let in.
+/// Why a call is not let in now. It would be let in later.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RateError {
-    /// It would be let in later.
-    #[error(
-        "Rate exceeded: {per_second} segments per second may be sent; retry in {} s",
-        seconds(*retry_after)
-    )]
-    NotYet {
-        /// How many segments a second are let in.
-        per_second: NonZeroU32,
-        /// When it would be let in if nothing else came.
-        retry_after: Duration,
-    },
-    /// It has more segments than are ever let in at once.
-    #[error("Exceeding maximum segment count: {n_segments_max}")]
-    TooMany {
-        /// How many may come at once.
-        n_segments_max: NonZeroU32,
-    },
+#[error(
+    "Rate exceeded: {per_second} segments per second may be sent; retry in {} s",
+    seconds(*retry_after)
+)]
+pub(crate) struct RateError {
+    /// How many segments a second are let in.
+    pub(crate) per_second: NonZeroU32,
+    /// When it would be let in if nothing else came.
+    pub(crate) retry_after: Duration,
 }
 
 /// The rates of all accounts.
@@ -57,24 +45,10 @@ pub(crate) struct Rates {
 /// What one account has sent lately.
 struct Rate {
     allowed: Allowed,
-    clock: RuntimeClock,
-    limiter: RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>,
+    /// When a whole burst may come again, if nothing else comes.
+    full_at: Mutex<Instant>,
     /// Held by the call that waits at the head of the line.
     turn: Semaphore,
-}
-
-/// The runtime's clock, as time since some start.
-#[derive(Clone, Copy, Debug)]
-struct RuntimeClock {
-    started: Instant,
-}
-
-impl Clock for RuntimeClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
 }
 
 impl Allowed {
@@ -89,13 +63,19 @@ impl Allowed {
             burst: NonZeroU32::new(burst)?,
         })
     }
+
+    /// Returns the time in which so many segments may come.
+    fn time_of(self, n_segments: u32) -> Duration {
+        let nanos = u64::from(n_segments) * 1_000_000_000;
+        Duration::from_nanos(nanos / u64::from(self.per_second.get()))
+    }
 }
 
 impl Rates {
     /// Waits until an account may send so many segments more; at most for `wait_max`.
     ///
     /// # Errors
-    /// Says when the call would be let in, or that it never is. It took nothing from the account's rate then.
+    /// Says when the call would be let in. It took nothing from the account's rate then.
     pub(crate) async fn wait(
         &self,
         tenant: Tenant,
@@ -103,39 +83,26 @@ impl Rates {
         n_segments: usize,
         wait_max: Duration,
     ) -> Result<(), RateError> {
-        let n_segments = u32::try_from(n_segments).unwrap_or(u32::MAX);
-        let Some(n_segments) = NonZeroU32::new(n_segments) else {
+        if n_segments == 0 {
             return Ok(());
-        };
-        let too_many = RateError::TooMany {
-            n_segments_max: allowed.burst,
-        };
-        if n_segments > allowed.burst {
-            return Err(too_many);
         }
-        let not_yet = |retry_after| RateError::NotYet {
+        let n_segments = u32::try_from(n_segments).unwrap_or(u32::MAX);
+        let not_yet = |retry_after| RateError {
             per_second: allowed.per_second,
             retry_after,
         };
         let deadline = Instant::now() + wait_max;
         let rate = self.of(tenant, allowed);
         let Ok(Ok(_turn)) = timeout_at(deadline, rate.turn.acquire()).await else {
-            let one = Duration::from_secs(1) / allowed.per_second.get();
-            return Err(not_yet(one.saturating_mul(n_segments.get())));
+            return Err(not_yet(allowed.time_of(n_segments)));
         };
-        loop {
-            let Ok(checked) = rate.limiter.check_n(n_segments) else {
-                return Err(too_many);
-            };
-            let Err(not_until) = checked else {
-                return Ok(());
-            };
-            let pause = not_until.wait_time_from(rate.clock.now());
-            if Instant::now() + pause > deadline {
-                return Err(not_yet(pause));
+        while let Err(until) = rate.take(n_segments, Instant::now()) {
+            if until > deadline {
+                return Err(not_yet(until.saturating_duration_since(Instant::now())));
             }
-            sleep(pause).await;
+            sleep_until(until).await;
         }
+        Ok(())
     }
 
     /// Returns an account's rate; a new one if what is allowed has changed.
@@ -157,16 +124,27 @@ impl Rates {
 
 impl Rate {
     fn new(allowed: Allowed) -> Self {
-        let clock = RuntimeClock {
-            started: Instant::now(),
-        };
-        let quota = Quota::per_second(allowed.per_second).allow_burst(allowed.burst);
         Self {
             allowed,
-            clock,
-            limiter: RateLimiter::direct_with_clock(quota, clock),
+            full_at: Mutex::new(Instant::now()),
             turn: Semaphore::new(1),
         }
+    }
+
+    /// Takes so many segments of what is allowed, or says when to ask again.
+    fn take(&self, n_segments: u32, now: Instant) -> Result<(), Instant> {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has to be there; of more than a burst there never is more.
+        let n_wanted = n_segments.min(self.allowed.burst.get());
+        let n_unwanted = self.allowed.burst.get() - n_wanted;
+        let until_enough = full_at
+            .saturating_duration_since(now)
+            .saturating_sub(self.allowed.time_of(n_unwanted));
+        if !until_enough.is_zero() {
+            return Err(now + until_enough);
+        }
+        *full_at = now.max(*full_at) + self.allowed.time_of(n_segments);
+        Ok(())
     }
 }
 
@@ -209,10 +187,7 @@ mod tests {
         while Instant::now() < end {
             match rates.wait(tenant, allowed, 10, Duration::ZERO).await {
                 Ok(()) => n_let_in += 10,
-                Err(RateError::NotYet { retry_after, .. }) => {
-                    tokio::time::sleep_until(Instant::now() + retry_after).await;
-                }
-                Err(RateError::TooMany { .. }) => panic!("10 are not too many"),
+                Err(error) => sleep_until(Instant::now() + error.retry_after).await,
             }
         }
         n_let_in
@@ -227,9 +202,7 @@ mod tests {
         assert!((1150..=1200).contains(&n_let_in), "{n_let_in}");
         assert_eq!(rates.wait(TWO, allowed, 200, Duration::ZERO).await, Ok(()));
         let error = rates.wait(ONE, allowed, 50, Duration::ZERO).await;
-        let Err(RateError::NotYet { retry_after, .. }) = error else {
-            panic!("{error:?}")
-        };
+        let retry_after = error.unwrap_err().retry_after;
         assert!(retry_after <= Duration::from_millis(500), "{retry_after:?}");
     }
 
@@ -243,11 +216,7 @@ mod tests {
         rates.wait(ONE, allowed, 100, second).await.unwrap();
         assert!(started.elapsed() >= second, "{:?}", started.elapsed());
         let error = rates.wait(ONE, allowed, 150, second).await.unwrap_err();
-        let retry_after = match &error {
-            RateError::NotYet { retry_after, .. } => *retry_after,
-            RateError::TooMany { .. } => panic!("{error}"),
-        };
-        assert_eq!(seconds(retry_after), 2, "{retry_after:?}");
+        assert_eq!(seconds(error.retry_after), 2, "{error:?}");
         assert_eq!(
             error.to_string(),
             "Rate exceeded: 100 segments per second may be sent; retry in 2 s"
@@ -272,13 +241,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_than_a_burst_is_never_let_in() {
+    async fn more_than_a_burst_is_let_in_and_made_up_for() {
         let rates = Rates::default();
         let allowed = allowed(100, 50).unwrap();
-        let error = rates.wait(ONE, allowed, 201, Duration::from_hours(1)).await;
-        let n_segments_max = allowed.burst;
-        assert_eq!(error, Err(RateError::TooMany { n_segments_max }));
-        assert_eq!(rates.wait(ONE, allowed, 0, Duration::ZERO).await, Ok(()));
+        let retry_after = async |n_segments| {
+            let waited = rates.wait(ONE, allowed, n_segments, Duration::ZERO).await;
+            waited.err().map(|error| error.retry_after.as_millis())
+        };
+        assert_eq!(retry_after(512).await, None);
+        // 312 more than were there, and one.
+        assert_eq!(retry_after(1).await, Some(3130));
+        assert_eq!(retry_after(512).await, Some(5120));
+        assert_eq!(retry_after(usize::MAX).await, Some(5120));
+        tokio::time::advance(Duration::from_millis(5119)).await;
+        assert_eq!(retry_after(512).await, Some(1));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(retry_after(512).await, None);
+        assert_eq!(retry_after(0).await, None);
+        assert_eq!(retry_after(1).await, Some(3130));
+    }
+
+    #[test]
+    fn times_are_exact_to_the_nanosecond() {
+        let check = |per_second, n_segments, expected| {
+            let allowed = allowed(per_second, 50).unwrap();
+            assert_eq!(allowed.time_of(n_segments).as_nanos(), expected);
+        };
+        check(1, 0, 0);
+        check(1, u32::MAX, 4_294_967_295_000_000_000);
+        check(3, 1, 333_333_333);
+        check(3, 3, 1_000_000_000);
+        check(1_000_000_000, 1, 1);
     }
 
     #[tokio::test(start_paused = true)]

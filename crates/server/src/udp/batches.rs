@@ -5,8 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ingest::Limits;
 use ingest::datagram::{self, Framed};
+use otlp::Encoding;
 use protocol::ApiError;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -19,9 +21,9 @@ use super::queue::Datagram;
 use crate::accounts::Accounts;
 use crate::app::App;
 use crate::clock;
-use crate::config::Config;
 use crate::config::values::Unsampled;
-use crate::handlers::{in_memory, spans};
+use crate::handlers::in_memory;
+use crate::handlers::spans::Pieces;
 use crate::house::House;
 use crate::intake::rates::RateError;
 use crate::intake::{self, IntakeError};
@@ -47,7 +49,7 @@ pub(super) async fn take_in(
             Some(app) => {
                 let opened = Opened::of(&app, &datagrams).await;
                 opened.documents.take_in(&app, &mut deadline).await;
-                opened.of_spans.take_in(&app, &mut deadline).await;
+                take_in_spans(&app, opened.spans, &mut deadline).await;
             }
             None => lose(house, None, &datagrams, UNOWNED),
         }
@@ -79,8 +81,8 @@ async fn collect(queued: &mut UnboundedReceiver<Datagram>, batch_wait: Duration)
 /// What some datagrams carry.
 struct Opened<'d> {
     documents: Batch<'d>,
-    /// Documents made of spans, which may be larger.
-    of_spans: Batch<'d>,
+    /// Requests of spans.
+    spans: Vec<(&'d Datagram, Bytes)>,
 }
 
 /// Documents that are taken in together, and whence each came.
@@ -88,6 +90,7 @@ struct Batch<'d> {
     documents: Vec<Cow<'d, str>>,
     origins: Vec<Origin>,
     document_bytes_max: usize,
+    n_bytes: usize,
 }
 
 impl<'d> Opened<'d> {
@@ -96,7 +99,7 @@ impl<'d> Opened<'d> {
         let config = app.config();
         let mut opened = Self {
             documents: Batch::new(in_memory(config.limits.document_bytes.0)),
-            of_spans: Batch::new(in_memory(config.http.body_bytes.0)),
+            spans: Vec::new(),
         };
         for datagram in datagrams {
             let origin = origin(datagram);
@@ -110,7 +113,7 @@ impl<'d> Opened<'d> {
                     drop_one(&app.house, Some(app), datagram, UNSAMPLED);
                 }
                 Ok(Framed::Spans { protobuf, .. }) => {
-                    opened.add_spans(app, &config, datagram, &protobuf);
+                    opened.spans.push((datagram, Bytes::from(protobuf)));
                     tokio::task::yield_now().await;
                 }
                 Err(dropped) => {
@@ -121,22 +124,54 @@ impl<'d> Opened<'d> {
         }
         opened
     }
+}
 
-    fn add_spans(&mut self, app: &App, config: &Config, datagram: &Datagram, protobuf: &[u8]) {
-        match spans::documents(config, protobuf) {
-            Ok(translated) => {
-                let origin = origin(datagram);
-                intake::refuse_spans(app, origin, &translated.rejected);
-                for document in translated.documents {
-                    self.of_spans.add(Cow::Owned(document.text), origin);
-                }
-            }
+/// Takes in the documents of spans as they are made, so that there never are more than some MiB of them.
+async fn take_in_spans(
+    app: &App,
+    spans: Vec<(&Datagram, Bytes)>,
+    deadline: &mut watch::Receiver<Option<Instant>>,
+) {
+    let config = app.config();
+    let bytes_max = in_memory(config.otlp.documents_bytes.0).min(MADE_BYTES_PER_DATAGRAM);
+    // Documents made of spans may be larger than others.
+    let document_bytes_max = in_memory(config.http.body_bytes.0);
+    let mut batch = Batch::new(document_bytes_max);
+    for (datagram, protobuf) in spans {
+        let read = Pieces::of(Arc::clone(&config), protobuf, Encoding::Protobuf, bytes_max);
+        let mut pieces = match read.await {
+            Ok(pieces) => pieces,
             Err(error) => {
-                let why = (INVALID_SPANS, error.message());
-                drop_one(&app.house, Some(app), datagram, why);
+                drop_one(
+                    &app.house,
+                    Some(app),
+                    datagram,
+                    (INVALID_SPANS, error.message()),
+                );
+                continue;
+            }
+        };
+        while let Some(piece) = pieces.next().await.unwrap_or_else(|error| {
+            drop_one(
+                &app.house,
+                Some(app),
+                datagram,
+                (INVALID_SPANS, error.message()),
+            );
+            None
+        }) {
+            let origin = origin(datagram);
+            intake::refuse_spans(app, origin, &piece.rejected);
+            for document in piece.documents {
+                batch.add(Cow::Owned(document.text), origin);
+            }
+            if batch.n_bytes >= MADE_BYTES {
+                batch.take_in(app, deadline).await;
+                batch = Batch::new(document_bytes_max);
             }
         }
     }
+    batch.take_in(app, deadline).await;
 }
 
 impl<'d> Batch<'d> {
@@ -145,10 +180,12 @@ impl<'d> Batch<'d> {
             documents: Vec::new(),
             origins: Vec::new(),
             document_bytes_max,
+            n_bytes: 0,
         }
     }
 
     fn add(&mut self, document: Cow<'d, str>, origin: Origin) {
+        self.n_bytes += document.len();
         self.documents.push(document);
         self.origins.push(origin);
     }
@@ -158,8 +195,10 @@ impl<'d> Batch<'d> {
         let n_documents = self.documents.len();
         let all = Some(0..n_documents).filter(|all| !all.is_empty());
         let mut parts = Vec::from_iter(all);
+        let mut is_admitted = false;
         while let Some(part) = parts.pop() {
-            let Err(error) = self.take_in_part(app, &part, deadline).await else {
+            let taken = self.take_in_part(app, &part, &mut is_admitted, deadline);
+            let Err(error) = taken.await else {
                 continue;
             };
             if error.is_of_size() && part.len() > 1 {
@@ -184,20 +223,13 @@ impl<'d> Batch<'d> {
         &self,
         app: &App,
         part: &Range<usize>,
+        is_admitted: &mut bool,
         deadline: &mut watch::Receiver<Option<Instant>>,
     ) -> Result<(), IntakeError> {
-        let documents = self.documents.get(part.clone()).unwrap_or_default();
-        let origins = self.origins.get(part.clone()).unwrap_or_default();
         let mut pause = PAUSE_MIN;
         loop {
-            let limits = Limits {
-                n_documents_max: usize::MAX,
-                document_bytes_max: self.document_bytes_max,
-            };
-            let borrowed = documents.iter().map(|document| Cow::Borrowed(&**document));
-            let taken = intake::accept_each(app, origins, borrowed.collect(), &limits).await;
-            let error = match taken {
-                Ok(_) => {
+            let error = match self.attempt(app, part, is_admitted).await {
+                Ok(()) => {
                     if pause > PAUSE_MIN {
                         info!("datagrams are taken in again");
                     }
@@ -210,14 +242,36 @@ impl<'d> Batch<'d> {
                 warn!(%error, "datagrams cannot be taken in at the moment; they wait");
             }
             let wanted = match &error {
-                IntakeError::Rate(RateError::NotYet { retry_after, .. }) => *retry_after,
-                IntakeError::Rate(_) | IntakeError::Accept(_) => pause,
+                IntakeError::Rate(RateError { retry_after, .. }) => *retry_after,
+                IntakeError::Accept(_) => pause,
             };
             pause = (pause * 2).min(PAUSE_MAX);
             if !rest(wanted.min(PAUSE_MAX), deadline).await {
                 return Err(error);
             }
         }
+    }
+
+    /// Tries once. The rate is asked for all documents at once, until it lets them in.
+    async fn attempt(
+        &self,
+        app: &App,
+        part: &Range<usize>,
+        is_admitted: &mut bool,
+    ) -> Result<(), IntakeError> {
+        if !*is_admitted {
+            intake::admit(app, &self.documents).await?;
+            *is_admitted = true;
+        }
+        let documents = self.documents.get(part.clone()).unwrap_or_default();
+        let origins = self.origins.get(part.clone()).unwrap_or_default();
+        let limits = Limits {
+            n_documents_max: usize::MAX,
+            document_bytes_max: self.document_bytes_max,
+        };
+        let borrowed = documents.iter().map(|document| Cow::Borrowed(&**document));
+        intake::accept_each(app, origins, borrowed.collect(), &limits).await?;
+        Ok(())
     }
 
     /// Counts and remembers documents that are lost.
@@ -302,6 +356,10 @@ const UNSAMPLED: Why<'_> = (
 const INVALID_SPANS: &str = "invalid_spans";
 const BATCH_DATAGRAMS: usize = 512;
 const BATCH_BYTES: usize = 4 << 20;
+/// What is made of spans is taken in when it has so many bytes.
+const MADE_BYTES: usize = 2 << 20;
+/// What the spans of one datagram may become; of real ones it is a hundredth of that.
+const MADE_BYTES_PER_DATAGRAM: usize = 4 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// An excerpt is made of no more of a datagram.

@@ -21,7 +21,8 @@ impl Backlog {
 
     /// Waits until one more partition may wait to be sealed, and tells whether it may now.
     pub(super) fn wait(&self, shared: &Shared, wait: Duration) -> bool {
-        let is_full = || shared.partitions().sealing.len() >= N_SEALING_MAX;
+        let n_max = n_sealing_max(shared.config.partition_bytes);
+        let is_full = || shared.partitions().sealing.len() >= n_max;
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self
             .changed
@@ -32,5 +33,11 @@ impl Backlog {
     }
 }
 
-/// Sealing takes less time than filling as a rule, so that one waits, if any; more only while writes outrun it.
-const N_SEALING_MAX: usize = 2;
+/// Returns how many partitions may wait: sealing takes less time than filling as a rule, so that one waits, if any; more
+/// only while writes outrun it. Small ones take little memory each.
+fn n_sealing_max(partition_bytes: u64) -> usize {
+    let n_small = SEALING_BYTES_MAX / partition_bytes.max(1);
+    usize::try_from(n_small).unwrap_or(usize::MAX).clamp(2, 64)
+}
+
+const SEALING_BYTES_MAX: u64 = 384 << 20;

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Encoding, LimitError, RejectionCode, decode};
+use crate::{
+    Bounds, Encoding, LimitError, RejectedSpan, RejectionCode, Translated, Translation, decode,
+};
 
 /// A local root that calls is two documents, which are the same every time.
 #[test]
@@ -365,6 +367,113 @@ fn many(n_spans: u64) -> Request {
     let mut request = request(Span::default(), &json!({"service.name": "shop"}));
     request.0.resource_spans[0].scope_spans[0].spans = spans.collect();
     request
+}
+
+/// Returns a request of three resources whose scopes have so many spans.
+fn scattered(n_spans: [&[u64]; 3]) -> Request {
+    let mut scattered = many(0);
+    let resource_spans = scattered.0.resource_spans.remove(0);
+    for scopes in n_spans {
+        let mut resource_spans = resource_spans.clone();
+        let scope = resource_spans.scope_spans.remove(0);
+        for n_spans in scopes {
+            let mut scope = scope.clone();
+            let spans = many(*n_spans).0.resource_spans.remove(0).scope_spans;
+            scope.spans = spans.into_iter().flat_map(|scope| scope.spans).collect();
+            resource_spans.scope_spans.push(scope);
+        }
+        scattered.0.resource_spans.push(resource_spans);
+    }
+    scattered
+}
+
+fn pieces(request: &Request, limits: &Limits, bounds: &Bounds) -> Vec<Translated> {
+    let (request, rules) = (request.clone(), Rules::default());
+    let (limits, bounds) = (limits.clone(), bounds.clone());
+    let now = Timestamp::from_secs(1000);
+    let mut translation = Translation::begin(request, rules, limits, bounds, now).unwrap();
+    let mut pieces = Vec::new();
+    while !translation.is_done() {
+        pieces.push(translation.next_piece());
+    }
+    assert_eq!(translation.next_piece(), Translated::default());
+    pieces
+}
+
+#[test]
+fn pieces_put_together_are_the_whole() {
+    let whole = |request: &Request, limits: &Limits| {
+        let now = Timestamp::from_secs(1000);
+        translate(request, &Rules::default(), limits, now).unwrap()
+    };
+    let limits = Limits {
+        age: Some(Duration::from_millis(995_500)),
+        ..Limits::NONE
+    };
+    let check = |n_spans, piece_spans, piece_bytes, n_pieces: usize| {
+        let request = scattered(n_spans);
+        let bounds = Bounds {
+            piece_bytes,
+            piece_spans,
+            documents_bytes_max: None,
+        };
+        let pieces = pieces(&request, &limits, &bounds);
+        assert_eq!(pieces.len(), n_pieces, "{n_spans:?}");
+        let mut together = Translated::default();
+        for piece in pieces {
+            together.documents.extend(piece.documents);
+            together.rejected.extend(piece.rejected);
+        }
+        assert_eq!(together, whole(&request, &limits));
+    };
+    let all = usize::MAX;
+    check([&[], &[], &[]], 1, 1, 1);
+    check([&[0, 0], &[], &[0]], 1, 1, 1);
+    check([&[5], &[], &[]], all, all, 1);
+    check([&[5], &[], &[]], 1, all, 5);
+    check([&[5, 0, 6], &[0], &[7]], 4, all, 5);
+    check([&[5, 1, 6], &[3], &[7]], 2, all, 11);
+    // Four spans of each scope are too old and have no bytes.
+    check([&[5], &[6], &[7]], all, 1, 6);
+    // A piece that has not come to an end with one document does with two.
+    let made = whole(&scattered([&[5], &[6], &[7]]), &limits).documents;
+    check([&[5], &[6], &[7]], all, made[0].text.len() + 1, 3);
+}
+
+#[test]
+fn documents_beyond_their_bytes_are_not_made() {
+    let request = scattered([&[3], &[3, 2], &[2]]);
+    let whole = pieces(&request, &Limits::NONE, &Bounds::NONE).remove(0);
+    let sizes: Vec<usize> = whole.documents.iter().map(|made| made.text.len()).collect();
+    let total: usize = sizes.iter().sum();
+    let check = |documents_bytes_max: usize, n_made: usize| {
+        for piece_spans in [1, 4, usize::MAX] {
+            let bounds = Bounds {
+                piece_spans,
+                documents_bytes_max: Some(documents_bytes_max),
+                ..Bounds::NONE
+            };
+            let pieces = pieces(&request, &Limits::NONE, &bounds);
+            let made = pieces.iter().flat_map(|piece| &piece.documents);
+            assert!(made.eq(&whole.documents[..n_made]));
+            let rejected: Vec<&RejectedSpan> =
+                pieces.iter().flat_map(|piece| &piece.rejected).collect();
+            assert_eq!(rejected.len(), 10 - n_made, "{documents_bytes_max}");
+            for rejected in rejected {
+                assert_eq!(rejected.code, RejectionCode::DocumentsTooLarge);
+                assert!(
+                    rejected.message.contains(&documents_bytes_max.to_string()),
+                    "{rejected:?}"
+                );
+            }
+        }
+    };
+    check(0, 0);
+    check(sizes[0] - 1, 0);
+    check(sizes[0], 1);
+    check(sizes[..4].iter().sum::<usize>() + 1, 4);
+    check(total - 1, 9);
+    check(total, 10);
 }
 
 #[test]

@@ -308,7 +308,7 @@ mod tests {
         let held = place(&share, 2).await.unwrap();
         let started = Instant::now();
         let release = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep_until(started + Duration::from_secs(2)).await;
             assert!(share.is_wanted());
             drop(held);
         };
