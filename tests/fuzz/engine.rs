@@ -194,7 +194,7 @@ impl<'t> Search<'t> {
             random: Random::new(seed),
             corpus: target.seeds.clone(),
             classes: HashMap::new(),
-            slowest: pace::Slowest::default(),
+            slowest: pace::Slowest::new(target.bytes_max),
             n_inputs: 0,
             under_way: File::create(path).unwrap(),
         }

@@ -21,17 +21,25 @@ pub(crate) enum Growths {
     Until(Instant),
 }
 
-/// The inputs that took longest for their size.
-#[derive(Default)]
+/// The inputs that took longest for their size, of those small enough to be grown.
 pub(crate) struct Slowest {
+    bytes_max: usize,
     /// Picoseconds a byte, and the input; the slowest first.
     inputs: Vec<(u128, Vec<u8>)>,
 }
 
 impl Slowest {
+    /// Returns none yet, of a target whose inputs may have so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max: bytes_max / GROWN_TIMES_MIN,
+            inputs: Vec::new(),
+        }
+    }
+
     /// Keeps an input if it is one of the slowest.
     pub(crate) fn offer(&mut self, input: &[u8], took: Duration) {
-        if input.len() < JUDGED_BYTES_MIN {
+        if !(JUDGED_BYTES_MIN..self.bytes_max).contains(&input.len()) {
             return;
         }
         let pace = took.as_nanos() * 1000 / u128::try_from(input.len()).unwrap();
@@ -146,4 +154,6 @@ const FACTOR_MAX: f64 = 3.0;
 /// Less is lost in what the clock and the machine do.
 const TOLD_FROM: Duration = Duration::from_micros(300);
 const JUDGED_BYTES_MIN: usize = 64;
+/// The least of the three sizes is twice what is grown, or it would say little.
+const GROWN_TIMES_MIN: usize = 8;
 const SLOWEST_MAX: usize = 32;
