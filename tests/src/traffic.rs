@@ -158,10 +158,15 @@ impl Client {
 
     fn send_and_forget(mut self) -> Result<()> {
         let mut body = Vec::new();
+        let mut n_sent = 0;
         while !self.gauge.stop.load(Ordering::Relaxed) {
+            if n_sent > FLOOD * (self.gauge.n_acknowledged.load(Ordering::Relaxed) + FLOOD_START) {
+                std::thread::park_timeout(wait::PACE);
+                continue;
+            }
             let mut connection = Connection::open(self.address)?;
             for _ in 0..8 {
-                self.next_batch(&mut body);
+                n_sent += self.next_batch(&mut body).len();
                 let head = format!(
                     "POST /TraceSegments HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
                     body.len()
@@ -190,6 +195,13 @@ fn is_acknowledged(response: &crate::http::Response) -> bool {
         .and_then(Value::as_array)
         .is_some_and(Vec::is_empty)
 }
+
+/// How many documents are sent without waiting for each acknowledged one: those who wait are not crowded out, however slow the
+/// machine is.
+const FLOOD: usize = 4;
+
+/// As many acknowledged ones are taken for granted at the start.
+const FLOOD_START: usize = 100;
 
 /// More is sent than the server can take at the moment: what is sent next may be taken.
 const THROTTLED: u16 = 429;

@@ -33,4 +33,5 @@ pub fn now() -> u32 {
 }
 
 const LIMIT: Duration = Duration::from_mins(1);
-const PACE: Duration = Duration::from_millis(10);
+/// How long to wait before the next question.
+pub const PACE: Duration = Duration::from_millis(10);
