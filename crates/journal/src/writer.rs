@@ -273,7 +273,7 @@ impl Journal {
             return Ok(());
         };
         let FileHeader { created, number } = self.current.header;
-        let next = folder.begin(number + 1, created.max(now))?;
+        let next = folder.begin(number.saturating_add(1), created.max(now))?;
         let full = std::mem::replace(&mut self.current, next);
         folder.older.push_back(Listed {
             number,

@@ -119,23 +119,40 @@ fn a_folder_goes_on_in_its_newest_file() {
     assert_eq!(read(&[folder.path()]).records, expected);
 }
 
+/// Returns a sound file that was begun by itself, and so has the number 0.
+fn another() -> Vec<u8> {
+    let folder = folder();
+    let path = folder.path().join("a");
+    write(&path, &[&[datagram(0)]]);
+    fs::read(path).unwrap()
+}
+
 #[test]
 fn a_folder_begins_another_file_behind_one_it_cannot_go_on_with() {
     type Change = fn(&mut Vec<u8>);
-    let changes: [(Change, usize); 5] = [
+    let changes: [(Change, usize); 6] = [
         // Begun and nothing more: the only one that is used again.
         (|bytes| bytes.truncate(20), 1),
         // A header that is damaged, one of a later format, one that was never a journal's.
         (|bytes| bytes[30] ^= 1, 2),
         (|bytes| bytes[8] = 1, 2),
         (|bytes| bytes[0] = b'x', 2),
+        // One that was renamed: its header says another number.
+        (|bytes| *bytes = another(), 2),
         // A hole before the last block.
         (|bytes| bytes[40] ^= 1, 2),
     ];
     for (change, n_files) in changes {
         let folder = folder();
         let path = folder.path().join("0000000001.journal");
-        write(&path, &[&[datagram(0)], &[datagram(1)]]);
+        let mut journal = Journal::open_folder(folder.path(), &limits(), NOW)
+            .unwrap()
+            .journal;
+        for number in 0..2 {
+            journal.append(&datagram(number), NOW).unwrap();
+            journal.flush(NOW).unwrap();
+        }
+        drop(journal);
         let mut bytes = fs::read(&path).unwrap();
         change(&mut bytes);
         fs::write(&path, &bytes).unwrap();
@@ -153,6 +170,30 @@ fn a_folder_begins_another_file_behind_one_it_cannot_go_on_with() {
         }
         assert_eq!(read(&[journal.path()]).records, [datagram(2)]);
     }
+}
+
+#[test]
+fn a_file_that_is_begun_anew_is_still_behind_the_one_before() {
+    let folder = folder();
+    let mut limits = limits();
+    limits.block_bytes = 1;
+    limits.file_bytes_max = 4096;
+    let mut journal = Journal::open_folder(folder.path(), &limits, NOW)
+        .unwrap()
+        .journal;
+    journal.append(&noise(0, 3000), NOW).unwrap();
+    journal.append(&noise(1, 3000), NOW).unwrap();
+    drop(journal);
+    let second = folder.path().join("0000000002.journal");
+    fs::write(second, "RTGN").unwrap();
+    let now = Timestamp::from_secs(1);
+    let mut journal = Journal::open_folder(folder.path(), &limits, now)
+        .unwrap()
+        .journal;
+    journal.append(&noise(2, 3000), now).unwrap();
+    assert_eq!(files(folder.path()).len(), 2);
+    let expected = [noise(0, 3000), noise(2, 3000)];
+    assert_eq!(read(&[folder.path()]).records, expected);
 }
 
 #[test]

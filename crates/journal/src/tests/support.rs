@@ -35,7 +35,7 @@ pub(super) fn limits() -> Limits {
         file_bytes_max: 1 << 30,
         dir_bytes_max: 1 << 40,
         block_bytes: 1 << 20,
-        block_age: Duration::from_secs(3600),
+        block_age: Duration::from_hours(1),
     }
 }
 

@@ -192,14 +192,15 @@ impl Folder {
         let path = newest.path;
         let resumed = open_rw(&path).and_then(|file| resume(file, &path));
         let (resumed, cut) = resumed.map_err(|source| failed("read", path.clone(), source))?;
-        let mut created = now;
+        let created = self.last_begun().max(now);
         match resumed {
             Resumed::Current { current, has_hole } => {
-                if !has_hole && current.n_bytes < limits.file_bytes_max {
+                let has_room = current.n_bytes < limits.file_bytes_max;
+                let is_named_right = current.header.number == newest.number;
+                if has_room && is_named_right && !has_hole {
                     self.older.pop_back();
                     return Ok((current, cut));
                 }
-                created = created.max(current.header.created);
                 if let Some(newest) = self.older.back_mut() {
                     newest.n_bytes = current.n_bytes;
                 }
@@ -220,6 +221,14 @@ impl Folder {
         begun
             .map(|current| (current, cut))
             .map_err(|(path, source)| failed("begin", path, source))
+    }
+
+    /// Returns when the newest of the files was begun that says so.
+    fn last_begun(&self) -> Timestamp {
+        let read = |path: &Path| FileHeader::read(&File::open(path)?);
+        let mut newest_first = self.older.iter().rev();
+        let header = newest_first.find_map(|listed| read(&listed.path).ok()?.ok());
+        header.map_or(Timestamp::ZERO, |header| header.created)
     }
 }
 
