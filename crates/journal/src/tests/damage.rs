@@ -177,6 +177,26 @@ fn zeros_at_the_end_are_damage_until_the_writer_cuts_them_off() {
 }
 
 #[test]
+fn damage_that_grows_is_told_once_and_ends_with_the_next_block() {
+    let folder = folder();
+    let path = folder.path().join("a");
+    let mut journal = Journal::open_file(&path, &limits(), NOW).unwrap().journal;
+    let mut reader = Reader::open(&[&path]).unwrap();
+    journal.leave_hole(&[b'R'; 100]);
+    let came = go_on(&mut reader);
+    assert_eq!((came.errors.len(), came.torn_bytes), (1, 0));
+    for n_bytes in [1, 39, 40, 41, 70_000] {
+        journal.leave_hole(&vec![b'R'; n_bytes]);
+        let came = go_on(&mut reader);
+        assert_eq!((came.errors.len(), came.torn_bytes), (0, 0), "{n_bytes}");
+    }
+    journal.append(&datagram(1), NOW).unwrap();
+    journal.flush(NOW).unwrap();
+    let came = go_on(&mut reader);
+    assert_eq!((came.errors.len(), came.records), (0, vec![datagram(1)]));
+}
+
+#[test]
 fn what_is_no_journal_is_not_touched() {
     let folder = folder();
     let path = folder.path().join("a");

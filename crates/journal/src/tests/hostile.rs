@@ -144,6 +144,23 @@ fn records_that_do_not_fill_their_block_are_refused() {
         payload.put_slice(&record);
         check_refused(&Forged::of(&payload, 1));
     }
+    let two = [record.clone(), record];
+    check_refused(&Forged {
+        n_records: 1,
+        ..Forged::honest(&two)
+    });
+}
+
+#[test]
+fn a_block_over_the_limit_is_not_unpacked_however_honest() {
+    let largest = |n_bytes: usize| {
+        let mut record = vec![0; n_bytes];
+        record[0] = 99;
+        Forged::honest(&[record.into()])
+    };
+    check_refused(&largest(BLOCK_BYTES_MAX - 3));
+    let came = largest(BLOCK_BYTES_MAX - 4).came();
+    assert_eq!((came.errors.len(), came.n_unknown), (0, 1));
 }
 
 #[test]
@@ -202,11 +219,11 @@ proptest! {
         let path = folder.path().join("a");
         write(&path, &[&[datagram(0)]]);
         let mut file = fs::read(&path).unwrap();
-        let n_whole = file.len();
         file.extend(&bytes);
         fs::write(&path, &file).unwrap();
         let came = read(&[&path]);
         prop_assert_eq!(came.records, [datagram(0)]);
-        prop_assert!(n_whole + bytes.len() == file.len());
+        let is_told = came.torn_bytes > 0 || !came.errors.is_empty();
+        prop_assert_eq!(is_told, !bytes.is_empty());
     }
 }

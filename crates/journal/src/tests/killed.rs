@@ -19,7 +19,6 @@ fn a_killed_writer_loses_only_what_was_not_flushed() {
     }
     for n_lines in [0, 1, 2, 7, 20, 50, 100] {
         let folder = folder();
-        // Files have many blocks for the first rounds, few for the last: a kill may hit a rotation, too.
         let n_flushed = kill_after(n_lines, folder.path());
         assert!(n_flushed >= n_lines.saturating_sub(1));
         let came = read(&[folder.path()]);
@@ -71,6 +70,7 @@ fn kill_after(n_lines: u64, folder: &Path) -> u64 {
 
 fn write_for_ever(folder: &Path) -> ! {
     let mut limits = limits();
+    // About ten blocks a file: a kill may hit its beginning, too.
     limits.file_bytes_max = 2 << 20;
     let mut journal = Journal::open_folder(folder, &limits, NOW).unwrap().journal;
     let mut stdout = std::io::stdout();
