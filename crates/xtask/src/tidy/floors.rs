@@ -80,6 +80,7 @@ fn dependencies(manifest: &Table) -> Vec<&str> {
 /// Each member and the members it may import.
 const HOUSE: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("journal", &["model"]),
     ("storage", &["model"]),
     ("otlp", &["model"]),
     ("protocol", &["model"]),
@@ -118,7 +119,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["roentgen-tests", "server"]),
     ("tonic", &["server"]),
     ("tracing-subscriber", &["server"]),
-    ("zstd", &["storage"]),
+    ("zstd", &["journal", "storage"]),
 ];
 
 #[cfg(test)]
