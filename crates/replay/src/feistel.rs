@@ -40,8 +40,8 @@ impl Feistel {
 }
 
 fn low_half(number: u128) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = number.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    // What the mask leaves always fits.
+    u64::try_from(number & u128::from(u64::MAX)).unwrap_or_default()
 }
 
 /// Returns the bits well mixed: the last steps of `SplitMix64`.

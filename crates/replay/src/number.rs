@@ -295,7 +295,7 @@ mod tests {
             let time = Timestamp::parse_seconds(&number).unwrap();
             prop_assume!(secs != 0);
             let moved = moved_seconds(&number, shift).unwrap().unwrap();
-            prop_assert_eq!(Timestamp::parse_seconds(&moved), shift.time(time));
+            prop_assert_eq!(Timestamp::parse_seconds(&moved).ok(), shift.time(time).ok());
             prop_assert!(moved_seconds(&moved, Shift::by(Timestamp::ZERO, 1)).unwrap().is_some());
             prop_assert_eq!(moved_seconds(&moved, shift.inverse()).unwrap(), Some(number));
         }

@@ -132,11 +132,7 @@ impl Shift {
 }
 
 /// Returns seconds as the 32 bits of a trace id count them.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the remainder has 32 bits"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the remainder has 32 bits")]
 const fn modular(secs: i64) -> u32 {
     secs.rem_euclid(1 << 32) as u32
 }

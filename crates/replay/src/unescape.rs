@@ -106,8 +106,9 @@ mod tests {
             let must_be = character < ' ' || matches!(character, '"' | '\\');
             let mut units = [0; 2];
             let units = character.encode_utf16(&mut units).iter();
+            let units: Vec<String> = units.map(|unit| format!("\\u{unit:04x}")).collect();
             let text = if is_escaped || must_be {
-                units.map(|unit| format!("\\u{unit:04x}")).collect()
+                units.concat()
             } else {
                 character.to_string()
             };

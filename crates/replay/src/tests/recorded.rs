@@ -10,10 +10,10 @@ use crate::{Body, NewIds, Rewrite, Shift, first_start};
 
 /// Returns the files of a folder and their text; none if the folder is not at hand.
 fn files(folder: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data")
-        .join(folder);
-    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let parents = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let folders = parents.map(|parent| parent.join("shared/data").join(folder));
+    let entries = folders.filter_map(|folder| std::fs::read_dir(folder).ok());
+    let entries = entries.take(1).flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
     let text = |path: &Path| std::fs::read_to_string(path).unwrap();
     paths
