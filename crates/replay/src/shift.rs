@@ -27,12 +27,6 @@ pub struct OutOfRange {
 }
 
 impl Shift {
-    /// Moves nothing.
-    pub const NONE: Self = Self {
-        secs: 0,
-        window_start: 0,
-    };
-
     /// Returns the shift that moves `recorded`, a moment of the recording (as a rule its first), to `wanted` or less
     /// than a second before it, so that nothing comes to lie ahead.
     pub fn between(recorded: Timestamp, wanted: Timestamp) -> Self {
@@ -42,7 +36,8 @@ impl Shift {
         Self::by(recorded, i64::try_from(secs).unwrap_or_default())
     }
 
-    /// Returns the shift by so many seconds of a recording that `recorded` is a moment of.
+    /// Returns the shift by so many seconds, maybe none, of a recording that `recorded` is a moment of. That moment matters
+    /// even if nothing is moved: it tells which trace ids keep a time in front when they get new ones.
     pub const fn by(recorded: Timestamp, secs: i64) -> Self {
         let recorded = modular(recorded.as_secs().cast_signed());
         Self {

@@ -146,7 +146,7 @@ fn ids_are_exchanged_where_they_stand() {
 
 #[test]
 fn what_users_and_services_say_stays() {
-    let said = r#"{"id":"70de5b6f19ff9a0a","parent_id":"70de5b6f19ff9a0a","start_time":1478293361.5,"end_time":5,"trace_id":"1-581cf771-a006649127e371903a2de979","subsegments":[{"start_time":5}],"cause":"70de5b6f19ff9a0a"}"#;
+    let said = r#"{"id":"70de5b6f19ff9a0a","parent_id":"70de5b6f19ff9a0a","start_time":1478293361.5,"end_time":5,"trace_id":"1-581cf771-a006649127e371903a2de979","subsegments":[{"start_time":5}],"cause":"70de5b6f19ff9a0a","otel.span":{"parentSpanId":"70de5b6f19ff9a0a"},"parentSpanId":"70de5b6f19ff9a0a","events":[{"timeUnixNano":"5"}]}"#;
     for member in [
         "annotations",
         "aws",
