@@ -84,6 +84,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("storage", &["model"]),
     ("otlp", &["model"]),
     ("protocol", &["model"]),
+    ("replay", &["model"]),
     ("account", &["model", "storage"]),
     ("ingest", &["model", "otlp", "protocol", "storage"]),
     ("insights", &["model", "storage"]),
