@@ -302,7 +302,7 @@ const STORE_BYTES_MAX: u64 = 4 << 20;
 const UDP_BYTES_MAX: u64 = 4 << 20;
 const CACHE_BYTES: u64 = 8 << 20;
 /// What may wait to be sealed.
-const SEALING_BYTES_MAX: u64 = 384 << 20;
+const SEALING_BYTES_MAX: u64 = 128 << 20;
 /// What the store writes at once.
 const GROUP_BYTES: u64 = 4 << 20;
 /// More than are held open.
