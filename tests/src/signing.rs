@@ -7,26 +7,32 @@ use anyhow::Result;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use roentgen_tests::server::list;
-use roentgen_tests::wait::now;
-use roentgen_tests::{Response, Server};
 use serde_json::{Value, json};
+
+use crate::server::list;
+use crate::wait::now;
+use crate::{Response, Server};
 
 /// An access key as a client has it.
 #[derive(Clone, Debug)]
-pub(crate) struct Signer {
-    pub(crate) id: &'static str,
-    pub(crate) secret: &'static str,
-    pub(crate) session_token: Option<&'static str>,
-    pub(crate) region: &'static str,
-    pub(crate) service: &'static str,
+pub struct Signer {
+    /// The id of the key.
+    pub id: &'static str,
+    /// Its secret.
+    pub secret: &'static str,
+    /// The token that comes with a lent key.
+    pub session_token: Option<&'static str>,
+    /// The region signed for.
+    pub region: &'static str,
+    /// The service signed for.
+    pub service: &'static str,
     /// How far the client's clock is ahead, in seconds.
-    pub(crate) ahead: i64,
+    pub ahead: i64,
 }
 
 impl Signer {
     /// Returns a signer for a key in the region servers are in by default.
-    pub(crate) const fn new(id: &'static str, secret: &'static str) -> Self {
+    pub const fn new(id: &'static str, secret: &'static str) -> Self {
         Self {
             id,
             secret,
@@ -38,47 +44,46 @@ impl Signer {
     }
 
     /// Returns the headers that sign a request.
-    pub(crate) fn headers(&self, method: &str, path: &str, body: &[u8]) -> Vec<(String, String)> {
+    pub fn headers(&self, method: &str, path: &str, body: &[u8]) -> Result<Vec<(String, String)>> {
         let session_token = self.session_token.map(str::to_owned);
         let identity = Credentials::new(self.id, self.secret, session_token, None, "test").into();
         let seconds = i64::from(now()) + self.ahead;
-        let time: SystemTime = UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap());
+        let time: SystemTime = UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds)?);
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
             .name(self.service)
             .time(time)
             .settings(SigningSettings::default())
-            .build()
-            .unwrap()
+            .build()?
             .into();
         let headers = [("host", "localhost"), ("content-type", "application/json")];
         let uri = Cow::Owned(format!("http://localhost{path}"));
         let body = SignableBody::Bytes(body);
-        let request = SignableRequest::new(method, uri, headers.into_iter(), body).unwrap();
-        let (instructions, _) = sign(request, &parameters).unwrap().into_parts();
+        let request = SignableRequest::new(method, uri, headers.into_iter(), body)?;
+        let (instructions, _) = sign(request, &parameters)?.into_parts();
         let mut headers: Vec<(String, String)> = instructions
             .headers()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        headers
+        Ok(headers)
     }
 
     /// Posts a JSON value, signed.
-    pub(crate) fn post(&self, server: &Server, path: &str, body: &Value) -> Result<Response> {
+    pub fn post(&self, server: &Server, path: &str, body: &Value) -> Result<Response> {
         let body = body.to_string();
-        let headers = self.headers("POST", path, body.as_bytes());
+        let headers = self.headers("POST", path, body.as_bytes())?;
         send(server, "POST", path, &headers, body.as_bytes())
     }
 
     /// Returns the answer to a signed GET.
-    pub(crate) fn get(&self, server: &Server, path: &str) -> Result<Response> {
-        send(server, "GET", path, &self.headers("GET", path, b""), b"")
+    pub fn get(&self, server: &Server, path: &str) -> Result<Response> {
+        send(server, "GET", path, &self.headers("GET", path, b"")?, b"")
     }
 
     /// Puts documents and fails if one of them is refused.
-    pub(crate) fn put_all(&self, server: &Server, documents: &[String]) -> Result<()> {
+    pub fn put_all(&self, server: &Server, documents: &[String]) -> Result<()> {
         let request = json!({ "TraceSegmentDocuments": documents });
         let answer = self.post(server, "/TraceSegments", &request)?.success()?;
         let unprocessed = list(&answer, "UnprocessedTraceSegments")?;
@@ -88,7 +93,7 @@ impl Signer {
 }
 
 /// Sends a request with these headers.
-pub(crate) fn send(
+pub fn send(
     server: &Server,
     method: &str,
     path: &str,
