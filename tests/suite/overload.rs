@@ -297,7 +297,7 @@ fn median(mut latencies: Vec<Duration>) -> Duration {
 const N_CONNECTIONS: u64 = 200;
 const DOCUMENTS_PER_CALL: usize = 20;
 const BODY_BYTES_MAX: u64 = 2 << 20;
-const BODIES_BYTES_MAX: u64 = 4 << 20;
+const BODIES_BYTES_MAX: u64 = 5 << 20;
 const STORE_BYTES_MAX: u64 = 4 << 20;
 const UDP_BYTES_MAX: u64 = 4 << 20;
 const CACHE_BYTES: u64 = 8 << 20;
