@@ -109,7 +109,7 @@ const HOUSE: &[(&str, &[&str])] = &[
 /// Crates from outside that only some members may know.
 const KEPT: &[(&str, &[&str])] = &[
     ("aws-config", &["cli"]),
-    ("aws-sigv4", &["cli"]),
+    ("aws-sigv4", &["cli", "roentgen-tests"]),
     ("bincode", &["storage"]),
     ("clap", &["cli", "server"]),
     ("hyper", &["server"]),
