@@ -215,7 +215,8 @@ mod tests {
         };
         let entries = json!([
             { "Timestamp": 60, "EdgeSummaryStatistics": statistics(4, 0), "ResponseTimeHistogram": [{ "Value": 0.125, "Count": 4 }] },
-            { "Timestamp": 120, "ServiceSummaryStatistics": statistics(8, 2), "EdgeSummaryStatistics": statistics(1, 1) },
+            { "Timestamp": 120, "ServiceSummaryStatistics": statistics(8, 2), "EdgeSummaryStatistics": statistics(1, 1),
+              "ResponseTimeHistogram": [{ "Value": 12.5, "Count": 1 }] },
             { "Timestamp": 180 },
         ]);
         let entries: Vec<Entry> = serde_json::from_value(entries).unwrap();
@@ -227,7 +228,16 @@ mod tests {
         let periods = periods();
         let rows: Vec<&Period> = periods.iter().collect();
         let table = Out::fake(false, None).listing().rendered(&rows);
-        insta::assert_snapshot!(table, @"");
-        insta::assert_snapshot!(lines(&periods, Glyphs::Ascii, 80), @"");
+        insta::assert_snapshot!(table, @r"
+        TIME                  REQUESTS  FAULT  ERROR  THROTTLE      MEAN       P50       P99
+        1970-01-01T00:01:00Z         4   0.0%   0.0%      0.0%  125.0 ms  125.0 ms  125.0 ms
+        1970-01-01T00:02:00Z         8  25.0%   0.0%      0.0%   62.5 ms    12.5 s    12.5 s
+        1970-01-01T00:03:00Z         0
+        ");
+        insta::assert_snapshot!(lines(&periods, Glyphs::Ascii, 80), @r"
+        requests =# max 8
+        faults    # max 2
+        p99      .# max 12.5 s
+        ");
     }
 }

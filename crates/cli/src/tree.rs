@@ -195,13 +195,25 @@ mod tests {
     fn bars_stand_where_the_time_is() {
         let text = drawn(DOCUMENTS, Some(20.0), Out::fake(false, Some(72)));
         assert!(text.lines().all(|line| line.width() <= 72), "{text}");
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        1-2-3  20.0 s  2 segments
+          front [AWS::Lambda]  ###########################  20.0 s
+            call [remote]       #                           500.0 ms
+              worker            #                           250.0 ms  500  fault
+            later                -------------------------  in progress
+        ");
     }
 
     #[test]
     fn a_narrow_terminal_has_lines_without_bars() {
         let text = drawn(DOCUMENTS, Some(20.0), Out::fake(false, Some(30)));
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @r"
+        1-2-3  20.0 s  2 segments
+          front [AWS::Lambda]  20.0 s
+            call [remote]  500.0 ms
+              worker  250.0 ms  500 ..
+            later  in progress
+        ");
     }
 
     #[test]

@@ -162,7 +162,7 @@ mod tests {
         check_line(&[], 10, "");
         check_line(&[0, 0], 10, "  ");
         check_line(&[0, 1, 20, 40, 60, 80, 100], 10, " ..-=*#");
-        check_line(&[0, 9, 0, 0, 3, 0], 3, "# =");
+        check_line(&[0, 9, 0, 0, 3, 0], 3, "# -");
         check_line(&[u64::MAX, 0], 2, "# ");
         check_line(&[1, 2], 0, "#");
         assert_eq!(Glyphs::Blocks.sparkline(&[1, 8], 9), "\u{2581}\u{2588}");
