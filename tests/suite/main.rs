@@ -9,6 +9,8 @@ mod clients;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod connections;
@@ -75,6 +77,8 @@ mod stories;
 mod summaries;
 #[cfg(test)]
 mod target_form;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
