@@ -69,6 +69,8 @@ mod settings;
 #[cfg(test)]
 mod signing;
 #[cfg(test)]
+mod span_bounds;
+#[cfg(test)]
 mod spans;
 #[cfg(test)]
 mod stories;

@@ -13,8 +13,6 @@ use crate::{Request, Weight};
 pub struct Limits {
     /// Spans of one request.
     pub spans_max: Option<usize>,
-    /// Bytes of memory one request may take once it is decoded.
-    pub decoded_bytes_max: Option<usize>,
     /// Bytes of one span in protobuf.
     pub span_bytes_max: Option<usize>,
     /// Bytes of a resource together with a scope in protobuf.
@@ -62,7 +60,6 @@ impl Limits {
     /// The limits of X-Ray's own endpoint.
     pub const AWS: Self = Self {
         spans_max: Some(10_000),
-        decoded_bytes_max: None,
         span_bytes_max: Some(200 * 1024),
         resource_bytes_max: Some(16 * 1024),
         future: Some(Duration::from_hours(2)),
@@ -73,7 +70,6 @@ impl Limits {
     /// No limit at all.
     pub const NONE: Self = Self {
         spans_max: None,
-        decoded_bytes_max: None,
         span_bytes_max: None,
         resource_bytes_max: None,
         future: None,
@@ -81,17 +77,17 @@ impl Limits {
         spread: None,
     };
 
-    /// Checks what a request takes, before it is decoded.
+    /// Checks what a request takes, before it is decoded: it may have so many bytes of memory.
     ///
     /// # Errors
     /// [`LimitError`] if it is not to be decoded.
-    pub fn check_weight(&self, weight: Weight) -> Result<(), LimitError> {
+    pub fn check_weight(&self, weight: Weight, bytes_max: usize) -> Result<(), LimitError> {
         let Weight { n_spans, n_bytes } = weight;
         self.check_spans(n_spans)?;
-        let exceeded = self.decoded_bytes_max.filter(|max| n_bytes > *max);
-        exceeded.map_or(Ok(()), |bytes_max| {
-            Err(LimitError::TooLarge { n_bytes, bytes_max })
-        })
+        if n_bytes > bytes_max {
+            return Err(LimitError::TooLarge { n_bytes, bytes_max });
+        }
+        Ok(())
     }
 
     fn check_spans(&self, n_spans: usize) -> Result<(), LimitError> {

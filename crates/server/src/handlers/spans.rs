@@ -198,7 +198,8 @@ impl Reading {
         let (body, encoding) = (self.body.clone(), self.encoding);
         let weighing = spawn_blocking(move || otlp::weigh(&body, encoding)).await;
         let weight = weighing.map_err(|error| ApiError::internal(error.to_string()))?;
-        let checked = limits(&self.config).check_weight(weight);
+        let bytes_max = in_memory(self.config.http.body_bytes.0).saturating_mul(DECODED_PER_BYTE);
+        let checked = limits(&self.config).check_weight(weight, bytes_max);
         checked.map_err(|error| ApiError::invalid_request(error.to_string()))?;
         Ok(weight)
     }
@@ -317,9 +318,6 @@ fn limits(config: &Config) -> otlp::Limits {
     let span = |span: std::time::Duration| (!span.is_zero()).then_some(span);
     otlp::Limits {
         spans_max: (settings.spans_per_request > 0).then_some(settings.spans_per_request),
-        decoded_bytes_max: Some(
-            in_memory(config.http.body_bytes.0).saturating_mul(DECODED_PER_BYTE),
-        ),
         span_bytes_max: bytes(settings.span_bytes.0),
         resource_bytes_max: bytes(settings.resource_bytes.0),
         future: span(settings.future.0),
