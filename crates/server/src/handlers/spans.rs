@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::http::answer::Answer;
 use crate::http::body::room::Place;
 use crate::http::body::{BodyLimits, Received};
-use crate::http::grpc;
+use crate::http::grpc::{self, Unread};
 use crate::intake;
 use crate::origin::Origin;
 
@@ -64,32 +64,25 @@ pub(crate) async fn take(
 pub(crate) async fn take_grpc(
     app: Arc<App>,
     origin: Origin,
-    mut head: Parts,
+    head: Parts,
     received: Received,
     limits: &BodyLimits,
 ) -> Result<Answer, ApiError> {
-    let house = Arc::clone(&app.house);
-    let owner = Arc::clone(&app);
-    let inflated = grpc::inflate(&mut head, received, limits).await;
-    let (body, place) =
-        inflated.map_err(|error| intake::refuse_call(&house, Some(&owner), origin, error, b""))?;
-    let message_bytes_max = limits.bytes_max;
-    let limits = limits.clone();
-    let answering = grpc::unary(head, body, message_bytes_max, async move |message| {
-        // The message is a copy of the body, in whose place it is until it is stored.
-        let _place = place;
-        let left_out = store(&app, origin, message, Encoding::Protobuf, &limits).await?;
-        let answer = otlp::encode_response(left_out.n_spans, &left_out.message, Encoding::Protobuf);
-        Ok(Bytes::from(answer))
-    });
-    let answer = answering.await?;
-    if let Some(status) = grpc::refusal(&answer) {
-        let (code, detail) = (grpc::name(status.code()), status.message());
-        debug!(code, detail, "a request was refused");
-        let error = ApiError::invalid_request(detail.to_owned());
-        intake::refuse_call(&house, Some(&owner), origin, error, b"");
-    }
-    Ok(answer)
+    let refuse = |error| intake::refuse_call(&app.house, Some(&app), origin, error, b"");
+    let message = match grpc::message(&head.headers, received, limits).await {
+        Ok(message) => message,
+        Err(Unread::Refused(error)) => return Err(refuse(error)),
+        Err(Unread::Told(status)) => {
+            let (code, detail) = (grpc::name(status.code()), status.message());
+            debug!(code, detail, "a request was refused");
+            refuse(ApiError::invalid_request(detail.to_owned()));
+            return Ok(grpc::tell(status));
+        }
+    };
+    let encoding = Encoding::Protobuf;
+    let left_out = store(&app, origin, message.bytes.clone(), encoding, limits).await?;
+    let answer = otlp::encode_response(left_out.n_spans, &left_out.message, encoding);
+    Ok(grpc::answer(Bytes::from(answer)))
 }
 
 /// Returns a refusal as OTLP writes it: a status of gRPC as the body (spec: OTLP, "Failures").

@@ -1,28 +1,28 @@
-//! gRPC around one message. Framing and status are tonic's; the message stays bytes. It is inflated here, since every byte has
-//! its place before it is made (see [`body`]).
+//! gRPC around one message. How an answer and a status are written is tonic's. What comes is taken apart here: the message
+//! is a part of the body, and inflated as bodies are, so that every byte has its place before it is made (see [`body`]).
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use http::{HeaderMap, Request};
-use http_body_util::StreamBody;
-use hyper::body::Frame;
+use http::{HeaderMap, HeaderValue, Response};
 use protocol::{ApiError, ErrorKind};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{EncodeBody, EncodeBuf, Encoder, SingleMessageCompressionOverride};
 use tonic::metadata::MetadataValue;
-use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::http::answer::Answer;
 use crate::http::body::{self, BodyLimits, Received};
+
+/// Why there is no message.
+pub(crate) enum Unread {
+    /// It is refused as bodies are.
+    Refused(ApiError),
+    /// It is none that gRPC lets be read here; this is the answer.
+    Told(Status),
+}
 
 /// Tells whether a request is one of gRPC.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -30,110 +30,72 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// The body of a call, as one message and what frames it.
-pub(crate) struct Framed {
-    /// Both, or the frame alone.
-    head: Bytes,
-    /// A message that was inflated.
-    inflated: Bytes,
-}
-
-/// Returns the body of a call with its message inflated, and its place in memory. A head that says it is gzip says so no more.
+/// Returns the message of a call, inflated, in its place in memory.
 ///
 /// # Errors
-/// Says what is wrong if it is not what its head says, or becomes too large.
-pub(crate) async fn inflate(
-    head: &mut Parts,
+/// Says why there is none.
+pub(crate) async fn message(
+    headers: &HeaderMap,
     received: Received,
     limits: &BodyLimits,
-) -> Result<(Framed, Received), ApiError> {
-    let is_gzip = |value: &http::HeaderValue| value.as_bytes() == b"gzip";
-    let is_said_gzip = head.headers.get(ENCODING).is_some_and(is_gzip);
-    if is_said_gzip {
-        head.headers.remove(ENCODING);
+) -> Result<Received, Unread> {
+    let encoding = headers.get(ENCODING).map(HeaderValue::as_bytes);
+    let is_gzip = encoding == Some(b"gzip");
+    if let Some(other) = encoding.filter(|name| !is_gzip && *name != b"identity") {
+        return Err(Unread::Told(not_read(other)));
     }
-    if !is_said_gzip || received.bytes.first() != Some(&COMPRESSED) {
-        let framed = Framed {
-            head: received.bytes.clone(),
-            inflated: Bytes::new(),
-        };
-        return Ok((framed, received.replaced(Bytes::new())));
+    let (flag, message) = only_message(&received.bytes).ok_or_else(|| {
+        Unread::Refused(ApiError::invalid_request(
+            "the body is not one whole message of gRPC",
+        ))
+    })?;
+    let received = received.replaced(message);
+    match flag {
+        PLAIN => Ok(received),
+        COMPRESSED if is_gzip => {
+            let inflated = body::gunzip(received, limits).await;
+            inflated.map_err(|error| Unread::Refused(error.into()))
+        }
+        _ => Err(Unread::Told(Status::internal(
+            "the message is flagged as compressed, and grpc-encoding does not say how",
+        ))),
     }
-    let message = only_message(&received.bytes)
-        .ok_or_else(|| ApiError::invalid_request("the body is not one whole message of gRPC"))?;
-    let received = body::gunzip(received.replaced(message), limits).await?;
-    let n_bytes = u32::try_from(received.bytes.len());
-    let n_bytes = n_bytes.map_err(|error| ApiError::internal(error.to_string()))?;
-    let [a, b, c, d] = n_bytes.to_be_bytes();
-    let framed = Framed {
-        head: Bytes::copy_from_slice(&[PLAIN, a, b, c, d]),
-        inflated: received.bytes.clone(),
-    };
-    Ok((framed, received.replaced(Bytes::new())))
 }
 
-/// Returns what follows the frame of a body that is one message.
-fn only_message(body: &Bytes) -> Option<Bytes> {
+/// Returns the flag and the message of a body that is one message.
+fn only_message(body: &Bytes) -> Option<(u8, Bytes)> {
     let (frame, message) = body.split_first_chunk::<FRAME_BYTES>()?;
-    let [_, a, b, c, d] = *frame;
+    let [flag, a, b, c, d] = *frame;
     let n_bytes = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
-    (message.len() == n_bytes).then(|| body.slice_ref(message))
+    (message.len() == n_bytes).then(|| (flag, body.slice_ref(message)))
 }
 
-/// Answers a call with what `call` makes of its message. What is no call is answered, too: see [`refusal`].
-///
-/// # Errors
-/// What `call` says; the answer to it is [`refuse`].
-pub(crate) async fn unary<F>(
-    head: Parts,
-    body: Framed,
-    message_bytes_max: usize,
-    call: impl FnOnce(Bytes) -> F + Send + 'static,
-) -> Result<Answer, ApiError>
-where
-    F: Future<Output = Result<Bytes, ApiError>> + Send + 'static,
-{
-    if let Some(status) = unread(&head.headers) {
-        return Ok(Answer::Framed(status.into_http::<tonic::body::Body>()));
-    }
-    let mut grpc = Grpc::new(AsIs).max_decoding_message_size(message_bytes_max);
-    let Framed {
-        head: first,
-        inflated,
-    } = body;
-    let frames = [first, inflated].map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
-    let request = Request::from_parts(head, StreamBody::new(stream::iter(frames)));
-    let failure = Failure::default();
-    let once = Once {
-        call: Some(call),
-        failure: Arc::clone(&failure),
-    };
-    let response = grpc.unary(once, request).await;
-    let failure = failure
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    failure.map_or(Ok(Answer::Framed(response)), Err)
-}
-
-/// Returns what a call is told whose message is compressed in a way that is not read (spec: gRPC, "Compression", case of an
-/// encoding the server does not support).
-fn unread(headers: &HeaderMap) -> Option<Status> {
-    let encoding = headers.get(ENCODING)?;
-    if encoding.as_bytes() == b"identity" {
-        return None;
-    }
-    let name: String = String::from_utf8_lossy(encoding.as_bytes())
-        .chars()
-        .take(40)
-        .collect();
-    let message = format!(
+/// Returns what a call is told whose message is compressed in a way that is not read (spec: gRPC, "Compression").
+fn not_read(encoding: &[u8]) -> Status {
+    let name = String::from_utf8_lossy(encoding);
+    let name: String = name.chars().take(40).collect();
+    let mut status = Status::unimplemented(format!(
         "the message is compressed as {name:?}, which is not read here; send gzip or nothing"
-    );
-    let mut status = Status::unimplemented(message);
+    ));
     let read = MetadataValue::from_static("gzip,identity");
     status.metadata_mut().insert(ACCEPT_ENCODING, read);
-    Some(status)
+    status
+}
+
+/// Returns the answer of a call that was taken.
+pub(crate) fn answer(message: Bytes) -> Answer {
+    let messages = stream::iter([Ok(message)]);
+    let whole = SingleMessageCompressionOverride::default();
+    let framed = EncodeBody::new_server(AsIs, messages, None, whole, None);
+    let mut response = Response::new(tonic::body::Body::new(framed));
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Answer::Framed(response)
+}
+
+/// Returns the answer of a call that is told a status.
+pub(crate) fn tell(status: Status) -> Answer {
+    Answer::Framed(status.into_http::<tonic::body::Body>())
 }
 
 /// Returns what an answer says at once that is no answer of a call: there was none, or none that can be read.
@@ -174,7 +136,7 @@ pub(crate) const fn name(code: Code) -> &'static str {
 
 /// Returns the answer of a call that is refused.
 pub(crate) fn refuse(error: &ApiError) -> Answer {
-    Answer::Framed(status(error).into_http::<tonic::body::Body>())
+    tell(status(error))
 }
 
 /// Returns an error in the terms of gRPC. What can be tried again is `UNAVAILABLE`, which exporters do try again
@@ -215,55 +177,8 @@ pub(crate) fn code(error: &ApiError) -> Code {
     }
 }
 
-/// Where a call leaves its error, of which a status says less.
-type Failure = Arc<Mutex<Option<ApiError>>>;
-
-/// A service that is called once.
-struct Once<C> {
-    call: Option<C>,
-    failure: Failure,
-}
-
-impl<C, F> UnaryService<Bytes> for Once<C>
-where
-    C: FnOnce(Bytes) -> F,
-    F: Future<Output = Result<Bytes, ApiError>> + Send + 'static,
-{
-    type Response = Bytes;
-    type Future =
-        Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, Status>> + Send + 'static>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let answer = self.call.take().map(|call| call(request.into_inner()));
-        let failure = Arc::clone(&self.failure);
-        Box::pin(async move {
-            let answer = answer.ok_or_else(|| Status::internal("called twice"))?;
-            answer.await.map(tonic::Response::new).map_err(|error| {
-                let status = status(&error);
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                status
-            })
-        })
-    }
-}
-
-/// Takes messages as the bytes they are.
+/// Writes messages as the bytes they are.
 struct AsIs;
-
-impl Codec for AsIs {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
 
 impl Encoder for AsIs {
     type Item = Bytes;
@@ -272,15 +187,6 @@ impl Encoder for AsIs {
     fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.put(message);
         Ok(())
-    }
-}
-
-impl Decoder for AsIs {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
     }
 }
 
