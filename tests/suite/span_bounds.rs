@@ -199,8 +199,9 @@ fn what_becomes_large_in_memory_is_refused() -> Result<()> {
         }
         n_refused += answers.len();
         assert_eq!(refused(&server, "otlp-http")?.len(), n_refused, "{what}");
-        // A body while it arrives is there twice for a moment, when the memory it is put together in is made larger.
-        let most = 3 * u64::try_from(AT_ONCE * BODY_BYTES)?;
+        // A body that arrives is there three times for a moment, when the memory it is put together in is doubled; and what
+        // the allocator keeps.
+        let most = 4 * u64::try_from(AT_ONCE * BODY_BYTES)?;
         assert_grown(&server, before, most, what)?;
     }
     let spans = request(&b"\x12\x00".repeat(BODY_BYTES / 2 - 100), b"");
@@ -213,7 +214,7 @@ fn what_becomes_large_in_memory_is_refused() -> Result<()> {
             assert!(message.contains("the%20limit%20is"), "{message}");
         }
     }
-    let most = 3 * u64::try_from(AT_ONCE * BODY_BYTES)?;
+    let most = 4 * u64::try_from(AT_ONCE * BODY_BYTES)?;
     assert_grown(&server, before, most, "over gRPC")?;
     let entries = refused(&server, "otlp-grpc")?;
     assert_eq!(entries.len(), 2 * AT_ONCE);
@@ -302,38 +303,39 @@ fn what_is_decoded_at_once_is_bounded() -> Result<()> {
     assert_grown(&server, before, (2 * (64 + 32) + 10 * 2 * 2) << 20, "lists")
 }
 
+/// Small messages that become large, and are in memory for long: the rate lets one in at a time.
 #[test]
 fn bombs_of_grpc_are_bounded() -> Result<()> {
     let home = Home::new()?;
-    let server = start(&home, "[http]\nbodies_in_flight = \"32MiB\"\n")?;
+    let config = "[http]\nbodies_in_flight = \"32MiB\"\n[storage]\nqueue_wait = \"3s\"\n\
+                  [limits]\nsegments_per_second = 1\ndocuments_per_call = 1\n";
+    let server = start(&home, config)?;
     let grpc = grpc_door(&server)?;
-    post(server.address(), PROTOBUF, &good(1, 1))?;
     let before = resident_bytes_max(server.pid())?;
     let too_large = framed(1, &gzip(&vec![0; 64 << 20])?)?;
-    let large = framed(1, &gzip(&field(1, &field(3, &vec![b'x'; 15 << 20])))?)?;
-    for (bomb, words) in [(&too_large, "16777216"), (&large, "")] {
-        let mut n_done = 0;
-        for answer in at_once(40, || call(grpc, &[GZIP], bomb))? {
-            let message = answer.header("grpc-message").unwrap_or_default();
-            match answer.header("grpc-status") {
-                Some(RESOURCE_EXHAUSTED) => assert!(message.contains(words), "{message}"),
-                Some(status) => assert_eq!(status, UNAVAILABLE, "{message}"),
-                None => {}
-            }
-            n_done += usize::from(answer.header("grpc-status") != Some(UNAVAILABLE));
+    for answer in at_once(N_BOMBS, || call(grpc, &[GZIP], &too_large))? {
+        let message = answer.header("grpc-message").context("a message")?;
+        match answer.header("grpc-status") {
+            Some(RESOURCE_EXHAUSTED) => assert!(message.contains("16777216"), "{message}"),
+            status => assert_eq!(status, Some(UNAVAILABLE), "{message}"),
         }
-        assert!(n_done > 0, "all were turned away");
     }
-    // The room for bodies, and as much again while one of them is made larger and that the allocator keeps.
-    assert_grown(&server, before, 3 * (32 << 20), "bombs")?;
-    let door = refused(&server, "otlp-grpc")?;
-    assert!(
-        door.iter()
-            .any(|entry| entry["code"] == "RequestTooLargeException"),
-        "{:?}",
-        door[0]
-    );
-    Ok(())
+    let code = "reason=\"RequestTooLargeException\"";
+    let n_too_large = figure(&server, "roentgen_refused_total", &["otlp-grpc", code])?;
+    assert!(n_too_large > 0, "all were turned away");
+    let fill = field(15, &vec![b'x'; 15 << 20]);
+    let large = framed(1, &gzip(&[fill, good(1, 2)].concat())?)?;
+    let mut n_taken = 0;
+    for answer in at_once(N_BOMBS, || call(grpc, &[GZIP], &large))? {
+        match answer.header("grpc-status") {
+            None => n_taken += 1,
+            status => assert_eq!(status, Some(UNAVAILABLE)),
+        }
+    }
+    assert!(n_taken > 0, "all were turned away");
+    // The room for bodies, twice where one is made smaller, and what the allocator keeps for each thread; inflated all
+    // of them are 600 MiB.
+    assert_grown(&server, before, 300 << 20, "bombs")
 }
 
 #[test]
@@ -647,6 +649,7 @@ fn answers_nobody_takes_hold_a_trace_each() -> Result<()> {
 /// Less than the largest body by what is around the items.
 const BODY_BYTES: usize = (16 << 20) - 2000;
 const AT_ONCE: usize = 3;
+const N_BOMBS: usize = 40;
 /// What the ids of traces begin with.
 const EPOCH: u32 = 0x5b8e_fff7;
 const N_CONNECTIONS: usize = 8;
