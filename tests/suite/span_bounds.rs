@@ -313,17 +313,25 @@ fn bombs_of_grpc_are_bounded() -> Result<()> {
     let grpc = grpc_door(&server)?;
     let before = resident_bytes_max(server.pid())?;
     let too_large = framed(1, &gzip(&vec![0; 64 << 20])?)?;
+    let mut n_too_large = 0;
     for answer in at_once(N_BOMBS, || call(grpc, &[GZIP], &too_large))? {
         let message = answer.header("grpc-message").context("a message")?;
         match answer.header("grpc-status") {
-            Some(RESOURCE_EXHAUSTED) => assert!(message.contains("16777216"), "{message}"),
+            Some(RESOURCE_EXHAUSTED) => {
+                assert!(message.contains("16777216"), "{message}");
+                n_too_large += 1;
+            }
             status => assert_eq!(status, Some(UNAVAILABLE), "{message}"),
         }
     }
-    let code = "reason=\"RequestTooLargeException\"";
-    let n_too_large = figure(&server, "roentgen_refused_total", &["otlp-grpc", code])?;
     assert!(n_too_large > 0, "all were turned away");
-    let fill = field(15, &vec![b'x'; 15 << 20]);
+    let labels = ["otlp-grpc", "reason=\"InvalidRequestException\""];
+    assert_eq!(
+        figure(&server, "roentgen_refused_total", &labels)?,
+        n_too_large
+    );
+    // A text of spans that are none, kept as long as those that are wait.
+    let fill = field(1, &field(3, &vec![b'x'; 15 << 20]));
     let large = framed(1, &gzip(&[fill, good(1, 2)].concat())?)?;
     let mut n_taken = 0;
     for answer in at_once(N_BOMBS, || call(grpc, &[GZIP], &large))? {

@@ -197,3 +197,27 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const FRAME_BYTES: usize = 5;
 const PLAIN: u8 = 0;
 const COMPRESSED: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_message() {
+        let check = |body: &'static [u8], expected: Option<(u8, &[u8])>| {
+            let message = only_message(&Bytes::from_static(body));
+            let message = message
+                .as_ref()
+                .map(|(flag, message)| (*flag, &message[..]));
+            assert_eq!(message, expected, "{body:?}");
+        };
+        check(b"\0\0\0\0\0", Some((0, b"")));
+        check(b"\x01\0\0\0\x02ab", Some((1, b"ab")));
+        check(b"\x07\0\0\0\x01a", Some((7, b"a")));
+        check(b"", None);
+        check(b"\0\0\0\0", None);
+        check(b"\0\0\0\0\x03ab", None);
+        check(b"\0\0\0\0\x01ab", None);
+        check(b"\0\xff\xff\xff\xffab", None);
+    }
+}
