@@ -67,7 +67,6 @@ mod series;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
-mod signing;
 #[cfg(test)]
 mod span_bounds;
 #[cfg(test)]

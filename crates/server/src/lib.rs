@@ -7,8 +7,8 @@
 mod accounts;
 mod app;
 mod auth;
-mod cli;
 mod clock;
+mod command_line;
 mod config;
 mod guard;
 mod handlers;
@@ -27,5 +27,5 @@ mod service;
 mod shutdown;
 mod udp;
 
-pub use cli::run;
+pub use command_line::run;
 pub use config::Config;
