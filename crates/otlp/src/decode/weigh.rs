@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for Object<'_> {
         while let Some(Name(name)) = members.next_key()? {
             match message.member(&name) {
                 Some(Field::Message(message)) => {
-                    members.next_value_seed(Object { message, weight })?
+                    members.next_value_seed(Object { message, weight })?;
                 }
                 Some(items @ (Field::Messages(_) | Field::Texts)) => {
                     members.next_value_seed(List { items, weight })?;
