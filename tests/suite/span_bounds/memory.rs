@@ -155,16 +155,16 @@ fn what_is_decoded_at_once_is_bounded() -> Result<()> {
         let text = answer.text();
         assert!(text.contains("the limit is 1048576"), "{text}");
     }
-    // One address has one such at a time: its list, and half of it while that is made larger; what the allocator keeps of
-    // the one before; and all ten bodies, twice while they arrive.
-    assert_grown(&server, before, (2 * (64 + 32) + 10 * 2 * 2) << 20, "lists")
+    // One address has one such at a time: its list, and half of it while that is made larger. Of those before it the
+    // allocator keeps two or three. All at once are more than 900 MiB.
+    assert_grown(&server, before, 400 << 20, "lists")
 }
 
 /// Small messages that become large, and are in memory for long: the rate lets one in at a time.
 #[test]
 fn bombs_of_grpc_are_bounded() -> Result<()> {
     let home = Home::new()?;
-    let config = "[http]\nbodies_in_flight = \"32MiB\"\n[storage]\nqueue_wait = \"3s\"\n\
+    let config = "[http]\nbodies_in_flight = \"33MiB\"\n[storage]\nqueue_wait = \"3s\"\n\
                   [limits]\nsegments_per_second = 1\ndocuments_per_call = 1\n";
     let server = start(&home, config)?;
     let grpc = grpc_door(&server)?;
