@@ -42,6 +42,11 @@ pub enum Event {
 }
 
 impl Http2 {
+    /// Returns the status of an answer that has begun; 0 for one that has no short form.
+    pub fn status(&self, stream: u32) -> Option<u16> {
+        self.answers.get(&stream).map(|answer| answer.status)
+    }
+
     /// Begins with these settings, each a number and a value.
     pub fn open(wire: Wire, settings: &[(u16, u32)]) -> Result<Self> {
         let mut this = Self {

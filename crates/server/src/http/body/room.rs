@@ -130,6 +130,22 @@ impl Share {
         Some(self.placed(of_share.ok()?, of_all.ok()?))
     }
 
+    /// Waits for a place for an answer of up to so many bytes, which is made then; nothing once the patience is at its end.
+    pub(crate) async fn making_place(
+        self: &Arc<Self>,
+        n_bytes: usize,
+        patience: &mut Patience,
+    ) -> Option<Place> {
+        let n_bytes = u32::try_from(n_bytes.min(self.n_bytes)).ok()?;
+        let taking = async {
+            let of_share = Arc::clone(&self.answers).acquire_many_owned(n_bytes);
+            let of_share = of_share.await.ok()?;
+            let of_all = Arc::clone(&self.room.answers).acquire_many_owned(n_bytes);
+            Some(self.placed(of_share, of_all.await.ok()?))
+        };
+        patience.spend(taking).await.flatten()
+    }
+
     /// Waits for a place for what a body becomes when it is decoded; nothing once the patience is at its end. What is
     /// larger than the share takes all of it.
     pub(crate) async fn decoded_place(
@@ -216,6 +232,9 @@ impl Place {
 }
 
 impl Patience {
+    /// The patience of who has begun and cannot stop.
+    pub(crate) const ENDLESS: Self = Self(Duration::MAX);
+
     /// Returns the patience to wait for so long in all.
     pub(crate) const fn new(wait: Duration) -> Self {
         Self(wait)
