@@ -248,7 +248,7 @@ fn sigterm_ends_a_load_with_its_totals_in_a_pipe() -> Result<()> {
     roentgen_tests::wait::until("something is stored", || {
         let metrics = server.metrics()?;
         let stored = metrics.lines().any(|line| {
-            line.contains("segments") && !line.starts_with('#') && !line.ends_with(" 0")
+            line.starts_with("roentgen_documents_accepted_total") && !line.ends_with(" 0")
         });
         Ok(stored.then_some(()))
     })?;

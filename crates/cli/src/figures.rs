@@ -10,19 +10,24 @@ use crate::terminal::{Cell, length};
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Statistics {
-    error_statistics: Failed,
-    fault_statistics: Failed,
+    #[serde(rename = "ErrorStatistics")]
+    errors: Failed,
+    #[serde(rename = "FaultStatistics")]
+    faults: Failed,
     total_count: u64,
     /// Seconds.
     total_response_time: f64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(default)]
 struct Failed {
-    throttle_count: u64,
-    other_count: u64,
-    total_count: u64,
+    #[serde(rename = "ThrottleCount")]
+    throttled: u64,
+    #[serde(rename = "OtherCount")]
+    others: u64,
+    #[serde(rename = "TotalCount")]
+    all: u64,
 }
 
 /// How many requests took a time.
@@ -56,12 +61,8 @@ impl Figures {
     /// Returns the figures of counts and of how long requests took.
     pub(crate) fn of(statistics: &Statistics, histogram: &[Bucket]) -> Self {
         let requests = statistics.total_count;
-        let faults = statistics.fault_statistics.total_count;
-        let Failed {
-            throttle_count: throttles,
-            other_count: errors,
-            ..
-        } = statistics.error_statistics;
+        let faults = statistics.faults.all;
+        let (errors, throttles) = (statistics.errors.others, statistics.errors.throttled);
         let part = |whole: f64| (requests > 0).then(|| whole / real(requests));
         Self {
             requests,

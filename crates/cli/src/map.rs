@@ -72,8 +72,8 @@ struct Edge {
     summary_statistics: Option<Statistics>,
     #[serde(default)]
     response_time_histogram: Option<Vec<Bucket>>,
-    #[serde(default)]
-    edge_type: Option<String>,
+    #[serde(rename = "EdgeType", default)]
+    kind: Option<String>,
 }
 
 /// A graph whose nodes have places instead of numbers, in order of their names.
@@ -205,7 +205,7 @@ impl Node {
                 let histogram = edge.response_time_histogram.unwrap_or_default();
                 Some(Call {
                     to,
-                    kind: edge.edge_type,
+                    kind: edge.kind,
                     figures: Figures::of(&statistics, &histogram),
                 })
             })

@@ -63,7 +63,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
 
 async fn list(client: &Client, out: OutFlags) -> Result<Exit, Stop> {
     let mut rules = rules(client).await?;
-    rules.sort_by_key(|rule| rule.priority());
+    rules.sort_by_key(Rule::priority);
     let mut listing = out.out().listing();
     for rule in &rules {
         listing.push(rule)?;

@@ -167,11 +167,11 @@ fn request(
     expression: Option<&str>,
     last_id: Option<&str>,
 ) -> Result<Request<Bytes>, Stop> {
-    let mut url = session.client.url(PATH);
-    if let Some(expression) = expression {
-        let expression = utf8_percent_encode(expression, NON_ALPHANUMERIC);
-        url.push_str(&format!("?filter={expression}"));
-    }
+    let filter = match expression {
+        Some(text) => format!("?filter={}", utf8_percent_encode(text, NON_ALPHANUMERIC)),
+        None => String::new(),
+    };
+    let url = session.client.url(&format!("{PATH}{filter}"));
     let mut request = Request::get(url).header(ACCEPT, EVENT_STREAM);
     if let Some(id) = last_id.filter(|id| !id.is_empty()) {
         let id = HeaderValue::from_str(id);

@@ -118,7 +118,7 @@ impl Entry {
 fn unreadable(id: &str) -> Entry {
     let mut entry = Entry::of(Value::Null, None);
     entry.name = format!("{id} (unreadable document)");
-    entry.id = id.to_owned();
+    id.clone_into(&mut entry.id);
     entry
 }
 

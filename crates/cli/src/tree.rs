@@ -26,18 +26,15 @@ pub(crate) fn render(trace: &Trace, out: Out, glyphs: Glyphs) -> String {
     for (entry, (label, facts)) in timeline.entries.iter().zip(&lines) {
         let style = style(entry);
         // Writing to a string does not fail.
-        let _written = match &columns {
-            Some(columns) => {
-                let label = columns.label(label);
-                let bar = bar(entry, bounds, columns.n_bar, glyphs);
-                let (bar, facts) = (out.paint(style, &bar), out.paint(style, facts));
-                writeln!(text, "{label}  {bar}  {facts}")
-            }
-            None => {
-                let line = format!("{label}  {facts}");
-                let line = cut_to(line.trim_end(), out.width());
-                writeln!(text, "{}", painted(&line, facts, style, out))
-            }
+        let _written = if let Some(columns) = &columns {
+            let label = columns.label(label);
+            let bar = bar(entry, bounds, columns.n_bar, glyphs);
+            let (bar, facts) = (out.paint(style, &bar), out.paint(style, facts));
+            writeln!(text, "{label}  {bar}  {facts}")
+        } else {
+            let line = format!("{label}  {facts}");
+            let line = cut_to(line.trim_end(), out.width());
+            writeln!(text, "{}", painted(&line, facts, style, out))
         };
     }
     text

@@ -29,6 +29,7 @@ pub(super) struct Figures {
 /// How long calls took that were acknowledged, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "a unit is the end of a name")]
 pub(super) struct Times {
     p50_ms: f64,
     p99_ms: f64,
