@@ -14,6 +14,7 @@ use crate::http::body::BodyRoom;
 use crate::intake::rates::Rates;
 use crate::log::Sparingly;
 use crate::metrics::Metrics;
+use crate::record::{RecordError, Recorder};
 
 /// What all accounts share.
 pub(crate) struct House {
@@ -23,6 +24,7 @@ pub(crate) struct House {
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
+    pub(crate) recorder: Recorder,
     /// Requests that were not let in.
     pub(crate) turned_away: Sparingly,
     pub(crate) rates: Rates,
@@ -52,11 +54,16 @@ pub(crate) enum HouseError {
     /// A store does not close well.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// The folder for recorded traffic does not open.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 impl House {
     /// Opens the stores. Blocks.
     pub(crate) fn open(config: Config, keys: Keyring, now: Timestamp) -> Result<Self, HouseError> {
+        let metrics = Metrics::new();
+        let recorder = Recorder::open(&config, metrics.record.clone(), now)?;
         let store = SledStore::open(config.storage(), now)?;
         let control = Arc::new(SledControl::open(&config.data.dir)?);
         let classifier = Arc::new(Classifier::default());
@@ -67,7 +74,8 @@ impl House {
             store: Arc::new(store),
             control,
             classifier,
-            metrics: Metrics::new(),
+            metrics,
+            recorder,
             turned_away: Sparingly::default(),
             rates: Rates::default(),
             pieces: Semaphore::new(PIECES_AT_ONCE),
@@ -91,6 +99,7 @@ impl House {
 
     /// Makes everything durable and closes the stores. Blocks.
     pub(crate) fn close(&self) -> Result<(), HouseError> {
+        self.recorder.close();
         let closed = self.store.close();
         self.control.close()?;
         Ok(closed?)

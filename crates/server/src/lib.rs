@@ -20,6 +20,7 @@ mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod record;
 mod refused;
 mod reload;
 mod serve;

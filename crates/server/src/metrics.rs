@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use storage::Stats;
 
 use crate::origin::Doorway;
+use crate::record;
 use crate::udp::figures::Figures;
 
 /// Every figure this process keeps.
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     resident_memory: Gauge,
     store: StoreGauges,
     pub(crate) datagrams: Figures,
+    pub(crate) record: record::figures::Figures,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +96,8 @@ impl Metrics {
         let store = StoreGauges::register(registry.sub_registry_with_prefix("store"));
         let datagrams = Figures::default();
         datagrams.register(registry.sub_registry_with_prefix("datagrams"));
+        let record = record::figures::Figures::default();
+        record.register(registry.sub_registry_with_prefix("record"));
         let latency = || Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
         let mut metrics = Self {
             registry,
@@ -112,6 +116,7 @@ impl Metrics {
             resident_memory: Gauge::default(),
             store,
             datagrams,
+            record,
         };
         metrics.register();
         metrics.register_connections();
