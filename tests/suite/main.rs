@@ -49,6 +49,8 @@ mod put;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod refused;
