@@ -360,10 +360,10 @@ fn accounts_are_told_apart_and_no_credentials_are_kept() -> Result<()> {
 /// Returns documents that hardly can be compressed.
 fn noisy(random: &mut Random, n_documents: u64) -> Vec<String> {
     let mut document = |number: u64| {
-        let noise: String = (0..1000)
+        let noise: Vec<String> = (0..1000)
             .map(|_| format!("{:016x}", random.bits()))
             .collect();
-        let members = json!({ "metadata": { "noise": noise } });
+        let members = json!({ "metadata": { "noise": noise.concat() } });
         segment(&trace_id(1), &format!("{number:016x}"), &members)
     };
     (1..=n_documents).map(&mut document).collect()

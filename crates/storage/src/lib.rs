@@ -13,6 +13,7 @@
 #![deny(clippy::little_endian_bytes, clippy::host_endian_bytes)]
 
 mod active;
+mod changes;
 mod codec;
 mod commit;
 pub mod control;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 
 use model::{Cells, Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
+pub use changes::{Change, Follower, Gap, Taken};
 pub use control::{CONTROL_VALUE_BYTES_MAX, ControlKind, ControlRecord, ControlStore, SledControl};
 pub use graph::{ALL_TRACES, GraphParts, GraphScan, minute_of};
 pub use open::OpenError;
@@ -85,6 +87,13 @@ pub trait TraceStore: Send + Sync + 'static {
         tenant: Tenant,
         scan: Scan,
     ) -> impl Future<Output = Result<ScanPage, StoreError>> + Send;
+
+    /// Returns the summaries of some traces, in the order they are asked for, without those that are not known.
+    fn summaries_of(
+        &self,
+        tenant: Tenant,
+        trace_ids: Vec<TraceId>,
+    ) -> impl Future<Output = Result<Vec<Summary>, StoreError>> + Send;
 
     /// Returns sums for service graphs by the first minute of each bucket; buckets without any are
     /// left out. Reads no traces, but for those that changed since it was last called.

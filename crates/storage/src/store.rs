@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::{Cells, Document, SegmentId, Tenant, Timestamp, TraceId, wins};
+use model::{Cells, Document, SegmentId, Summary, Tenant, Timestamp, TraceId, wins};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
+use crate::changes::Hub;
 use crate::commit::{Backlog, Committer, Telemetry};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine};
@@ -115,6 +116,8 @@ pub(crate) struct Shared {
     pub(crate) classify: OnceLock<Arc<dyn Classify>>,
     /// Bytes of documents that may still be put.
     pub(crate) room: Arc<Semaphore>,
+    /// What becomes durable is told here.
+    pub(crate) changes: Arc<Hub>,
     /// Watched by who waits for partitions to be sealed.
     pub(crate) backlog: Backlog,
     /// Bounds the threads that read.
@@ -187,6 +190,7 @@ impl SledStore {
                 ..Counters::default()
             },
             room: Arc::new(Semaphore::new(room)),
+            changes: Arc::new(Hub::after(newest_stamp)),
             backlog: Backlog::default(),
             readers: Semaphore::new(N_READERS_MAX),
             _lock: lock,
@@ -232,6 +236,7 @@ impl SledStore {
     /// Call it every few seconds; returns at once, the work happens on the store's own threads.
     pub fn maintain(&self, now: Timestamp) {
         self.committer.tick(now);
+        self.shared.changes.tidy(now);
     }
 
     /// Sets what tells the groups of traces, once, before the first [`SledStore::maintain`]; without
@@ -271,7 +276,7 @@ impl SledStore {
     }
 
     /// Runs blocking work that reads on a thread of the blocking pool, a bounded number at a time.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -317,6 +322,19 @@ impl TraceStore for SledStore {
     async fn summaries(&self, tenant: Tenant, scan: Scan) -> Result<ScanPage, StoreError> {
         self.read(move |shared| scan::run(shared, tenant, &scan))
             .await
+    }
+
+    async fn summaries_of(
+        &self,
+        tenant: Tenant,
+        trace_ids: Vec<TraceId>,
+    ) -> Result<Vec<Summary>, StoreError> {
+        self.read(move |shared| {
+            let found = trace_ids.into_iter();
+            let found = found.map(|trace_id| scan::one(shared, tenant, trace_id));
+            found.filter_map(Result::transpose).collect()
+        })
+        .await
     }
 
     async fn graph(

@@ -12,6 +12,7 @@ use model::{Tenant, Timestamp, TraceId};
 use super::syncer::Group;
 use super::{Answer, Batch, Chore, Job, Telemetry, Waiting, answer_all, count};
 use crate::active::{Active, Write};
+use crate::changes::Change;
 use crate::engine::{EngineError, Tree};
 use crate::index::{Counted, Index};
 use crate::older::Traces;
@@ -88,12 +89,13 @@ impl Writer {
         }
         let mut writes = Vec::new();
         let waiting = self.admit(&active, batches, &mut writes);
-        let traces: Vec<(Tenant, TraceId)> = writes.iter().filter_map(Write::trace).collect();
+        let changes: Vec<(Tenant, Change)> = writes.iter().filter_map(Write::change).collect();
         let written = active.write(writes);
         // Groups are told from what is written, and a graph may have been asked for just before.
+        let traces = changes.iter().map(|(tenant, of)| (*tenant, of.trace_id));
         active.written(traces);
         count(&self.shared.counters.n_commits, 1);
-        self.conclude(active, waiting, written);
+        self.conclude(active, waiting, changes, written);
     }
 
     /// Decides on every document of a group, in order of arrival.
@@ -171,7 +173,7 @@ impl Writer {
             }
             Ok(())
         });
-        self.conclude(active, waiting, written);
+        self.conclude(active, waiting, Vec::new(), written);
     }
 
     /// Passes a written group on; poisons the partition if writing failed.
@@ -179,6 +181,7 @@ impl Writer {
         &self,
         active: Arc<Active>,
         waiting: Vec<Waiting>,
+        changes: Vec<(Tenant, Change)>,
         written: Result<(), EngineError>,
     ) {
         if let Err(error) = written {
@@ -189,15 +192,18 @@ impl Writer {
             };
             return answer_all(waiting, Some(&error));
         }
-        let group = match self.shared.config.durability {
-            Durability::Sync => Group { active, waiting },
+        let waiting = match self.shared.config.durability {
+            Durability::Sync => waiting,
             Durability::Interval(_) => {
                 answer_all(waiting, None);
-                Group {
-                    active,
-                    waiting: Vec::new(),
-                }
+                Vec::new()
             }
+        };
+        let group = Group {
+            active,
+            waiting,
+            changes,
+            last_stamp: self.shared.newest_stamp.load(Ordering::Relaxed),
         };
         // The syncer ends only after the writer.
         let _ = self.syncer.send(group);
