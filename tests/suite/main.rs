@@ -77,6 +77,8 @@ mod stories;
 #[cfg(test)]
 mod summaries;
 #[cfg(test)]
+mod tail;
+#[cfg(test)]
 mod target_form;
 #[cfg(test)]
 mod tls;

@@ -38,6 +38,8 @@ pub(crate) enum Errand {
     Spans,
     /// To see what was refused of its account.
     Refused,
+    /// To see what arrives of its account.
+    Tail,
     /// To see figures, which are of all accounts.
     Figures,
     /// To see what everybody may see.
@@ -183,9 +185,12 @@ fn check_rights(
         Errand::Call(operation) => Err(denied(operation)),
         Errand::Spans if is_allowed(Operation::PutTraceSegments) => Ok(()),
         Errand::Spans => Err(denied(Operation::PutTraceSegments)),
-        Errand::Refused if is_allowed(Operation::BatchGetTraces) => Ok(()),
+        Errand::Refused | Errand::Tail if is_allowed(Operation::BatchGetTraces) => Ok(()),
         Errand::Refused => Err(ApiError::forbidden(
             "what was refused is shown to keys with the right \"read\"",
+        )),
+        Errand::Tail => Err(ApiError::forbidden(
+            "what arrives is shown to keys with the right \"read\"",
         )),
         Errand::Figures => {
             let is_own = app.account == accounts.default.account;

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use model::Timestamp;
 use query::Classifier;
 use storage::{Classify, OpenError, SledControl, SledStore, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::keys::Keyring;
 use crate::config::Config;
@@ -30,6 +30,8 @@ pub(crate) struct House {
     pub(crate) rates: Rates,
     /// One permit for each piece of a request of spans that is made and stored at the same time.
     pub(crate) pieces: Semaphore,
+    /// Whether the server stops: answers that have no end of their own end then.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 /// The settings and the keys that go with them: a request takes both once, so that it never sees half a change.
@@ -79,6 +81,7 @@ impl House {
             turned_away: Sparingly::default(),
             rates: Rates::default(),
             pieces: Semaphore::new(PIECES_AT_ONCE),
+            stopping: watch::Sender::new(false),
         })
     }
 

@@ -20,12 +20,14 @@ mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod parameters;
 mod record;
 mod refused;
 mod reload;
 mod serve;
 mod service;
 mod shutdown;
+mod tail;
 mod udp;
 
 pub use cli::run;

@@ -332,11 +332,7 @@ async fn serve(
             let received = inflate(received).await?;
             handlers::call(app, operation, &received, origin, request_id).await
         }
-        Target::Page(page) => {
-            let query = parts.uri.query().unwrap_or_default();
-            let page = pages::show(app, page, query, request_id).await;
-            page.map(Answer::from)
-        }
+        Target::Page(page) => pages::show(app, page, &parts, request_id).await,
         Target::Spans(encoding) => {
             let received = inflate(received).await?;
             spans::take(app, origin, &received.bytes, encoding, request_id).await

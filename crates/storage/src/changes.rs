@@ -95,8 +95,7 @@ impl Follower {
     pub async fn changed(&mut self) {
         loop {
             self.newest.borrow_and_update();
-            let has_more = self.gap.is_some() || !self.backlog.is_empty();
-            if has_more || self.hub.has_more(self.tenant, self.next) {
+            if self.has_more() {
                 return;
             }
             if self.newest.changed().await.is_err() {
@@ -104,6 +103,12 @@ impl Follower {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Tells whether there is something to take.
+    pub fn has_more(&self) -> bool {
+        let has_backlog = self.gap.is_some() || !self.backlog.is_empty();
+        has_backlog || self.hub.has_more(self.tenant, self.next)
     }
 
     /// Returns what comes next, out of at most so many changes.
