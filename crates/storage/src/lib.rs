@@ -13,11 +13,13 @@
 #![deny(clippy::little_endian_bytes, clippy::host_endian_bytes)]
 
 mod active;
+mod backup;
 mod changes;
 mod codec;
 mod commit;
 pub mod control;
 mod dictionary;
+mod documents;
 mod engine;
 mod graph;
 pub mod guard;
@@ -47,6 +49,7 @@ use std::sync::Arc;
 
 use model::{Cells, Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
+pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
 pub use changes::{Change, Follower, Gap, Taken};
 pub use control::{CONTROL_VALUE_BYTES_MAX, ControlKind, ControlRecord, ControlStore, SledControl};
 pub use graph::{ALL_TRACES, GraphParts, GraphScan, minute_of};

@@ -1,6 +1,6 @@
 //! The store: opens what is there, owns the threads, answers reads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::{Cells, Document, SegmentId, Summary, Tenant, Timestamp, TraceId, wins};
+use model::{Cells, Summary, Tenant, Timestamp, TraceId};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
+use crate::backup::Pins;
 use crate::changes::Hub;
 use crate::commit::{Backlog, Committer, Telemetry};
 use crate::dictionary::Dictionaries;
@@ -97,8 +98,8 @@ pub struct Stats {
 /// A store in a folder, on sled. Cheap to clone; the last [`SledStore::close`] ends its threads.
 #[derive(Clone)]
 pub struct SledStore {
-    shared: Arc<Shared>,
-    committer: Arc<Committer>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) committer: Arc<Committer>,
 }
 
 /// What the store's threads share.
@@ -116,6 +117,8 @@ pub(crate) struct Shared {
     pub(crate) classify: OnceLock<Arc<dyn Classify>>,
     /// Bytes of documents that may still be put.
     pub(crate) room: Arc<Semaphore>,
+    /// What is being copied.
+    pub(crate) pins: Pins,
     /// What becomes durable is told here.
     pub(crate) changes: Arc<Hub>,
     /// Watched by who waits for partitions to be sealed.
@@ -190,6 +193,7 @@ impl SledStore {
                 ..Counters::default()
             },
             room: Arc::new(Semaphore::new(room)),
+            pins: Pins::default(),
             changes: Arc::new(Hub::after(newest_stamp)),
             backlog: Backlog::default(),
             readers: Semaphore::new(N_READERS_MAX),
@@ -427,79 +431,6 @@ impl Shared {
             trace_bytes_max: self.config.trace_bytes_max,
         }
     }
-
-    /// Returns the winning copies of a trace's documents from all partitions that may have some.
-    pub(crate) fn documents(
-        &self,
-        tenant: Tenant,
-        trace_id: TraceId,
-    ) -> Result<StoredTrace, EngineError> {
-        self.documents_up_to(tenant, trace_id, u32::MAX)
-    }
-
-    /// Returns the winning copies from the partitions up to one.
-    pub(crate) fn documents_up_to(
-        &self,
-        tenant: Tenant,
-        trace_id: TraceId,
-        number: u32,
-    ) -> Result<StoredTrace, EngineError> {
-        let partitions = self.partitions();
-        let mut found: HashMap<SegmentId, Document> = HashMap::new();
-        let mut n_damaged = 0;
-        let mut take = |documents: Vec<Document>| {
-            for document in documents {
-                merge_copy(&mut found, document);
-            }
-        };
-        for sealed in &partitions.sealed {
-            if sealed.number > number || !sealed.may_hold(tenant, trace_id) {
-                continue;
-            }
-            let read = self.read_sealed(sealed, |opened| {
-                opened.documents(tenant, trace_id, &self.dictionaries)
-            })?;
-            let Some((documents, n_left_out)) = read else {
-                continue;
-            };
-            n_damaged += n_left_out;
-            take(documents);
-        }
-        let unsealed = partitions.unsealed();
-        for active in unsealed.filter(|active| active.number <= number) {
-            let (documents, n_left_out) = active
-                .handle
-                .with(|opened| opened.documents(tenant, trace_id, &self.dictionaries))?;
-            n_damaged += n_left_out;
-            take(documents);
-        }
-        self.counters
-            .n_damaged_records
-            .fetch_add(n_damaged.into(), Ordering::Relaxed);
-        let documents: Vec<Document> = found.into_values().collect();
-        let bytes = documents
-            .iter()
-            .map(|document| document.text.len())
-            .sum::<usize>();
-        Ok(StoredTrace {
-            documents,
-            n_damaged,
-            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-        })
-    }
-}
-
-/// Keeps the copy that counts of two, and the earlier of their first arrivals.
-pub(crate) fn merge_copy(found: &mut HashMap<SegmentId, Document>, document: Document) {
-    let Some(known) = found.get_mut(&document.segment_id) else {
-        found.insert(document.segment_id, document);
-        return;
-    };
-    let first_stamp = known.first_stamp.min(document.first_stamp);
-    if wins(document.version(), known.version()) {
-        *known = document;
-    }
-    known.first_stamp = first_stamp;
 }
 
 const N_READERS_MAX: usize = 8;

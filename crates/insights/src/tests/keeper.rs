@@ -348,7 +348,7 @@ impl TraceStore for Damaged {
         &self,
         tenant: Tenant,
         trace_ids: Vec<model::TraceId>,
-    ) -> Result<Vec<model::Summary>, StoreError> {
+    ) -> Result<Vec<Summary>, StoreError> {
         self.0.summaries_of(tenant, trace_ids).await
     }
 

@@ -53,6 +53,10 @@ impl Writer {
                     }
                     Job::Telemetry(telemetry, answer) => self.telemetry(&telemetry, answer),
                     Job::Tick(now) => self.tick(now),
+                    Job::Roll(now, answer) => {
+                        // Who asked may have gone.
+                        let _ = answer.send(self.roll(now));
+                    }
                 }
                 next = if n_bytes < GROUP_BYTES_MAX {
                     jobs.try_recv().ok()
@@ -250,6 +254,27 @@ impl Writer {
         if let Err(error) = self.writable(now) {
             tracing::warn!(%error, "the store takes no writes");
         }
+    }
+
+    /// Begins a fresh partition unless the active one is empty; returns the number of the last one before it.
+    fn roll(&mut self, now: Timestamp) -> Result<u32, StoreError> {
+        let active = self.writable(now)?;
+        let n_documents = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.n_documents
+        };
+        let telemetry = active
+            .handle
+            .with(|opened| opened.engine().last_key(Tree::Telemetry));
+        let telemetry = telemetry.map_err(|error| StoreError::Read {
+            reason: error.to_string(),
+        })?;
+        if n_documents > 0 || telemetry.is_some() {
+            self.await_sealing()?;
+            self.rotate(now)?;
+            return Ok(active.number);
+        }
+        Ok(active.number.saturating_sub(1))
     }
 
     /// Puts a fresh partition in the place of the active one, which goes to the keeper.
