@@ -1,5 +1,6 @@
 //! What arrives is told as it arrives: in order, filtered, to its account alone, and what is missed is told, too.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ impl Tail {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         let mut head = format!("GET /api/v1/tail{query} HTTP/1.1\r\nHost: localhost\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n")?;
         }
         stream.write_all(format!("{head}\r\n").as_bytes())?;
         let mut tail = Self {

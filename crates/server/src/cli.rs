@@ -6,6 +6,7 @@ mod conform;
 mod documents;
 mod get;
 mod put;
+mod restore;
 mod tree;
 
 use std::ffi::OsString;
@@ -125,7 +126,19 @@ enum Command {
         server: ServerFlag,
     },
     /// Verify every record of a store no server has open; exit code 6 if anything is damaged
-    Check,
+    Check {
+        #[arg(
+            long,
+            help = "Also make again what is derived from documents, and compare"
+        )]
+        deep: bool,
+    },
+    /// Make a store of a backup, in the data folder, which must be empty or not there, and check it
+    #[command(long_about = RESTORE_ABOUT)]
+    Restore {
+        /// The backup, "-" for standard input
+        file: PathBuf,
+    },
     /// Print the version
     Version,
 }
@@ -247,7 +260,9 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
         Some(Command::Conform { options, server }) => {
             client_runtime()?.block_on(conform::run(&address(server)?, &options))
         }
-        Some(Command::Check) => check::run(&config),
+        Some(Command::Check { deep: false }) => check::run(&config),
+        Some(Command::Check { deep: true }) => check::run_deep(&config),
+        Some(Command::Restore { file }) => restore::run(&config, &file),
         Some(Command::Version) => Ok(Exit::Done),
     }
 }
@@ -360,6 +375,10 @@ const PUT_ABOUT: &str = "Send segment documents to a server
 The input is one document, a list of documents, documents one after the other (such as one a line), or
 whole PutTraceSegments bodies. Exit codes: 0 all accepted, 5 some refused, 1 none accepted, 4 no server,
 2 unreadable input.";
+const RESTORE_ABOUT: &str = "Make a store of a backup, in the data folder, which must be empty or not there, and check it
+
+A backup is what GET /api/v1/backup of a server answers. It is unpacked beside the folder, verified against its checksums
+and only then given its name. Exit codes: 0 restored and sound, 2 the folder is not empty, 3 no such file, 6 no whole backup.";
 const CONFORM_ABOUT: &str = "Check how well a server speaks the X-Ray API
 
 Every operation is called, rightly and wrongly, and every answer is held against the service model and against

@@ -30,6 +30,8 @@ pub(crate) struct House {
     pub(crate) rates: Rates,
     /// One permit for each piece of a request of spans that is made and stored at the same time.
     pub(crate) pieces: Semaphore,
+    /// One permit: a backup at a time.
+    pub(crate) backups: Arc<Semaphore>,
     /// Whether the server stops: answers that have no end of their own end then.
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -81,6 +83,7 @@ impl House {
             turned_away: Sparingly::default(),
             rates: Rates::default(),
             pieces: Semaphore::new(PIECES_AT_ONCE),
+            backups: Arc::new(Semaphore::new(1)),
             stopping: watch::Sender::new(false),
         })
     }

@@ -7,6 +7,7 @@
 mod accounts;
 mod app;
 mod auth;
+mod backup;
 mod cli;
 mod clock;
 mod config;

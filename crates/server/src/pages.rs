@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::Errand;
 use crate::house::House;
 use crate::http::answer::Answer;
-use crate::{refused, tail};
+use crate::{backup, refused, tail};
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum Page {
     Refused,
     /// `/api/v1/tail`: traces as they arrive.
     Tail,
+    /// `/api/v1/backup`: a copy of the store.
+    Backup,
 }
 
 impl Page {
@@ -42,6 +44,7 @@ impl Page {
             "/metrics" => Self::Metrics,
             "/api/v1/refused" => Self::Refused,
             "/api/v1/tail" => Self::Tail,
+            "/api/v1/backup" => Self::Backup,
             _ => return None,
         };
         (method == Method::GET || method == Method::HEAD).then_some(page)
@@ -59,6 +62,7 @@ impl Page {
             Self::Metrics => Errand::Figures,
             Self::Refused => Errand::Refused,
             Self::Tail => Errand::Tail,
+            Self::Backup => Errand::Backup,
         }
     }
 
@@ -71,6 +75,7 @@ impl Page {
             Self::Metrics => "metrics",
             Self::Refused => "refused",
             Self::Tail => "tail",
+            Self::Backup => "backup",
         }
     }
 }
@@ -99,6 +104,11 @@ pub(crate) async fn show(
             shown.map(Answer::from)
         }
         Page::Tail => tail::open(app, query, &parts.headers, request_id).await,
+        // Looking whether it is there is not to cost a copy.
+        Page::Backup if parts.method == Method::HEAD => {
+            Err(ApiError::invalid_request("a backup is asked for with GET"))
+        }
+        Page::Backup => backup::open(app, request_id).await,
     }
 }
 

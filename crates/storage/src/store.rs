@@ -172,34 +172,16 @@ impl SledStore {
         let manifest = migrations::apply(&config.data)?;
         let dictionaries = Dictionaries::open(&config.data.join("dict"))
             .map_err(|source| failed("reading dictionaries of", &source))?;
-        let room = usize::try_from(config.bytes_in_flight).unwrap_or(usize::MAX);
         let opening = Opening {
             engine: &engine,
             config: &config,
             dictionaries: &dictionaries,
         };
         let (partitions, manifest, n_quarantined) = opening.partitions(manifest, now)?;
-        let newest_stamp = partitions.newest_stamp();
-        let shared = Arc::new(Shared {
-            engine,
-            dictionaries,
-            manifest: Mutex::new(manifest),
-            partitions: RwLock::new(Arc::new(partitions)),
-            open: OpenPartitions::new(N_OPEN_SEALED_MAX),
-            newest_stamp: newest_stamp.into(),
-            classify: OnceLock::new(),
-            counters: Counters {
-                n_quarantined: n_quarantined.into(),
-                ..Counters::default()
-            },
-            room: Arc::new(Semaphore::new(room)),
-            pins: Pins::default(),
-            changes: Arc::new(Hub::after(newest_stamp)),
-            backlog: Backlog::default(),
-            readers: Semaphore::new(N_READERS_MAX),
-            _lock: lock,
-            config,
-        });
+        let shared = Shared::new(config, lock, manifest, engine, dictionaries, partitions);
+        let n_set_aside = &shared.counters.n_quarantined;
+        n_set_aside.store(n_quarantined, Ordering::Relaxed);
+        let shared = Arc::new(shared);
         shared.restore_all_older();
         shared.derive_again_all(now)?;
         let committer = Committer::start(&shared).map_err(|source| {
@@ -395,6 +377,36 @@ impl Partitions {
 }
 
 impl Shared {
+    /// Returns what the threads of a store with these partitions share.
+    pub(crate) fn new(
+        config: Config,
+        lock: File,
+        manifest: Manifest,
+        engine: Arc<dyn Engine>,
+        dictionaries: Dictionaries,
+        partitions: Partitions,
+    ) -> Self {
+        let newest_stamp = partitions.newest_stamp();
+        let room = usize::try_from(config.bytes_in_flight).unwrap_or(usize::MAX);
+        Self {
+            engine,
+            dictionaries,
+            manifest: Mutex::new(manifest),
+            partitions: RwLock::new(Arc::new(partitions)),
+            open: OpenPartitions::new(N_OPEN_SEALED_MAX),
+            newest_stamp: newest_stamp.into(),
+            classify: OnceLock::new(),
+            counters: Counters::default(),
+            room: Arc::new(Semaphore::new(room)),
+            pins: Pins::default(),
+            changes: Arc::new(Hub::after(newest_stamp)),
+            backlog: Backlog::default(),
+            readers: Semaphore::new(N_READERS_MAX),
+            _lock: lock,
+            config,
+        }
+    }
+
     /// Returns the partitions there are at this moment.
     pub(crate) fn partitions(&self) -> Arc<Partitions> {
         Arc::clone(

@@ -5,6 +5,7 @@ mod backup;
 mod changes;
 mod contract;
 mod control;
+mod deep;
 mod faults;
 mod format;
 mod graph;

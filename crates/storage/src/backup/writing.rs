@@ -104,6 +104,8 @@ impl SledStore {
             .partitions
             .retain(|entry| sealed.iter().any(|sealed| sealed.number == entry.number));
         drop(manifest);
+        // Numbers that are left out would read as partitions that were dropped.
+        copied.next_partition = last.saturating_add(1);
         Ok(Backup {
             shared,
             manifest: copied,
