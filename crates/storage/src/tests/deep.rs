@@ -154,7 +154,7 @@ fn summaries_that_are_missing_or_too_many_are_found() {
     let drop_last = with(|entries| drop(entries.pop()));
     check_found(0, drop_last, "zones");
     let repeat_last = with(|entries| entries.extend(entries.last().cloned()));
-    check_found(0, repeat_last, "has no documents here");
+    check_found(0, repeat_last, "is not of its documents");
 }
 
 #[test]

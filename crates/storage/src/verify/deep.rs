@@ -16,6 +16,7 @@ use model::graph::Sign;
 use model::{Cells, Tenant, Timestamp};
 
 use super::PartitionReport;
+use crate::Position;
 use crate::active::Active;
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, Tree};
@@ -171,10 +172,8 @@ impl Comparison<'_> {
         })?;
         let tenants: Vec<Tenant> = self.stored.keys().copied().collect();
         for tenant in tenants {
-            if let Some(entry) = self.next_stored(tenant)? {
-                let trace_id = entry.summary.trace_id;
-                self.report
-                    .finding(format!("blocks: trace {trace_id} has no documents here"));
+            while let Some(entry) = self.next_stored(tenant)? {
+                self.left_over(tenant, &entry);
             }
         }
         self.facts(&facts);
@@ -207,14 +206,7 @@ impl Comparison<'_> {
             facts.add_zone(&zone);
         }
         for expected in &part.block {
-            let trace_id = expected.summary.trace_id;
-            let found = self.next_stored(part.tenant)?;
-            let is_known = self.is_complete || !self.sealed.continues(part.tenant, trace_id);
-            if is_known && found.as_ref() != Some(expected) {
-                let text = format!("blocks: the summary of trace {trace_id} is another");
-                self.report.finding(text);
-            }
-            self.rests_on_older |= !is_known;
+            self.summary(part.tenant, expected)?;
         }
         for contribution in &part.contributions {
             self.rests_on_older |= !self.is_complete && !contribution.now.graph.links.is_empty();
@@ -224,6 +216,47 @@ impl Comparison<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Compares a trace with what is stored of it. Both come in the same order.
+    fn summary(&mut self, tenant: Tenant, expected: &BlockEntry) -> Result<(), EngineError> {
+        let mut found = None;
+        while let Some(entry) = self.next_stored(tenant)? {
+            if place_of(&entry) <= place_of(expected) {
+                found = Some(entry);
+                break;
+            }
+            self.left_over(tenant, &entry);
+        }
+        if let Some(other) = found.take_if(|entry| place_of(entry) < place_of(expected)) {
+            self.stored
+                .entry(tenant)
+                .or_default()
+                .read
+                .push_front(other);
+        }
+        let trace_id = expected.summary.trace_id;
+        if !self.is_known(tenant, expected) {
+            self.rests_on_older = true;
+        } else if found.as_ref() != Some(expected) {
+            let text = format!("blocks: the summary of trace {trace_id} is another, or missing");
+            self.report.finding(text);
+        }
+        Ok(())
+    }
+
+    /// Takes note of a stored entry no trace has.
+    fn left_over(&mut self, tenant: Tenant, entry: &BlockEntry) {
+        if self.is_known(tenant, entry) {
+            let trace_id = entry.summary.trace_id;
+            let text = format!("blocks: a summary of trace {trace_id} is not of its documents");
+            self.report.finding(text);
+        }
+    }
+
+    /// Tells whether all documents of a trace up to this partition are there.
+    fn is_known(&self, tenant: Tenant, entry: &BlockEntry) -> bool {
+        self.is_complete || !self.sealed.continues(tenant, entry.summary.trace_id)
     }
 
     /// Returns the next stored entry of a tenant; of a block that is read its zone is compared, too.
@@ -355,6 +388,14 @@ impl Comparison<'_> {
 
 /// A stored block and its key.
 type Block = (Vec<u8>, Vec<BlockEntry>);
+
+/// Returns where an entry stands; the greatest comes first.
+fn place_of(entry: &BlockEntry) -> Position {
+    Position {
+        start: entry.summary.start,
+        trace_id: entry.summary.trace_id,
+    }
+}
 
 /// Sums by tenant, corrected partition and minute.
 type MinuteCells = BTreeMap<(Tenant, Option<u32>, u32), Cells>;
