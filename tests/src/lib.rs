@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod process;
 pub mod random;
 pub mod server;
+pub mod signing;
 pub mod tls;
 pub mod traffic;
 pub mod wait;

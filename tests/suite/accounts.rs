@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result};
 use roentgen_tests::server::list;
+use roentgen_tests::signing::{Signer, send};
 use roentgen_tests::wait::now;
 use roentgen_tests::{Home, Response, Server};
 use serde_json::{Value, json};
 
 use crate::fixture::{segment, trace_id};
-use crate::signing::{Signer, send};
 
 pub(crate) const KEYS: &str = r#"
 [[key]]
@@ -139,7 +139,7 @@ fn who_signs_well_comes_in_and_nobody_else() -> Result<()> {
         "MissingAuthenticationTokenException",
         "Missing",
     )?;
-    let headers = ALICE.headers("POST", "/Traces", body.to_string().as_bytes());
+    let headers = ALICE.headers("POST", "/Traces", body.to_string().as_bytes())?;
     let other = json!({ "TraceIds": [trace_id], "NextToken": "" }).to_string();
     let changed = send(&server, "POST", "/Traces", &headers, other.as_bytes())?;
     check_refused(&changed, 403, invalid, "does not match")?;

@@ -406,7 +406,7 @@ fn connections_over_the_limit_do_not_stop_the_others() -> Result<()> {
 #[test]
 fn memory_stays_bounded_under_large_calls() -> Result<()> {
     let home = Home::new()?;
-    let config = "[http]\nbodies_in_flight = \"32MiB\"\n[storage]\ncache = \"16MiB\"\n";
+    let config = "[http]\nbodies_in_flight = \"33MiB\"\n[storage]\ncache = \"16MiB\"\n";
     let server = home.start_with(&home.config(config)?)?;
     let documents: Vec<String> = (0..50).map(|number| segment(&trace_id(7), &format!("{number:016x}"), &json!({ "metadata": { "default": { "fill": format!("{number}").repeat(30_000) } } }))).collect();
     let body = json!({ "TraceSegmentDocuments": documents }).to_string();

@@ -300,7 +300,7 @@ fn bodies_that_stop_give_up_their_places() -> Result<()> {
 fn bodies_that_are_to_become_large_take_no_more_than_their_room() -> Result<()> {
     use std::io::Write;
     let home = Home::new()?;
-    let config = "[http]\nbodies_in_flight = \"32MiB\"\n[storage]\ncache = \"16MiB\"\n";
+    let config = "[http]\nbodies_in_flight = \"33MiB\"\n[storage]\ncache = \"16MiB\"\n";
     let server = home.start_with(&home.config(config)?)?;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&vec![b' '; 15 << 20])?;

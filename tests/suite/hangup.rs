@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use roentgen_tests::signing::Signer;
 use roentgen_tests::wait::until;
 use roentgen_tests::{Home, process};
 use serde_json::json;
 
 use crate::accounts::{ALICE, KEYS, OPERATOR, start, write_keys};
 use crate::fixture::{segment, trace_id};
-use crate::signing::Signer;
 
 #[test]
 fn keys_change_at_a_hangup_and_bad_ones_change_nothing() -> Result<()> {
@@ -57,7 +57,7 @@ fn a_request_under_way_is_held_to_what_was_in_force_when_it_began() -> Result<()
         "POST /TraceSegments HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n",
         body.len()
     );
-    for (name, value) in ALICE.headers("POST", "/TraceSegments", body.as_bytes()) {
+    for (name, value) in ALICE.headers("POST", "/TraceSegments", body.as_bytes())? {
         write!(head, "{name}: {value}\r\n")?;
     }
     let (begun, rest) = body.split_at(body.len() / 2);

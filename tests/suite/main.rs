@@ -71,7 +71,8 @@ mod series;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
-mod signing;
+#[cfg(test)]
+mod span_bounds;
 #[cfg(test)]
 mod spans;
 #[cfg(test)]

@@ -297,12 +297,12 @@ fn median(mut latencies: Vec<Duration>) -> Duration {
 const N_CONNECTIONS: u64 = 200;
 const DOCUMENTS_PER_CALL: usize = 20;
 const BODY_BYTES_MAX: u64 = 2 << 20;
-const BODIES_BYTES_MAX: u64 = 4 << 20;
+const BODIES_BYTES_MAX: u64 = 5 << 20;
 const STORE_BYTES_MAX: u64 = 4 << 20;
 const UDP_BYTES_MAX: u64 = 4 << 20;
 const CACHE_BYTES: u64 = 8 << 20;
 /// What may wait to be sealed.
-const SEALING_BYTES_MAX: u64 = 384 << 20;
+const SEALING_BYTES_MAX: u64 = 128 << 20;
 /// What the store writes at once.
 const GROUP_BYTES: u64 = 4 << 20;
 /// More than are held open.

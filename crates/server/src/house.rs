@@ -27,6 +27,8 @@ pub(crate) struct House {
     pub(crate) recorder: Recorder,
     /// Requests that were not let in.
     pub(crate) turned_away: Sparingly,
+    /// Requests that may come again later.
+    pub(crate) put_off: Sparingly,
     pub(crate) rates: Rates,
     /// One permit for each piece of a request of spans that is made and stored at the same time.
     pub(crate) pieces: Semaphore,
@@ -81,6 +83,7 @@ impl House {
             metrics,
             recorder,
             turned_away: Sparingly::default(),
+            put_off: Sparingly::default(),
             rates: Rates::default(),
             pieces: Semaphore::new(PIECES_AT_ONCE),
             backups: Arc::new(Semaphore::new(1)),

@@ -364,7 +364,12 @@ fn refuse(house: &House, error: &ApiError, tongue: Tongue, request_id: &str) -> 
     match error.kind() {
         ErrorKind::Internal => error!(detail, "a request failed"),
         ErrorKind::Unavailable | ErrorKind::Throttled => {
-            warn!(code = error.code(), detail, "a request was turned away");
+            if let Some(n_requests) = house.put_off.n_since(Instant::now()) {
+                let code = error.code();
+                warn!(code, detail, n_requests, "a request was turned away");
+            } else {
+                debug!(code = error.code(), detail, "a request was turned away");
+            }
         }
         ErrorKind::InvalidRequest
         | ErrorKind::ResourceNotFound

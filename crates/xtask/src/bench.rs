@@ -5,18 +5,18 @@
 //! 2. The store is filled further, then read: one trace, and the first page of a list.
 //! 3. SIGKILL, and the time until the server is ready again.
 //! 4. A store of many small traces is read through every operation that looks at more than one of them; then
-//!    sampling, and what a group with insights costs those who write.
+//!    sampling, and what groups, signatures and TLS cost those who write.
 
 mod api;
 mod calls;
 mod graphs;
-mod groups;
 mod lists;
 mod load;
 mod raw;
 mod reads;
 mod report;
 mod samplers;
+mod sides;
 mod small_traces;
 
 use std::path::{Path, PathBuf};

@@ -107,7 +107,7 @@ fn limits(config: &Config) -> Vec<Rule> {
 
 fn http(config: &Config) -> Vec<Rule> {
     let http = &config.http;
-    let has_room = http.bodies_in_flight.0 >= http.body_bytes.0;
+    let has_room = http.bodies_in_flight.0 >= http.body_bytes.0.saturating_mul(2) + READ_AHEAD;
     let is_some = |n_connections: usize| (1..=1_000_000).contains(&n_connections);
     vec![
         (
@@ -118,7 +118,7 @@ fn http(config: &Config) -> Vec<Rule> {
         (
             "http.bodies_in_flight",
             has_room,
-            "must be at least http.body_bytes, or no large body would ever be taken",
+            "must be 64KiB more than twice http.body_bytes: a large body is held both compressed and not",
         ),
         ("http.connections", is_some(http.connections), CONNECTIONS),
         (
@@ -254,6 +254,8 @@ fn record(config: &Config) -> Vec<Rule> {
     ]
 }
 
+/// What is read of a body before there is a place for it, and some.
+const READ_AHEAD: u64 = 64 << 10;
 const LEVELS: &str = "expected a level such as \"info\" or a filter such as \"info,storage=debug\"";
 const POSITIVE: &str = "must be more than zero";
 const CONNECTIONS: &str = "must be from 1 to 1000000";

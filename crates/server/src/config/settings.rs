@@ -206,15 +206,6 @@ pub(crate) fn config_file(environment: &[(OsString, OsString)]) -> Option<PathBu
         .filter(|path| !path.as_os_str().is_empty())
 }
 
-/// Returns the address of the server to talk to, if the environment names one.
-pub(crate) fn endpoint(environment: &[(OsString, OsString)]) -> Option<String> {
-    let variable = environment.iter().find(|(name, _)| name == ENDPOINT);
-    variable
-        .and_then(|(_, value)| value.to_str())
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
-}
-
 /// Returns the variable that sets a key.
 fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "_"))

@@ -157,6 +157,11 @@ fn bad_values_name_key_origin_and_what_is_allowed() {
         "log.level = \"a=b=c\" (environment ROENTGEN_LOG_LEVEL): expected a level such as \"info\" or a filter such as \"info,storage=debug\"",
     );
     check_environment_refused(
+        "ROENTGEN_HTTP_BODIES_IN_FLIGHT",
+        "32MiB",
+        "http.bodies_in_flight = \"32MiB\" (environment ROENTGEN_HTTP_BODIES_IN_FLIGHT): must be 64KiB more than twice http.body_bytes: a large body is held both compressed and not",
+    );
+    check_environment_refused(
         "ROENTGEN_HTTP_CONNECTIONS",
         "0",
         "http.connections = 0 (environment ROENTGEN_HTTP_CONNECTIONS): must be from 1 to 1000000",

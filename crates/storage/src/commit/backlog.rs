@@ -44,4 +44,4 @@ fn n_sealing_max(partition_bytes: u64) -> usize {
     usize::try_from(n_small).unwrap_or(usize::MAX).clamp(2, 64)
 }
 
-const SEALING_BYTES_MAX: u64 = 384 << 20;
+const SEALING_BYTES_MAX: u64 = 128 << 20;

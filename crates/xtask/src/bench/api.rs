@@ -12,7 +12,7 @@ use serde_json::json;
 use super::calls::Caller;
 use super::report::{Row, number, row};
 use super::small_traces::{self, Stored};
-use super::{N_CONNECTIONS, Plan, binary, graphs, groups, lists, samplers};
+use super::{N_CONNECTIONS, Plan, binary, graphs, lists, samplers, sides};
 
 /// Measures all of it and returns the rows of the table.
 pub(super) fn measure(plan: Plan, pool: &Arc<Pool>, folder: &Path) -> Result<Vec<Row>> {
@@ -37,7 +37,7 @@ pub(super) fn measure(plan: Plan, pool: &Arc<Pool>, folder: &Path) -> Result<Vec
     samplers::measure(&server, plan.round, &mut rows)?;
     drop(caller);
     drop(server);
-    groups::measure(pool, folder, plan.n_rounds, plan.round, &mut rows)?;
+    sides::measure(pool, folder, plan.n_rounds, plan.round, &mut rows)?;
     Ok(rows)
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use roentgen_tests::Connection;
 use roentgen_tests::generate::{Feed, Pool, TraceKey};
+use roentgen_tests::signing::Signer;
 use roentgen_tests::wait::now;
+use roentgen_tests::{Connection, Response};
+use tokio_rustls::rustls::ClientConfig;
 
 use super::report::number;
 
@@ -15,6 +17,16 @@ use super::report::number;
 pub(super) struct Load {
     pool: Arc<Pool>,
     clients: Vec<Client>,
+    way: Way,
+}
+
+/// How the clients come in.
+#[derive(Clone, Default)]
+pub(super) struct Way {
+    /// Over TLS.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// With every request signed.
+    pub(super) signer: Option<Signer>,
 }
 
 /// What a round of either side came to.
@@ -55,7 +67,13 @@ impl Load {
         Self {
             pool: Arc::clone(pool),
             clients: (0..n_clients).map(client).collect(),
+            way: Way::default(),
         }
+    }
+
+    /// Returns the same clients, coming in another way.
+    pub(super) fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
@@ -82,12 +100,12 @@ impl Load {
 
     /// Lets every client call without pause for this long.
     pub(super) fn run_for(&mut self, address: SocketAddr, time: Duration) -> Result<Round> {
-        let started = Instant::now();
+        let (started, way) = (Instant::now(), &self.way);
         let rounds = std::thread::scope(|scope| {
             let threads: Vec<_> = self
                 .clients
                 .iter_mut()
-                .map(|client| scope.spawn(move || client.run(address, started + time)))
+                .map(|client| scope.spawn(move || client.run(address, way, started + time)))
                 .collect();
             threads
                 .into_iter()
@@ -106,15 +124,15 @@ impl Load {
 }
 
 impl Client {
-    fn run(&mut self, address: SocketAddr, until: Instant) -> Result<Round> {
-        let mut connection = Connection::open(address)?;
+    fn run(&mut self, address: SocketAddr, way: &Way, until: Instant) -> Result<Round> {
+        let mut connection = way.open(address)?;
         let mut round = Round::default();
         let mut body = Vec::new();
         while Instant::now() < until {
             let batch = self.feed.batch(self.batch);
             let n_bytes = u64::try_from(self.feed.pool().write_request(&batch, &mut body))?;
             let called = Instant::now();
-            let response = connection.post("/TraceSegments", &body)?;
+            let response = way.put(&mut connection, &body)?;
             round.latencies.push(called.elapsed());
             let is_whole =
                 response.status == 200 && response.body == b"{\"UnprocessedTraceSegments\":[]}";
@@ -129,6 +147,27 @@ impl Client {
         self.n_documents += round.n_documents;
         self.n_bytes += round.n_bytes;
         Ok(round)
+    }
+}
+
+impl Way {
+    fn open(&self, address: SocketAddr) -> Result<Connection> {
+        match &self.tls {
+            Some(config) => Connection::open_tls(address, config),
+            None => Connection::open(address),
+        }
+    }
+
+    fn put(&self, connection: &mut Connection, body: &[u8]) -> Result<Response> {
+        let Some(signer) = &self.signer else {
+            return connection.post(PATH, body);
+        };
+        let headers = signer.headers("POST", PATH, body)?;
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        connection.request("POST", PATH, &headers, body)
     }
 }
 
@@ -151,4 +190,5 @@ impl Round {
     }
 }
 
+const PATH: &str = "/TraceSegments";
 const N_TRACES_KEPT: usize = 5000;

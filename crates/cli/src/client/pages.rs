@@ -1,0 +1,253 @@
+//! Answers that come on pages: summaries page by page, traces joined over theirs.
+
+use std::collections::VecDeque;
+
+use protocol::Operation;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{CallError, Client};
+use crate::times::Window;
+
+/// One trace, put together from the pages it came on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Trace {
+    /// Its id.
+    pub id: String,
+    /// Seconds from its first to its last instant.
+    #[serde(default)]
+    pub duration: Option<f64>,
+    /// Whether it is larger than a trace may be.
+    #[serde(default)]
+    pub limit_exceeded: bool,
+    /// Its segments.
+    #[serde(default)]
+    pub segments: Vec<Segment>,
+}
+
+/// One segment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Segment {
+    /// Its id.
+    pub id: String,
+    /// Its document.
+    pub document: String,
+}
+
+/// The traces of some ids.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Those that were found, each whole, in the order they came.
+    pub traces: Vec<Trace>,
+    /// Ids the server did not look at.
+    pub unprocessed: Vec<String>,
+}
+
+/// What a trace is in short.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the members of the API"
+)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Summary {
+    /// The trace's id.
+    pub id: String,
+    /// Seconds since 1970 at which its first segment began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<f64>,
+    /// Seconds from its first to its last instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+    /// Seconds its root took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_time: Option<f64>,
+    /// Whether its root failed by its own fault.
+    #[serde(default)]
+    pub has_fault: bool,
+    /// Whether its root failed by the client's fault.
+    #[serde(default)]
+    pub has_error: bool,
+    /// Whether something in it was throttled.
+    #[serde(default)]
+    pub has_throttle: bool,
+    /// Whether some of it is in progress.
+    #[serde(default)]
+    pub is_partial: bool,
+    /// Everything else, under the names of the API.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// Summaries, asked for page by page.
+#[derive(Debug)]
+pub struct Summaries {
+    client: Client,
+    request: Map<String, Value>,
+    waiting: VecDeque<Summary>,
+    is_last: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SummariesPage {
+    #[serde(default)]
+    trace_summaries: Vec<Summary>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TracesPage {
+    #[serde(default)]
+    traces: Vec<Trace>,
+    #[serde(default)]
+    unprocessed_trace_ids: Vec<String>,
+    next_token: Option<String>,
+}
+
+impl Client {
+    /// Returns the summaries of the traces in a window a filter expression means, of all without one; nothing is sent
+    /// yet.
+    pub fn summaries(&self, window: Window, filter: Option<&str>) -> Summaries {
+        let mut request = Map::new();
+        request.insert("StartTime".to_owned(), seconds(window.from));
+        request.insert("EndTime".to_owned(), seconds(window.to));
+        if let Some(filter) = filter {
+            request.insert("FilterExpression".to_owned(), filter.into());
+        }
+        Summaries {
+            client: self.clone(),
+            request,
+            waiting: VecDeque::new(),
+            is_last: false,
+        }
+    }
+
+    /// Returns the traces with these ids, however many.
+    ///
+    /// # Errors
+    /// [`CallError`] after all tries.
+    pub async fn batch_get(&self, trace_ids: &[String]) -> Result<Batch, CallError> {
+        let mut batch = Batch::default();
+        for trace_ids in trace_ids.chunks(TRACE_IDS_PER_CALL) {
+            let mut token: Option<String> = None;
+            loop {
+                let request = match &token {
+                    Some(token) => json!({ "TraceIds": trace_ids, "NextToken": token }),
+                    None => json!({ "TraceIds": trace_ids }),
+                };
+                let page: TracesPage = self.call(Operation::BatchGetTraces, &request).await?;
+                for trace in page.traces {
+                    join(&mut batch.traces, trace);
+                }
+                batch.unprocessed.extend(page.unprocessed_trace_ids);
+                token = following(token.as_deref(), page.next_token)?;
+                if token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl Summaries {
+    /// Returns the next summary, nothing after the last.
+    ///
+    /// # Errors
+    /// [`CallError`] after all tries.
+    pub async fn next(&mut self) -> Result<Option<Summary>, CallError> {
+        // A page may be empty and not the last.
+        while self.waiting.is_empty() && !self.is_last {
+            let page = self
+                .client
+                .call(Operation::GetTraceSummaries, &self.request);
+            let page: SummariesPage = page.await?;
+            self.waiting.extend(page.trace_summaries);
+            let token = self.request.get("NextToken").and_then(Value::as_str);
+            match following(token, page.next_token)? {
+                Some(token) => {
+                    self.request.insert("NextToken".to_owned(), token.into());
+                }
+                None => self.is_last = true,
+            }
+        }
+        Ok(self.waiting.pop_front())
+    }
+}
+
+/// Returns the token of the next page, if there is one.
+fn following(token: Option<&str>, next: Option<String>) -> Result<Option<String>, CallError> {
+    let next = next.filter(|next| !next.is_empty());
+    if next.is_some() && next.as_deref() == token {
+        return Err(CallError::nonsense("the same NextToken twice"));
+    }
+    Ok(next)
+}
+
+/// Adds a trace; one that began on an earlier page gets the further segments.
+fn join(traces: &mut Vec<Trace>, more: Trace) {
+    match traces.iter_mut().rev().find(|trace| trace.id == more.id) {
+        Some(trace) => trace.segments.extend(more.segments),
+        None => traces.push(more),
+    }
+}
+
+/// Returns a time as the API takes it: seconds, to the nanosecond as far as a number of JSON goes.
+fn seconds(time: model::Timestamp) -> Value {
+    time.as_secs_f64().into()
+}
+
+const TRACE_IDS_PER_CALL: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(text: &str) -> TracesPage {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_trace_on_two_pages_becomes_one() {
+        let first = page(
+            r#"{"Traces": [{"Id": "a", "Duration": 1.5, "LimitExceeded": false, "Segments": [{"Id": "1", "Document": "{}"}]}], "NextToken": "t"}"#,
+        );
+        let second = page(
+            r#"{"Traces": [{"Id": "a", "Duration": 1.5, "Segments": [{"Id": "2", "Document": "{}"}]}, {"Id": "b", "Duration": null, "Segments": []}]}"#,
+        );
+        let mut traces = Vec::new();
+        for trace in first.traces.into_iter().chain(second.traces) {
+            join(&mut traces, trace);
+        }
+        let ids: Vec<_> = traces
+            .iter()
+            .map(|trace| (trace.id.as_str(), trace.segments.len()))
+            .collect();
+        assert_eq!(ids, [("a", 2), ("b", 0)]);
+        insta::assert_snapshot!(serde_json::to_string(&traces[1]).unwrap(), @r#"{"Id":"b","Duration":null,"LimitExceeded":false,"Segments":[]}"#);
+    }
+
+    #[test]
+    fn a_summary_keeps_what_is_not_known() {
+        let text = r#"{"Id":"a","StartTime":1.5,"HasFault":true,"HasError":false,"HasThrottle":false,"IsPartial":false,"Users":[{"UserName":"u"}]}"#;
+        let summary: Summary = serde_json::from_str(text).unwrap();
+        assert!(summary.has_fault && summary.others.contains_key("Users"));
+        assert_eq!(serde_json::to_string(&summary).unwrap(), text);
+    }
+
+    #[test]
+    fn pages_end_and_do_not_go_round() {
+        let check = |token, next: Option<&str>, expected: Option<&str>| {
+            let following = following(token, next.map(str::to_owned)).unwrap();
+            assert_eq!(following.as_deref(), expected);
+        };
+        check(None, None, None);
+        check(None, Some(""), None);
+        check(Some("a"), Some("b"), Some("b"));
+        assert!(following(Some("a"), Some("a".to_owned())).is_err());
+    }
+}

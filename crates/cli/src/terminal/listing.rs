@@ -1,0 +1,292 @@
+//! Rows of results, each printed as soon as it can be.
+
+use std::marker::PhantomData;
+
+use anstyle::Style;
+use serde::Serialize;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::{Form, Out, print, printable};
+use crate::exit::Stop;
+
+/// What a list is made of: how a result reads in a table. As a line of JSON it is what it serializes to.
+pub trait Row: Serialize {
+    /// The columns of the table.
+    const COLUMNS: &'static [Column];
+
+    /// Returns a value for each column.
+    fn cells(&self) -> Vec<Cell>;
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// What is above it.
+    pub title: &'static str,
+    /// Where its values stand.
+    pub align: Align,
+}
+
+/// Where the values of a column stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A value in a table.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+/// A list that is being printed.
+#[derive(Debug)]
+pub struct Listing<R> {
+    out: Out,
+    /// Rows of a table that wait for the widths of its columns.
+    waiting: Vec<Vec<Cell>>,
+    /// The widths, once the header is printed.
+    widths: Option<Vec<usize>>,
+    rows: PhantomData<R>,
+}
+
+impl Column {
+    /// Returns a column of text.
+    pub const fn text(title: &'static str) -> Self {
+        Self {
+            title,
+            align: Align::Left,
+        }
+    }
+
+    /// Returns a column of numbers.
+    pub const fn number(title: &'static str) -> Self {
+        Self {
+            title,
+            align: Align::Right,
+        }
+    }
+}
+
+impl Cell {
+    /// Returns a value in a style; text of others is made harmless here.
+    pub fn styled(text: &str, style: Style) -> Self {
+        Self {
+            text: printable(text),
+            style,
+        }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::styled(text, Style::new())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl<R: Row> Listing<R> {
+    pub(super) const fn new(out: Out) -> Self {
+        Self {
+            out,
+            waiting: Vec::new(),
+            widths: None,
+            rows: PhantomData,
+        }
+    }
+
+    /// Adds a row. Of a table, the first rows wait until the widths of its columns can be told.
+    ///
+    /// # Errors
+    /// See [`print`].
+    pub fn push(&mut self, row: &R) -> Result<(), Stop> {
+        match self.out.form {
+            Form::Json => self.out.json(row),
+            Form::Plain => {
+                let texts: Vec<String> = row.cells().into_iter().map(|cell| cell.text).collect();
+                print(&format!("{}\n", texts.join("\t")))
+            }
+            Form::Table => {
+                self.waiting.push(row.cells());
+                if self.waiting.len() < ROWS_MEASURED {
+                    return Ok(());
+                }
+                self.flush()
+            }
+        }
+    }
+
+    /// Prints what waits; a table without rows is not printed at all.
+    ///
+    /// # Errors
+    /// See [`print`].
+    pub fn finish(mut self) -> Result<(), Stop> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), Stop> {
+        let rows = std::mem::take(&mut self.waiting);
+        let mut text = String::new();
+        let widths = if let Some(widths) = self.widths.take() {
+            widths
+        } else {
+            let widths = measure(R::COLUMNS, &rows);
+            let titles = R::COLUMNS.iter().map(|column| Cell {
+                text: column.title.to_owned(),
+                style: Style::new().bold(),
+            });
+            let titles: Vec<Cell> = titles.collect();
+            self.write_line(&titles, &widths, &mut text);
+            widths
+        };
+        for row in &rows {
+            self.write_line(row, &widths, &mut text);
+        }
+        self.widths = Some(widths);
+        print(&text)
+    }
+
+    /// Writes a row whose columns line up; nothing is behind the last value of a row.
+    fn write_line(&self, cells: &[Cell], widths: &[usize], text: &mut String) {
+        let mut room = self.out.width.unwrap_or(usize::MAX);
+        for (idx, ((cell, width), column)) in cells.iter().zip(widths).zip(R::COLUMNS).enumerate() {
+            let gap = if idx == 0 { "" } else { GAP };
+            room = room.saturating_sub(gap.len());
+            let shown = cut(&cell.text, room);
+            if shown.is_empty() && !cell.text.is_empty() {
+                break;
+            }
+            let padding = " ".repeat(width.saturating_sub(shown.width()).min(room));
+            room = room.saturating_sub(shown.width() + padding.len());
+            let shown = self.out.paint(cell.style, &shown);
+            text.push_str(gap);
+            match column.align {
+                Align::Left => text.extend([shown, padding]),
+                Align::Right => text.extend([padding, shown]),
+            }
+        }
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
+    }
+}
+
+/// Returns the widths of columns that hold these rows below their titles.
+fn measure(columns: &[Column], rows: &[Vec<Cell>]) -> Vec<usize> {
+    let mut widths: Vec<usize> = columns.iter().map(|column| column.title.width()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.text.width());
+        }
+    }
+    widths
+}
+
+/// Returns as much of a text as there is room for, marked where it was cut.
+fn cut(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let mut shown = String::new();
+    let mut left = room.saturating_sub(CUT.len());
+    for char in text.chars() {
+        let width = char.width().unwrap_or(0);
+        if width > left {
+            break;
+        }
+        left -= width;
+        shown.push(char);
+    }
+    if !shown.is_empty() {
+        shown.push_str(CUT);
+    }
+    shown
+}
+
+/// Rows that are looked at before the first one of a table is printed.
+const ROWS_MEASURED: usize = 500;
+const GAP: &str = "  ";
+const CUT: &str = "..";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Fruit;
+
+    impl Row for Fruit {
+        const COLUMNS: &'static [Column] = &[
+            Column::text("NAME"),
+            Column::number("N"),
+            Column::text("NOTE"),
+        ];
+
+        fn cells(&self) -> Vec<Cell> {
+            Vec::new()
+        }
+    }
+
+    fn lines(width: Option<usize>, rows: &[[&str; 3]]) -> String {
+        let out = Out {
+            form: Form::Table,
+            has_colour: false,
+            width,
+        };
+        let listing = Listing::<Fruit>::new(out);
+        let rows: Vec<Vec<Cell>> = rows
+            .iter()
+            .map(|row| row.iter().map(|text| Cell::from(*text)).collect())
+            .collect();
+        let widths = measure(Fruit::COLUMNS, &rows);
+        let mut text = String::new();
+        for row in &rows {
+            listing.write_line(row, &widths, &mut text);
+        }
+        text
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["fig", "1", "a"], ["banana", "200", ""]];
+        assert_eq!(lines(None, &rows), "fig       1  a\nbanana  200\n");
+        // Wide characters take two places.
+        assert_eq!(lines(None, &[["\u{6f22}", "1", "b"]]), "\u{6f22}    1  b\n");
+    }
+
+    #[test]
+    fn lines_are_cut_where_the_terminal_ends() {
+        let rows = [["banana", "200", "long to tell"]];
+        assert_eq!(lines(Some(20), &rows), "banana  200  long ..\n");
+        assert_eq!(lines(Some(13), &rows), "banana  200\n");
+        assert_eq!(lines(Some(5), &rows), "ban..\n");
+    }
+
+    #[test]
+    fn texts_of_others_are_harmless_in_a_table() {
+        assert_eq!(lines(None, &[["a\u{1b}", "1", ""]]), "a\u{fffd}    1\n");
+    }
+
+    fn check_cut(text: &str, room: usize, expected: &str) {
+        assert_eq!(cut(text, room), expected);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        check_cut("abc", 3, "abc");
+        check_cut("abcd", 3, "a..");
+        check_cut("abcd", 2, "");
+        check_cut("\u{6f22}\u{6f22}\u{6f22}", 5, "\u{6f22}..");
+    }
+}

@@ -1,0 +1,313 @@
+//! The command line: what can be asked of the program, and its exit codes.
+
+mod check;
+mod manual;
+mod restore;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use cli::{Exit, Stop, Surroundings, note, print};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock;
+use crate::config::settings::{Flag, Settings};
+use crate::config::values::Durability;
+use crate::config::{Config, Sources};
+use crate::log;
+use crate::reload::Reload;
+use crate::serve::serve;
+use crate::shutdown::Signals;
+
+/// A persistent trace server that speaks the AWS X-Ray API.
+#[derive(Debug, Parser)]
+#[command(name = "roentgen", version, max_term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingFlags,
+    #[command(flatten)]
+    experiments: ExperimentFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags for tests of the program itself.
+#[derive(Debug, Args)]
+struct ExperimentFlags {
+    /// Run without the guard that makes writes durable: the control of the power-loss test
+    #[arg(long, global = true, hide = true)]
+    unsafe_no_guard: bool,
+}
+
+/// Flags that set what the configuration file and the environment can set, too.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+struct SettingFlags {
+    /// Where the X-Ray API is served; port 0 takes any free port
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Where datagrams of X-Ray SDKs are taken, or "off"
+    #[arg(long, global = true, value_name = "ADDRESS|off")]
+    udp: Option<String>,
+    /// Where OpenTelemetry spans are taken over gRPC, or "off"
+    #[arg(long, global = true, value_name = "ADDRESS|off")]
+    otlp_grpc: Option<String>,
+    /// Where OpenTelemetry spans are taken over HTTP, or "off"
+    #[arg(long, global = true, value_name = "ADDRESS|off")]
+    otlp_http: Option<String>,
+    /// The folder everything is kept in
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data: Option<String>,
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "A configuration file; also ROENTGEN_CONFIG"
+    )]
+    config: Option<PathBuf>,
+    /// How long a trace is kept, such as 12h or 7d
+    #[arg(long, global = true, value_name = "TIME")]
+    retention: Option<String>,
+    /// How much disk the data may take, such as 20GiB; the oldest goes first
+    #[arg(long, global = true, value_name = "SIZE")]
+    max_disk: Option<String>,
+    /// How log lines are written: text or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (what happens without a command, too)
+    Serve,
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    #[command(flatten)]
+    Client(cli::Command),
+    /// Verify every record of a store no server has open; exit code 6 if anything is damaged
+    Check {
+        #[arg(
+            long,
+            help = "Also make again what is derived from documents, and compare"
+        )]
+        deep: bool,
+    },
+    /// Make a store of a backup, in the data folder, which must be empty or not there, and check it
+    #[command(long_about = RESTORE_ABOUT)]
+    Restore {
+        /// The backup, "-" for standard input
+        file: PathBuf,
+    },
+    /// Print completions for a shell
+    #[command(before_help = manual::COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command
+    #[command(before_help = manual::MAN_EXAMPLES)]
+    Man {
+        /// The folder to write a page for each command into
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print every setting, its value and where it is from
+    Show,
+}
+
+/// Runs the program as its command line says.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let environment: Vec<_> = std::env::vars_os().collect();
+    match dispatch(cli, environment) {
+        Ok(exit) => exit.into(),
+        Err(stop) => {
+            if !stop.message.is_empty() {
+                note(&format!("roentgen: {}", stop.message));
+            }
+            stop.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, Stop> {
+    let sources = cli.settings.into_sources(environment);
+    let load = || Config::load(&sources).map_err(|error| Stop::new(Exit::Usage, error));
+    match cli.command {
+        None | Some(Command::Serve) => {
+            let (config, settings) = load()?;
+            serve_until_signalled(config, settings, sources, &cli.experiments)
+        }
+        Some(Command::Config {
+            command: ConfigCommand::Show,
+        }) => {
+            let (_, settings) = load()?;
+            print(&settings.to_string()).map(|()| Exit::Done)
+        }
+        Some(Command::Client(command)) => {
+            let (config, _) = load()?;
+            let surroundings = Surroundings {
+                listen: config.server.listen.0,
+                environment: sources.environment,
+                documents_per_call: config.limits.documents_per_call,
+                now: clock::now,
+            };
+            cli::run(command, &surroundings)
+        }
+        Some(Command::Completions { shell }) => manual::complete(Cli::command(), shell),
+        Some(Command::Man { dir }) => manual::print_or_write(Cli::command(), dir.as_deref()),
+        Some(Command::Version) => {
+            print(&format!("roentgen {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
+        }
+        Some(Command::Check { deep: false }) => check::run(&load()?.0),
+        Some(Command::Check { deep: true }) => check::run_deep(&load()?.0),
+        Some(Command::Restore { file }) => restore::run(&load()?.0, &file),
+    }
+}
+
+impl SettingFlags {
+    fn into_sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
+        let values = [
+            ("--listen", "server.listen", self.listen),
+            ("--udp", "server.udp", self.udp),
+            ("--otlp-grpc", "server.otlp_grpc", self.otlp_grpc),
+            ("--otlp-http", "server.otlp_http", self.otlp_http),
+            ("--data", "data.dir", self.data),
+            ("--retention", "storage.retention", self.retention),
+            ("--max-disk", "storage.max_disk", self.max_disk),
+            ("--log", "log.format", self.log),
+        ];
+        let set = |(name, key, value): (_, _, Option<String>)| {
+            value.map(|value| Flag { name, key, value })
+        };
+        Sources {
+            flags: values.into_iter().filter_map(set).collect(),
+            file: self.config,
+            environment,
+        }
+    }
+}
+
+/// Runs the server. The guard must stand before any thread exists, so it is set up here, before the
+/// runtime is.
+fn serve_until_signalled(
+    config: Config,
+    settings: Settings,
+    sources: Sources,
+    experiments: &ExperimentFlags,
+) -> Result<Exit, Stop> {
+    let guard = if experiments.unsafe_no_guard {
+        Ok(())
+    } else {
+        storage::guard::install()
+    };
+    let log = log::start(&config);
+    if experiments.unsafe_no_guard {
+        tracing::error!("running without the guard: the loss of power may destroy the whole store");
+    }
+    match (guard, config.storage.durability) {
+        (Ok(()), _) => {}
+        (Err(error), Durability::Sync) => return Err(Stop::new(Exit::Failed, error)),
+        (Err(error), Durability::Interval) => {
+            tracing::warn!(%error, "writes may be lost when power fails");
+        }
+    }
+    let reload = Reload {
+        sources,
+        settings: Mutex::new(settings),
+        log,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("roentgen")
+        .build()
+        .map_err(|error| Stop::new(Exit::Failed, format!("starting threads: {error}")))?;
+    runtime.block_on(async {
+        let failed = |error| Stop::new(Exit::Failed, error);
+        let signals = Signals::catch().map_err(failed)?;
+        let hangups = signal(SignalKind::hangup()).map_err(failed)?;
+        serve(config, reload, hangups, signals.stop())
+            .await
+            .map_err(|error| Stop::new(Exit::Failed, error))?;
+        Ok(Exit::Done)
+    })
+}
+
+const AFTER_HELP: &str = "Every setting, its default and how to set it in a file or in the environment: roentgen config show";
+const RESTORE_ABOUT: &str = "Make a store of a backup, in the data folder, which must be empty or not there, and check it
+
+A backup is what GET /api/v1/backup of a server answers. It is unpacked beside the folder, verified against its checksums
+and only then given its name. Exit codes: 0 restored and sound, 2 the folder is not empty, 3 no such file, 6 no whole backup.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    fn check(arguments: &[&str], flags: &[(&str, &str)]) {
+        let cli = Cli::try_parse_from([&["roentgen"], arguments].concat()).unwrap();
+        let sources = cli.settings.into_sources(Vec::new());
+        let set: Vec<_> = sources
+            .flags
+            .iter()
+            .map(|flag| (flag.key, flag.value.as_str()))
+            .collect();
+        assert_eq!(set, flags);
+    }
+
+    #[test]
+    fn settings_are_taken_with_and_without_the_command() {
+        check(&[], &[]);
+        check(
+            &["--listen", "127.0.0.1:0"],
+            &[("server.listen", "127.0.0.1:0")],
+        );
+        check(
+            &["serve", "--listen", "127.0.0.1:0"],
+            &[("server.listen", "127.0.0.1:0")],
+        );
+        check(
+            &["--data", "d", "serve", "--log", "json"],
+            &[("data.dir", "d"), ("log.format", "json")],
+        );
+        check(&["check", "--data", "d"], &[("data.dir", "d")]);
+        check(
+            &[
+                "--udp",
+                "off",
+                "--otlp-grpc",
+                "off",
+                "--otlp-http",
+                "off",
+                "--retention",
+                "1d",
+                "--max-disk",
+                "1GiB",
+            ],
+            &[
+                ("server.udp", "off"),
+                ("server.otlp_grpc", "off"),
+                ("server.otlp_http", "off"),
+                ("storage.retention", "1d"),
+                ("storage.max_disk", "1GiB"),
+            ],
+        );
+    }
+}

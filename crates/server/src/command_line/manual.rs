@@ -1,0 +1,130 @@
+//! `roentgen completions` and `roentgen man`: the command line told to shells and to readers.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use cli::{Exit, Stop, print};
+
+/// Prints what a shell needs to complete the command line.
+pub(super) fn complete(mut program: Command, shell: Shell) -> Result<Exit, Stop> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut program, NAME, &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}
+
+/// Prints the manual page of the program, or writes one for each command into a folder that is made if need be.
+pub(super) fn print_or_write(mut program: Command, folder: Option<&Path>) -> Result<Exit, Stop> {
+    program.build();
+    let Some(folder) = folder else {
+        print(&page(&program)?)?;
+        return Ok(Exit::Done);
+    };
+    let failed = |error| Stop::new(Exit::Failed, format!("{}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    for (name, text) in pages(&program)? {
+        fs::write(folder.join(name), text).map_err(failed)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Returns the name and the text of the page of a command and of each one below it that is not hidden.
+fn pages(program: &Command) -> Result<Vec<(String, String)>, Stop> {
+    let mut pages = Vec::new();
+    let mut waiting = vec![program];
+    while let Some(command) = waiting.pop() {
+        let man = Man::new(command.clone());
+        pages.push((man.get_filename(), page(command)?));
+        let below = command.get_subcommands();
+        waiting.extend(below.filter(|below| !below.is_hide_set() && below.get_name() != "help"));
+    }
+    Ok(pages)
+}
+
+fn page(command: &Command) -> Result<String, Stop> {
+    let mut text = Vec::new();
+    Man::new(command.clone())
+        .render(&mut text)
+        .map_err(|error| Stop::new(Exit::Failed, error))?;
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if let Some(examples) = command.get_before_help() {
+        text.push_str(&section(&examples.to_string()));
+    }
+    Ok(text)
+}
+
+/// Returns the section with a command's examples, which the generator leaves out.
+fn section(examples: &str) -> String {
+    let mut text = ".SH EXAMPLES\n.nf\n".to_owned();
+    for line in examples.lines().skip(1) {
+        // No line may begin with what roff takes for a request.
+        text.push_str("\\&");
+        text.push_str(&line.trim_start().replace('\\', "\\e").replace('-', "\\-"));
+        text.push('\n');
+    }
+    text.push_str(".fi\n");
+    text
+}
+
+const NAME: &str = "roentgen";
+pub(super) const COMPLETIONS_EXAMPLES: &str = "Examples:
+  roentgen completions bash > /etc/bash_completion.d/roentgen
+  roentgen completions zsh > ~/.zfunc/_roentgen
+  roentgen completions fish > ~/.config/fish/completions/roentgen.fish";
+pub(super) const MAN_EXAMPLES: &str = "Examples:
+  roentgen man | man -l -
+  roentgen man --dir /usr/local/share/man/man1";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::command_line::Cli;
+
+    #[test]
+    fn every_command_has_a_page_of_its_own() {
+        let mut program = Cli::command();
+        program.build();
+        let pages = pages(&program).unwrap();
+        let text = |wanted: &str| {
+            let page = pages.iter().find(|(name, _)| name == wanted);
+            page.map(|(_, text)| text.as_str()).unwrap_or_default()
+        };
+        for command in [
+            "roentgen",
+            "roentgen-get",
+            "roentgen-config-show",
+            "roentgen-man",
+        ] {
+            let text = text(&format!("{command}.1"));
+            assert!(text.contains(".SH SYNOPSIS"), "{command}: {text}");
+        }
+        assert!(text("roentgen-put.1").contains(".SH EXAMPLES\n"));
+        assert!(!pages.iter().any(|(name, _)| name.contains("help")));
+    }
+
+    #[test]
+    fn examples_reach_the_page_as_they_are() {
+        assert_eq!(
+            section("Examples:\n  roentgen get - \\{\n  .x"),
+            ".SH EXAMPLES\n.nf\n\\&roentgen get \\- \\e{\n\\&.x\n.fi\n"
+        );
+    }
+
+    #[test]
+    fn completions_name_the_commands() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+            let script = String::from_utf8(script).unwrap();
+            assert!(
+                script.contains("conform") && script.contains("endpoint"),
+                "{shell}"
+            );
+        }
+    }
+}
