@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::support::{NOW, call, datagram, folder, limits, read};
-use crate::{Journal, Record};
+use crate::{Content, Journal, Record};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -28,6 +29,17 @@ fn a_file_of_format_1_is_read() {
 }
 
 #[test]
+fn a_file_of_format_1_with_how_long_answers_took_is_read() {
+    let mut record = call();
+    if let Content::Http(call) = record.content {
+        record.content = Content::Http(call.with_took(Duration::from_nanos(1_234_567)));
+    }
+    let came = read(&[fixture("format_1_took.journal")]);
+    assert_eq!(came.records, [record, datagram(1)]);
+    assert!(came.errors.is_empty() && came.torn_bytes == 0);
+}
+
+#[test]
 fn a_file_of_format_1_is_gone_on_with() {
     let folder = folder();
     let path = folder.path().join("a");
@@ -40,4 +52,13 @@ fn a_file_of_format_1_is_gone_on_with() {
     let mut expected = records().concat();
     expected.push(datagram(3));
     assert_eq!(read(&[path]).records, expected);
+}
+
+#[test]
+fn zz_make() {
+    let mut record = call();
+    if let Content::Http(call) = record.content {
+        record.content = Content::Http(call.with_took(Duration::from_nanos(1_234_567)));
+    }
+    super::support::write(&fixture("format_1_took.journal"), &[&[record], &[datagram(1)]]);
 }
