@@ -17,6 +17,7 @@ mod exit;
 pub mod filter;
 mod get;
 mod put;
+pub(crate) mod record;
 pub(crate) mod replay;
 pub mod stopping;
 pub mod terminal;
@@ -48,6 +49,9 @@ pub enum Command {
     /// Send recorded traffic again
     #[command(before_help = replay::EXAMPLES, long_about = replay::ABOUT)]
     Replay(Asked<replay::Options>),
+    /// Pass traffic on to a server and keep a copy of it
+    #[command(before_help = record::EXAMPLES, long_about = record::ABOUT)]
+    Record(record::Options),
 }
 
 /// What a command is asked to do, and the server it talks to.
@@ -113,6 +117,7 @@ async fn perform(command: Command, surroundings: &Surroundings) -> Result<Exit, 
             let (session, options) = asked.towards()?.open(surroundings)?;
             Box::pin(replay::run(&session, &options)).await
         }
+        Command::Record(options) => Box::pin(record::run(&options, surroundings)).await,
     }
 }
 

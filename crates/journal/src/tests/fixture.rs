@@ -53,12 +53,3 @@ fn a_file_of_format_1_is_gone_on_with() {
     expected.push(datagram(3));
     assert_eq!(read(&[path]).records, expected);
 }
-
-#[test]
-fn zz_make() {
-    let mut record = call();
-    if let Content::Http(call) = record.content {
-        record.content = Content::Http(call.with_took(Duration::from_nanos(1_234_567)));
-    }
-    super::support::write(&fixture("format_1_took.journal"), &[&[record], &[datagram(1)]]);
-}
