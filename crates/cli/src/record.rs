@@ -38,9 +38,9 @@ pub struct Options {
     /// The server that calls are passed on to
     #[arg(long, value_name = "URL")]
     upstream: String,
-    /// Where to listen for calls; port 0 is any free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2000")]
-    listen: SocketAddr,
+    /// Where to listen for calls; port 0 is any free one [default: 127.0.0.1:2000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
     /// Where to listen for datagrams of X-Ray SDKs
     #[arg(long, value_name = "ADDR")]
     listen_udp: Option<SocketAddr>,
@@ -96,9 +96,10 @@ struct Datagrams {
 pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Result<Exit, Stop> {
     let upstream = Endpoint::parse(&options.upstream).map_err(Stop::usage)?;
     let stopping = Stopping::catch()?;
-    let listener = TcpListener::bind(options.listen).await;
-    let listener = listener
-        .map_err(|error| Stop::failed(format!("--listen {}: {error}", options.listen)))?;
+    let listen = options.listen.as_deref().unwrap_or(LISTEN);
+    let listener = TcpListener::bind(listen).await;
+    let listener =
+        listener.map_err(|error| Stop::failed(format!("--listen {listen}: {error}")))?;
     let (keeping, thread) = Keeping::open(&options.output, surroundings.now)?;
     let figures = keeping.figures();
     let datagrams =
@@ -326,6 +327,8 @@ with --sign, and written to a journal that replay sends again; credentials are n
 before its call is in the journal, and a copy waits no longer than a second for a slow answer, which is then not
 recorded; what is in the journal is on disk a second later. If the server is down, clients get 502, 504 if it is slow.
 One line of JSON says when all is open; Ctrl-C ends it and prints totals.";
+/// Where SDKs look for their daemon.
+const LISTEN: &str = "127.0.0.1:2000";
 const CONNECTIONS_MAX: usize = 512;
 /// Documents that may wait to be posted.
 const QUEUE: usize = 4096;
