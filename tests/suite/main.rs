@@ -70,6 +70,8 @@ mod series;
 mod settings;
 #[cfg(test)]
 #[cfg(test)]
+mod span_bounds;
+#[cfg(test)]
 mod spans;
 #[cfg(test)]
 mod stories;

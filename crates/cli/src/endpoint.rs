@@ -25,8 +25,12 @@ pub struct ServerFlags {
     /// The profile of the AWS configuration to take credentials from
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// The region requests are signed for; also `AWS_REGION` [default: the endpoint's]
-    #[arg(long, value_name = "REGION")]
+    #[arg(
+        long,
+        value_name = "REGION",
+        help = "The region requests are signed for; also AWS_REGION [default: the endpoint's]"
+    )]
+    #[expect(missing_docs, reason = "its help says it")]
     pub region: Option<String>,
     /// Certificates of the authorities an https endpoint is trusted by, instead of the system's
     #[arg(long, value_name = "FILE")]

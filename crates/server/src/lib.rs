@@ -1,4 +1,4 @@
-//! The process: the only crate to know sockets, hyper, the clock, the environment and signals.
+//! The process: the only crate to know listeners, configuration, the clock and the environment.
 //!
 //! The secret this crate hides is how the parts are put together and kept alive: doors, bounds,
 //! configuration, figures, start and stop. It decides nothing about segments or traces. Its face is

@@ -107,8 +107,12 @@ impl Signer {
             return Ok(credentials.clone());
         }
         let credentials = source.provider.provide_credentials().await;
-        let credentials =
-            credentials.map_err(|error| CallError::Unsigned(super::root_cause(&error)))?;
+        let credentials = credentials.map_err(|error| {
+            let cause = super::root_cause(&error);
+            CallError::Unsigned(format!(
+                "no AWS credentials ({cause}); set AWS_ACCESS_KEY_ID, log in, or name a --profile"
+            ))
+        })?;
         *known = Some(credentials.clone());
         Ok(credentials)
     }

@@ -158,10 +158,9 @@ impl<R: Row> Listing<R> {
         print(&text)
     }
 
-    /// Writes a row whose columns line up; the last value of a row has nothing behind it.
+    /// Writes a row whose columns line up; nothing is behind the last value of a row.
     fn write_line(&self, cells: &[Cell], widths: &[usize], text: &mut String) {
         let mut room = self.out.width.unwrap_or(usize::MAX);
-        let n_cells = cells.len();
         for (idx, ((cell, width), column)) in cells.iter().zip(widths).zip(R::COLUMNS).enumerate() {
             let gap = if idx == 0 { "" } else { GAP };
             room = room.saturating_sub(gap.len());
@@ -174,11 +173,11 @@ impl<R: Row> Listing<R> {
             let shown = self.out.paint(cell.style, &shown);
             text.push_str(gap);
             match column.align {
-                Align::Left if idx + 1 == n_cells => text.push_str(&shown),
                 Align::Left => text.extend([shown, padding]),
                 Align::Right => text.extend([padding, shown]),
             }
         }
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
 }
@@ -261,7 +260,7 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = [["fig", "1", "a"], ["banana", "200", ""]];
-        assert_eq!(lines(None, &rows), "fig       1  a\nbanana  200  \n");
+        assert_eq!(lines(None, &rows), "fig       1  a\nbanana  200\n");
         // Wide characters take two places.
         assert_eq!(lines(None, &[["\u{6f22}", "1", "b"]]), "\u{6f22}    1  b\n");
     }
@@ -276,7 +275,7 @@ mod tests {
 
     #[test]
     fn texts_of_others_are_harmless_in_a_table() {
-        assert_eq!(lines(None, &[["a\u{1b}", "1", ""]]), "a\u{fffd}    1  \n");
+        assert_eq!(lines(None, &[["a\u{1b}", "1", ""]]), "a\u{fffd}    1\n");
     }
 
     fn check_cut(text: &str, room: usize, expected: &str) {

@@ -23,7 +23,7 @@ use crate::app::App;
 use crate::clock;
 use crate::config::values::Unsampled;
 use crate::handlers::in_memory;
-use crate::handlers::spans::Pieces;
+use crate::handlers::spans::{Pieces, Reading};
 use crate::house::House;
 use crate::intake::rates::RateError;
 use crate::intake::{self, IntakeError};
@@ -138,7 +138,13 @@ async fn take_in_spans(
     let document_bytes_max = in_memory(config.http.body_bytes.0);
     let mut batch = Batch::new(document_bytes_max);
     for (datagram, protobuf) in spans {
-        let read = Pieces::of(Arc::clone(&config), protobuf, Encoding::Protobuf, bytes_max);
+        // One is read at a time, and becomes no more than some MiB: it takes no place among what others become.
+        let read = Pieces::of(Reading {
+            config: Arc::clone(&config),
+            body: protobuf,
+            encoding: Encoding::Protobuf,
+            documents_bytes_max: bytes_max,
+        });
         let mut pieces = match read.await {
             Ok(pieces) => pieces,
             Err(error) => {
