@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use roentgen_tests::Home;
 use roentgen_tests::generate::{Feed, Pool};
+use roentgen_tests::ledger::difference;
 use roentgen_tests::process::describe;
 use roentgen_tests::wait::{now, until};
 use serde_json::{Value, json};
@@ -54,7 +55,9 @@ fn recorded_traffic_has_the_same_answers_elsewhere() -> Result<()> {
     let mut connection = passage.connect()?;
     for batch in posted.chunks(17) {
         let body = json!({ "TraceSegmentDocuments": batch }).to_string();
-        connection.post("/TraceSegments", body.as_bytes())?.success()?;
+        connection
+            .post("/TraceSegments", body.as_bytes())?
+            .success()?;
     }
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     for document in sent {
@@ -62,27 +65,43 @@ fn recorded_traffic_has_the_same_answers_elsewhere() -> Result<()> {
         socket.send_to(datagram.as_bytes(), passage.udp.context("no datagrams")?)?;
     }
     // Reads are passed on, too, and are no part of a replay.
-    connection.post("/Traces", b"{\"TraceIds\":[\"1-581cf771-a006649127e371903a2de979\"]}")?.success()?;
-    let view_of = |shift_secs| view(&server, shift_secs);
-    let ids: HashSet<String> = documents.iter().map(|text| member(text, "trace_id")).collect();
+    connection
+        .post(
+            "/Traces",
+            b"{\"TraceIds\":[\"1-581cf771-a006649127e371903a2de979\"]}",
+        )?
+        .success()?;
+    let ids: HashSet<String> = documents
+        .iter()
+        .map(|text| member(text, "trace_id"))
+        .collect();
+    let all = "roentgen_documents_accepted_total{door=\"udp\"} 50\n";
     until("all datagrams are there", || {
-        let summaries = view_of(0)?["summaries"].as_array().map_or(0, Vec::len);
-        let metrics = server.metrics()?;
-        let is_there = metrics.contains("roentgen_udp") && summaries == ids.len();
-        Ok(is_there.then_some(()))
+        Ok(server.metrics()?.contains(all).then_some(()))
     })?;
     drop(connection);
     let totals = passage.close()?;
-    assert_eq!((&totals["Calls"], &totals["Datagrams"]), (&json!(34), &json!(50)), "{totals}");
+    assert_eq!(
+        (&totals["Calls"], &totals["Datagrams"]),
+        (&json!(34), &json!(50)),
+        "{totals}"
+    );
 
     let target = other.start()?;
     let more = ["--speed", "max", "--new-ids", "--seed", "7", "--at", "-1h"];
     let report = replay_all(&home, &journal, &target.url(), &more)?;
     assert_eq!(report["Accepted"], json!(600), "{report}");
     assert_eq!(report["PassedOver"], json!({ "reads": 1 }));
-    assert!(report["Latency"][0]["Recorded"]["N"].as_u64() >= Some(33), "{report}");
+    assert!(
+        report["Latency"][0]["Recorded"]["N"].as_u64() >= Some(33),
+        "{report}"
+    );
     let shift_secs = report["ShiftSeconds"].as_i64().context("a shift")?;
-    assert_eq!(view_of(0)?, view(&target, shift_secs)?);
+    let (here, there) = (view(&server, 0)?, view(&target, shift_secs)?);
+    assert_eq!(here["summaries"].as_array().map(Vec::len), Some(ids.len()));
+    for part in ["summaries", "sums", "graph"] {
+        assert_eq!(difference(&here[part], &there[part]), None, "{part}");
+    }
     let old = ids.iter().next().context("an id")?;
     assert_eq!(target.documents(old)?.len(), 0, "ids are other ones");
     Ok(())
@@ -114,11 +133,21 @@ fn recorded_documents_have_the_same_answers_at_another_time() -> Result<()> {
     for (server, at) in [(&one, "-2h"), (&two, "-1h")] {
         let more = ["--speed", "max", "--at", at, "--new-ids"];
         let output = replay(&home, &path, &server.url(), &more)?;
-        assert!(matches!(output.status.code(), Some(0 | 5)), "{}", describe(&output));
+        assert!(
+            matches!(output.status.code(), Some(0 | 5)),
+            "{}",
+            describe(&output)
+        );
     }
     let (first, second) = (view(&one, 0)?, view(&two, 0)?);
-    assert!(first["summaries"].as_array().map_or(0, Vec::len) > 0, "{first}");
-    assert_eq!(first["summaries"].as_array().map(Vec::len), second["summaries"].as_array().map(Vec::len));
+    assert!(
+        first["summaries"].as_array().map_or(0, Vec::len) > 0,
+        "{first}"
+    );
+    assert_eq!(
+        first["summaries"].as_array().map(Vec::len),
+        second["summaries"].as_array().map(Vec::len)
+    );
     assert_eq!(first["sums"], second["sums"]);
     Ok(())
 }
@@ -154,7 +183,12 @@ fn a_rate_is_kept_at_any_speed() -> Result<()> {
     let path = file(&home, "a.json", &numbered(60, 1, 60))?;
     let taker = Taker::open(0)?;
     let begun = Instant::now();
-    replay_all(&home, &path, &taker.url(), &["--speed", "max", "--rate", "100/s"])?;
+    replay_all(
+        &home,
+        &path,
+        &taker.url(),
+        &["--speed", "max", "--rate", "100/s"],
+    )?;
     let mut n_seen = 0_u32;
     for seen in taker.seen() {
         n_seen += u32::try_from(seen.names.len())?;
@@ -171,12 +205,18 @@ fn a_server_without_room_is_waited_for() -> Result<()> {
     let path = file(&home, "a.json", &numbered(2000, 1, 50))?;
     let taker = Taker::open(40)?;
     let report = replay_all(&home, &path, &taker.url(), &["--speed", "max"])?;
-    assert_eq!((&report["Accepted"], &report["TriedAgain"]), (&json!(2000), &json!(40)));
+    assert_eq!(
+        (&report["Accepted"], &report["TriedAgain"]),
+        (&json!(2000), &json!(40))
+    );
     let mut last: BTreeMap<u32, u32> = BTreeMap::new();
     let mut n_seen = 0;
     for name in taker.seen().iter().flat_map(|seen| &seen.names) {
         let number: u32 = name.parse()?;
-        assert!(last.insert(number % 50, number) < Some(number), "{name} is out of order");
+        assert!(
+            last.insert(number % 50, number) < Some(number),
+            "{name} is out of order"
+        );
         n_seen += 1;
     }
     assert_eq!(n_seen, 2000);
@@ -194,8 +234,14 @@ fn a_killed_replay_goes_on_and_repeats_nothing_it_knows_of() -> Result<()> {
     let mut n_before = 0;
     for round in 1..=20_usize {
         let mut command = home.command();
-        command.arg("replay").arg(&path).args(["--to", &taker.url(), "--speed", "max", "--resume"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        command
+            .arg("replay")
+            .arg(&path)
+            .args(["--to", &taker.url(), "--speed", "max", "--resume"]);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         until("some more is sent", || {
             let is_enough = taker.n_documents() >= n_before + 100 + round * 10;
             let has_ended = child.try_wait()?.is_some();
@@ -206,7 +252,10 @@ fn a_killed_replay_goes_on_and_repeats_nothing_it_knows_of() -> Result<()> {
         // Once it is gone, what it sent last is still taken.
         let seen = taker.seen();
         for name in names(&seen[n_calls_of(&seen, n_before)..]) {
-            assert!(!noted.contains(&name), "{name} was noted and is sent again in round {round}");
+            assert!(
+                !noted.contains(&name),
+                "{name} was noted and is sent again in round {round}"
+            );
         }
         n_before = taker.n_documents();
         let done = done(&progress)?;
@@ -216,7 +265,11 @@ fn a_killed_replay_goes_on_and_repeats_nothing_it_knows_of() -> Result<()> {
     }
     let output = replay(&home, &path, &taker.url(), &["--resume", "--new-ids"])?;
     assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
-    assert!(describe(&output).contains("--new-ids is another one"), "{}", describe(&output));
+    assert!(
+        describe(&output).contains("--new-ids is another one"),
+        "{}",
+        describe(&output)
+    );
 
     let output = replay(&home, &path, &taker.url(), &["--resume", "--speed", "max"])?;
     assert!(output.status.success(), "{}", describe(&output));
@@ -224,7 +277,11 @@ fn a_killed_replay_goes_on_and_repeats_nothing_it_knows_of() -> Result<()> {
     let all: HashSet<u32> = taken.iter().copied().collect();
     assert_eq!(all.len(), usize::try_from(N)?, "nothing is missing");
     // Sixteen calls of fifty documents may be under way at a kill.
-    assert!(taken.len() <= all.len() + 20 * 16 * 50, "{} sent", taken.len());
+    assert!(
+        taken.len() <= all.len() + 20 * 16 * 50,
+        "{} sent",
+        taken.len()
+    );
     let n_taken = taken.len();
     let output = replay(&home, &path, &taker.url(), &["--resume", "--speed", "max"])?;
     assert!(output.status.success(), "{}", describe(&output));
@@ -280,7 +337,10 @@ fn rounds_have_ids_of_their_own() -> Result<()> {
     // The seed decides about the ids: the second time, the same ones.
     let n_traces = view(&server, 0)?["summaries"].as_array().map(Vec::len);
     assert_eq!(n_traces, Some(60));
-    assert!(!home.folder().join("a.json.progress").exists(), "done is done");
+    assert!(
+        !home.folder().join("a.json.progress").exists(),
+        "done is done"
+    );
     Ok(())
 }
 
@@ -292,11 +352,20 @@ fn a_filter_takes_whole_traces() -> Result<()> {
     let documents = [
         segment(&good, "00000000000000a1", &json!({})),
         segment(&bad, "00000000000000b1", &json!({ "name": "front" })),
-        segment(&bad, "00000000000000b2", &json!({ "name": "back", "fault": true, "parent_id": "00000000000000b1" })),
+        segment(
+            &bad,
+            "00000000000000b2",
+            &json!({ "name": "back", "fault": true, "parent_id": "00000000000000b1" }),
+        ),
     ];
     let path = file(&home, "a.json", &documents)?;
     let more = ["--at", "keep", "--filter", "service(\"back\") { fault }"];
-    let output = replay(&home, &path, &server.url(), &[&more[..], &["--dry-run", "--json"]].concat())?;
+    let output = replay(
+        &home,
+        &path,
+        &server.url(),
+        &[&more[..], &["--dry-run", "--json"]].concat(),
+    )?;
     let told: Value = serde_json::from_slice(&output.stdout).with_context(|| describe(&output))?;
     assert_eq!(told["Documents"], json!(2), "{told}");
     assert_eq!(summaries(&server, &json!({}))?.len(), 0, "nothing is sent");
@@ -307,8 +376,17 @@ fn a_filter_takes_whole_traces() -> Result<()> {
 
     let output = replay(&home, &path, &server.url(), &["--filter", "fault AN error"])?;
     assert_eq!(output.status.code(), Some(2));
-    assert!(describe(&output).contains("\n        ^"), "{}", describe(&output));
-    let output = replay(&home, &path, &server.url(), &["--filter", "http.status = 418"])?;
+    assert!(
+        describe(&output).contains("\n        ^"),
+        "{}",
+        describe(&output)
+    );
+    let output = replay(
+        &home,
+        &path,
+        &server.url(),
+        &["--filter", "http.status = 418"],
+    )?;
     assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
     Ok(())
 }
@@ -341,10 +419,19 @@ fn datagrams_are_sent_where_datagrams_are_taken() -> Result<()> {
     let home = Home::new()?;
     let server = home.start_with(&["--udp", "127.0.0.1:0"])?;
     let mut documents = numbered(30, 1, 30);
-    documents.push(segment(&trace_id(99), "00000000000000ff", &json!({ "metadata": { "default": { "a": "x".repeat(65_600) } } })));
+    documents.push(segment(
+        &trace_id(99),
+        "00000000000000ff",
+        &json!({ "metadata": { "default": { "a": "x".repeat(65_600) } } }),
+    ));
     let path = file(&home, "a.json", &documents)?;
     let to = format!("udp:{}", server.door("udp").context("no datagrams")?);
-    let output = replay(&home, &path, &to, &["--speed", "max", "--rate", "500", "--json"])?;
+    let output = replay(
+        &home,
+        &path,
+        &to,
+        &["--speed", "max", "--rate", "500", "--json"],
+    )?;
     assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["Refused"], json!({ "DatagramTooLarge": 1 }));
@@ -360,12 +447,18 @@ fn spans_that_passed_through_are_replayed_as_documents() -> Result<()> {
     let server = home.start()?;
     let journal = home.folder().join("recordings/");
     let passage = Passage::open(&home, &server.url(), &journal, &[])?;
-    let (start, id) = (u64::from(now() - 30) * 1_000_000_000, format!("{:08x}{:024x}", now(), 5));
+    let (start, id) = (
+        u64::from(now() - 30) * 1_000_000_000,
+        format!("{:08x}{:024x}", now(), 5),
+    );
     let spans = json!({ "resourceSpans": [{
         "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "cart" } }] },
         "scopeSpans": [{ "spans": [{ "traceId": id, "spanId": "00000000000000c1", "name": "GET /", "kind": 2,
             "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 250_000_000).to_string() }] }] }] });
-    passage.connect()?.post("/v1/traces", spans.to_string().as_bytes())?.success()?;
+    passage
+        .connect()?
+        .post("/v1/traces", spans.to_string().as_bytes())?
+        .success()?;
     passage.close()?;
     let target = other.start()?;
     replay_all(&home, &journal, &target.url(), &["--at", "keep"])?;
@@ -391,7 +484,10 @@ fn a_copy_is_kept_while_the_server_is_down() -> Result<()> {
     let message = assert_error(&response, 502, "ServiceUnavailableException");
     assert!(message.is_ok_and(|message| message.contains("no answer from")));
     let totals = passage.close()?;
-    assert_eq!((&totals["Calls"], &totals["Unanswered"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&totals["Calls"], &totals["Unanswered"]),
+        (&json!(1), &json!(1))
+    );
     let server = home.start()?;
     replay_all(&home, &journal, &server.url(), &["--at", "keep"])?;
     assert_eq!(server.documents(&trace_id)?.len(), 1);
@@ -418,7 +514,12 @@ fn boto3_reads_elsewhere_what_it_wrote_through_the_passage() -> Result<()> {
     let small = other.config("[query]\npage_bytes = 4096\nsummaries_per_page = 5\n")?;
     let target = other.start_with(&small)?;
     // One of its documents is meant to be refused, there and here.
-    let output = replay(&home, &journal, &target.url(), &["--at", "keep", "--speed", "10"])?;
+    let output = replay(
+        &home,
+        &journal,
+        &target.url(),
+        &["--at", "keep", "--speed", "10"],
+    )?;
     assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
     run(&target.url(), "read")
 }
@@ -447,7 +548,9 @@ print(segment.trace_id)
         .output()?;
     assert!(output.status.success(), "{}", describe(&output));
     let trace_id = String::from_utf8(output.stdout)?.trim().to_owned();
-    until("the segment is stored", || Ok((!server.documents(&trace_id)?.is_empty()).then_some(())))?;
+    until("the segment is stored", || {
+        Ok((!server.documents(&trace_id)?.is_empty()).then_some(()))
+    })?;
     passage.close()?;
     let target = other.start()?;
     replay_all(&home, &journal, &target.url(), &["--at", "keep"])?;

@@ -102,7 +102,9 @@ impl Endpoint {
         let authority = self.base.split_once("://").map_or("", |(_, rest)| rest);
         let port = if self.is_https { 443 } else { 80 };
         let host_end = authority.rfind(']').map_or(0, |end| end + 1);
-        let has_port = authority.get(host_end..).is_some_and(|rest| rest.contains(':'));
+        let has_port = authority
+            .get(host_end..)
+            .is_some_and(|rest| rest.contains(':'));
         if has_port {
             authority.to_owned()
         } else {

@@ -98,12 +98,10 @@ pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Resul
     let stopping = Stopping::catch()?;
     let listen = options.listen.as_deref().unwrap_or(LISTEN);
     let listener = TcpListener::bind(listen).await;
-    let listener =
-        listener.map_err(|error| Stop::failed(format!("--listen {listen}: {error}")))?;
+    let listener = listener.map_err(|error| Stop::failed(format!("--listen {listen}: {error}")))?;
     let (keeping, thread) = Keeping::open(&options.output, surroundings.now)?;
     let figures = keeping.figures();
-    let datagrams =
-        Datagrams::begin(options, &upstream, surroundings, &keeping, &stopping).await?;
+    let datagrams = Datagrams::begin(options, &upstream, surroundings, &keeping, &stopping).await?;
     let pass = Arc::new(options.pass(upstream, surroundings, keeping)?);
     let address = listener.local_addr().map_err(Stop::failed)?;
     let ready = Ready {
@@ -149,10 +147,14 @@ impl Options {
         keeping: Keeping,
     ) -> Result<Pass, Stop> {
         let flags = self.flags();
-        let connector =
-            tls::connector(&upstream, self.ca_file.as_deref()).map_err(Stop::usage)?;
+        let connector = tls::connector(&upstream, self.ca_file.as_deref()).map_err(Stop::usage)?;
         let signer = self.sign.then(|| {
-            Signer::new(&upstream, &flags, &surroundings.environment, surroundings.now)
+            Signer::new(
+                &upstream,
+                &flags,
+                &surroundings.environment,
+                surroundings.now,
+            )
         });
         Ok(Pass {
             pool: Pool::builder(TokioExecutor::new()).build(connector),
@@ -183,8 +185,7 @@ impl Datagrams {
         let Some(listen) = options.listen_udp else {
             return Ok(begun);
         };
-        let told =
-            |what: &str, error: std::io::Error| Stop::failed(format!("{what}: {error}"));
+        let told = |what: &str, error: std::io::Error| Stop::failed(format!("{what}: {error}"));
         let socket = UdpSocket::bind(listen).await;
         let socket = socket.map_err(|error| told("--listen-udp", error))?;
         begun.address = socket.local_addr().ok();
@@ -281,7 +282,10 @@ async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
         note("connections were broken off");
     }
 }

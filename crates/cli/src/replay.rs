@@ -60,7 +60,12 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     r#loop: u32,
     /// When the first document shall have been sent: "now", "keep" for its own time, or a time
-    #[arg(long, value_name = "now|keep|TIME", default_value = "now", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "now|keep|TIME",
+        default_value = "now",
+        allow_hyphen_values = true
+    )]
     at: String,
     /// Give traces and segments new ids, others in each round
     #[arg(long)]
@@ -106,7 +111,10 @@ impl Options {
         if let Some(path) = &self.progress {
             return Some(path.clone());
         }
-        let first = self.files.first().filter(|first| first.as_os_str() != "-")?;
+        let first = self
+            .files
+            .first()
+            .filter(|first| first.as_os_str() != "-")?;
         let first = std::fs::canonicalize(first).unwrap_or_else(|_| first.clone());
         let mut name = first.into_os_string();
         name.push(".progress");
@@ -135,7 +143,11 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     );
     if options.dry_run {
         let told = plan.told(&to, options.r#loop);
-        print(&if options.json { told.json()? } else { told.text() })?;
+        print(&if options.json {
+            told.json()?
+        } else {
+            told.text()
+        })?;
         return Ok(plan.exit_if_empty().unwrap_or(Exit::Done));
     }
     if let Some(exit) = plan.exit_if_empty() {
@@ -277,7 +289,8 @@ impl Replay<'_> {
                 has_answered: AtomicBool::new(false),
             });
         };
-        let told = |error: &dyn std::fmt::Display| Stop::usage(format!("--to udp:{address}: {error}"));
+        let told =
+            |error: &dyn std::fmt::Display| Stop::usage(format!("--to udp:{address}: {error}"));
         let mut found = tokio::net::lookup_host(address)
             .await
             .map_err(|error| told(&error))?;

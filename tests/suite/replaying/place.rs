@@ -45,7 +45,14 @@ impl Passage {
     pub(super) fn open(home: &Home, upstream: &str, journal: &Path, more: &[&str]) -> Result<Self> {
         let mut command = home.command();
         command
-            .args(["record", "--listen", "127.0.0.1:0", "--upstream", upstream, "-o"])
+            .args([
+                "record",
+                "--listen",
+                "127.0.0.1:0",
+                "--upstream",
+                upstream,
+                "-o",
+            ])
             .arg(journal)
             .args(more)
             .stdin(Stdio::null())
@@ -161,7 +168,9 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, left: &AtomicU32) -> Result<
         let mut body = vec![0; n_bytes];
         reader.read_exact(&mut body)?;
         let is_throttled = left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
             .is_ok();
         if is_throttled {
             writer.write_all(b"HTTP/1.1 429 x\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\n{}")?;
@@ -177,7 +186,9 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, left: &AtomicU32) -> Result<
             names: names.collect(),
             at: Instant::now(),
         };
-        log.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+        log.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(seen);
         writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
     }
 }
@@ -185,7 +196,11 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, left: &AtomicU32) -> Result<
 /// Runs `roentgen replay` to its end.
 pub(super) fn replay(home: &Home, file: &Path, to: &str, more: &[&str]) -> Result<Output> {
     let mut command = home.command();
-    command.arg("replay").arg(file).args(["--to", to]).args(more);
+    command
+        .arg("replay")
+        .arg(file)
+        .args(["--to", to])
+        .args(more);
     Ok(command.stdin(Stdio::null()).output()?)
 }
 
@@ -225,14 +240,21 @@ pub(super) fn view(server: &Server, shift_secs: i64) -> Result<Value> {
         }
         let mut request = window(start, start + 6 * 3600);
         request["Period"] = json!(300);
-        let page = server.post("/TimeSeriesServiceStatistics", &request)?.success()?;
+        let page = server
+            .post("/TimeSeriesServiceStatistics", &request)?
+            .success()?;
         series.extend(list(&page, "TimeSeriesServiceStatistics")?);
     }
     summaries.sort_by_key(Value::to_string);
     for trace_ids in trace_ids(server, shift_secs)?.chunks(100) {
-        let page = server.post("/TraceGraph", &json!({ "TraceIds": trace_ids }))?.success()?;
+        let page = server
+            .post("/TraceGraph", &json!({ "TraceIds": trace_ids }))?
+            .success()?;
         for service in list(&page, "Services")? {
-            let key = format!("{} {} {}", service["Name"], service["Type"], service["SummaryStatistics"]);
+            let key = format!(
+                "{} {} {}",
+                service["Name"], service["Type"], service["SummaryStatistics"]
+            );
             graphs.insert(key, nodes(&service));
         }
     }
@@ -269,7 +291,20 @@ fn bare(summary: &Value) -> Value {
     for member in ["Id", "MatchedEventTime", "StartTime", "Revision"] {
         summary.as_object_mut().unwrap().remove(member);
     }
+    sort(&mut summary);
     summary
+}
+
+/// Sorts every list: some are in the order of ids.
+fn sort(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(sort);
+            items.sort_by_key(Value::to_string);
+        }
+        Value::Object(members) => members.values_mut().for_each(sort),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn nodes(service: &Value) -> Value {
@@ -285,7 +320,9 @@ fn nodes(service: &Value) -> Value {
 /// Adds up the numbers of a time series: where its parts begin depends on the time.
 fn sums(series: &[Value]) -> Value {
     let sum = |pointer: &str| -> u64 {
-        let counts = series.iter().filter_map(|entry| entry.pointer(pointer)?.as_u64());
+        let counts = series
+            .iter()
+            .filter_map(|entry| entry.pointer(pointer)?.as_u64());
         counts.sum()
     };
     json!({

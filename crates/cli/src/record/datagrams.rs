@@ -59,10 +59,12 @@ pub(super) async fn serve(
 pub(super) async fn post(client: Client, mut taken: mpsc::Receiver<Bytes>, n_lost: &AtomicU64) {
     let mut datagrams = Vec::new();
     while taken.recv_many(&mut datagrams, DOCUMENTS_PER_CALL).await > 0 {
-        let documents = datagrams.iter().filter_map(|bytes| match datagram::open(bytes) {
-            Ok(Framed::Document(document)) => Some(Cow::Borrowed(document)),
-            Ok(Framed::Spans { .. }) | Err(_) => None,
-        });
+        let documents = datagrams
+            .iter()
+            .filter_map(|bytes| match datagram::open(bytes) {
+                Ok(Framed::Document(document)) => Some(Cow::Borrowed(document)),
+                Ok(Framed::Spans { .. }) | Err(_) => None,
+            });
         let request = PutTraceSegmentsRequest {
             trace_segment_documents: documents.collect(),
         };
@@ -70,7 +72,8 @@ pub(super) async fn post(client: Client, mut taken: mpsc::Receiver<Bytes>, n_los
         let n_taken = datagrams.len().saturating_sub(n_documents);
         let mut n_unsent = u64::try_from(n_taken).unwrap_or(u64::MAX);
         if n_documents > 0 {
-            let posted = client.call::<PutTraceSegmentsResponse>(Operation::PutTraceSegments, &request);
+            let posted =
+                client.call::<PutTraceSegmentsResponse>(Operation::PutTraceSegments, &request);
             if posted.await.is_err() {
                 n_unsent += u64::try_from(n_documents).unwrap_or(u64::MAX);
             }

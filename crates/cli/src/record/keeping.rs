@@ -64,7 +64,10 @@ impl Keeping {
         let opened = opened.map_err(Stop::failed)?;
         if let Some(cut) = opened.cut {
             let path = cut.path.display();
-            note(&format!("{path}: cut off {} bytes that were not whole", cut.n_bytes));
+            note(&format!(
+                "{path}: cut off {} bytes that were not whole",
+                cut.n_bytes
+            ));
         }
         let (records, taken) = mpsc::channel(QUEUE);
         let (fail, failed) = watch::channel(false);
@@ -131,7 +134,9 @@ impl Writer {
         match self.journal.append(record, (self.now)()) {
             Ok(()) => counter.fetch_add(1, Ordering::Relaxed),
             Err(WriteError::TooLarge { n_bytes }) => {
-                note(&format!("not recorded: {n_bytes} bytes are too many for the journal"));
+                note(&format!(
+                    "not recorded: {n_bytes} bytes are too many for the journal"
+                ));
                 self.figures.n_too_large.fetch_add(1, Ordering::Relaxed)
             }
             Err(error) => return Err(error),

@@ -62,9 +62,12 @@ impl Pass {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         // On a task of its own, so that a client that hangs up takes nothing away from the journal.
         let serving = tokio::spawn(async move { self.pass(request, peer).await });
-        let response = serving
-            .await
-            .unwrap_or_else(|error| refusal(StatusCode::BAD_GATEWAY, &ApiError::internal(error.to_string())));
+        let response = serving.await.unwrap_or_else(|error| {
+            refusal(
+                StatusCode::BAD_GATEWAY,
+                &ApiError::internal(error.to_string()),
+            )
+        });
         Ok(response.map(Full::from))
     }
 
@@ -83,7 +86,10 @@ impl Pass {
                 return refusal(error.status(), &error);
             }
         };
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.as_str(), value.as_bytes()));
         let call = Call::new(head.method.as_str(), target, headers, body.clone());
@@ -148,7 +154,10 @@ impl Pass {
 
     /// Returns the request as the server gets it.
     async fn request(&self, head: Parts, body: Bytes) -> Result<Request<Bytes>, String> {
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
         let mut request = Request::builder()
             .method(head.method)
             .uri(format!("{}{target}", self.upstream))
@@ -310,7 +319,9 @@ mod tests {
         let call = Call::new("POST", path, [], body.into());
         let response = Response::builder().status(status);
         let passed = Passed {
-            response: response.body(Bytes::copy_from_slice(answer.as_bytes())).unwrap(),
+            response: response
+                .body(Bytes::copy_from_slice(answer.as_bytes()))
+                .unwrap(),
             is_answer: true,
         };
         let verdicts = verdicts(&call, &passed);

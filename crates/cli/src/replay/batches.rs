@@ -90,7 +90,9 @@ impl Batches {
     /// Adds a document. Returns the batch that had no room for it.
     pub(super) fn add(&mut self, item: Item, due: Duration, now: Instant) -> Option<Batch> {
         let row_key = item.key.unwrap_or_default() % ROWS;
-        let row = self.rows.get_mut(usize::try_from(row_key).unwrap_or_default())?;
+        let row = self
+            .rows
+            .get_mut(usize::try_from(row_key).unwrap_or_default())?;
         let full = row.take_if(|open| !open.batch.has_room(item.text.len(), self.bounds));
         let open = row.get_or_insert_with(|| Open {
             batch: Whole::default(),
@@ -172,7 +174,9 @@ mod tests {
     #[test]
     fn what_arrived_together_is_cut_at_the_bounds() {
         let check = |lengths: &[usize], expected: &[Vec<Range<u64>>]| {
-            let items = (0..).zip(lengths).map(|(number, length)| item(number, 1, *length));
+            let items = (0..)
+                .zip(lengths)
+                .map(|(number, length)| item(number, 1, *length));
             let batches = BOUNDS.cut(items.collect(), Duration::ZERO);
             assert_eq!(numbers(&batches), expected, "{lengths:?}");
         };

@@ -20,11 +20,15 @@ pub(super) async fn chosen(
     now: Timestamp,
 ) -> Result<HashSet<TraceId>, Stop> {
     let told = |error: &dyn std::fmt::Display| Stop::failed(format!("filtering: {error}"));
-    let folder = tempfile::Builder::new().prefix("roentgen-replay-").tempdir();
+    let folder = tempfile::Builder::new()
+        .prefix("roentgen-replay-")
+        .tempdir();
     let folder = folder.map_err(|error| told(&error))?;
     let opening = config(folder.path().to_owned());
     let opened = tokio::task::spawn_blocking(move || SledStore::open(opening, now)).await;
-    let store = opened.map_err(|error| told(&error))?.map_err(|error| told(&error))?;
+    let store = opened
+        .map_err(|error| told(&error))?
+        .map_err(|error| told(&error))?;
     load(input, &store, now).await?;
     let traces = taken(&store, filter).await.map_err(|error| told(&error))?;
     let closed = tokio::task::spawn_blocking(move || drop(store)).await;
@@ -63,10 +67,7 @@ async fn load(input: &mut Input, store: &SledStore, now: Timestamp) -> Result<()
     }
 }
 
-async fn taken(
-    store: &SledStore,
-    filter: Filter,
-) -> Result<HashSet<TraceId>, storage::StoreError> {
+async fn taken(store: &SledStore, filter: Filter) -> Result<HashSet<TraceId>, storage::StoreError> {
     let mut scan = Scan {
         window: Window {
             by: WindowBy::Activity,

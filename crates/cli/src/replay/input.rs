@@ -252,9 +252,13 @@ fn is_journal(path: &PathBuf) -> Result<bool, Stop> {
         return Ok(true);
     }
     let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
+    let read =
+        File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
     read.map_err(|error| {
-        Stop::new(Exit::Usage, format!("cannot read {}: {error}", path.display()))
+        Stop::new(
+            Exit::Usage,
+            format!("cannot read {}: {error}", path.display()),
+        )
     })?;
     Ok(start == MAGIC)
 }

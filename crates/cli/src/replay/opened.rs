@@ -60,7 +60,9 @@ pub(crate) fn inflated(body: &Bytes) -> Option<Bytes> {
     }
     let mut unpacked = Vec::new();
     let packed = flate2::read::MultiGzDecoder::new(body.as_ref());
-    let n_read = packed.take(BODY_BYTES_MAX as u64).read_to_end(&mut unpacked);
+    let n_read = packed
+        .take(BODY_BYTES_MAX as u64)
+        .read_to_end(&mut unpacked);
     let is_whole = n_read.is_ok() && unpacked.len() < BODY_BYTES_MAX;
     is_whole.then(|| unpacked.into())
 }
@@ -110,9 +112,9 @@ fn kind(operation: Operation) -> &'static str {
 
 /// Returns the documents that spans are made; refused ones are no part of them, as at the door they came through.
 fn spans(body: &[u8], encoding: Encoding, at: Timestamp) -> Opened {
-    let translated = otlp::decode(body, encoding).ok().and_then(|request| {
-        otlp::translate(&request, &Rules::default(), &Limits::NONE, at).ok()
-    });
+    let translated = otlp::decode(body, encoding)
+        .ok()
+        .and_then(|request| otlp::translate(&request, &Rules::default(), &Limits::NONE, at).ok());
     match translated {
         Some(translated) => {
             let documents = translated.documents.into_iter();
@@ -218,7 +220,12 @@ mod tests {
             "endTimeUnixNano":"1478293361449000000"}]}]}]}"#;
         let headers = [("content-type", &b"application/json"[..])];
         let of_json = |body: Bytes| {
-            record(Content::Http(Call::new("POST", SPANS_OF_HTTP, headers, body)))
+            record(Content::Http(Call::new(
+                "POST",
+                SPANS_OF_HTTP,
+                headers,
+                body,
+            )))
         };
         for body in [body.into(), gzip(body.as_bytes()).into()] {
             let Opened::Documents(documents) = open(&of_json(body)) else {
@@ -242,7 +249,10 @@ mod tests {
         check(&[0, 0, 0], None);
         let packed = gzip(&[7, 8]);
         let length = u8::try_from(packed.len()).unwrap();
-        check(&[&[1, 0, 0, 0, length], &packed[..]].concat(), Some(&[7, 8]));
+        check(
+            &[&[1, 0, 0, 0, length], &packed[..]].concat(),
+            Some(&[7, 8]),
+        );
     }
 
     #[test]

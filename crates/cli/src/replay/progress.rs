@@ -118,7 +118,9 @@ impl Saved {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let mut lines = text
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'));
         let head = lines.next().unwrap_or_default();
         let settings = serde_json::from_str(head).map_err(|error| error.to_string())?;
         let mut saved = Self {
@@ -153,7 +155,10 @@ impl Keeper {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn begin(path: &Path, saved: Saved) -> io::Result<(Self, JoinHandle<io::Result<()>>)> {
+    pub(super) fn begin(
+        path: &Path,
+        saved: Saved,
+    ) -> io::Result<(Self, JoinHandle<io::Result<()>>)> {
         let mut book = Book {
             path: path.to_owned(),
             head: serde_json::to_string(&saved.settings)? + "\n",
@@ -286,7 +291,10 @@ impl Book {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        let folder = self.path.parent().filter(|path| !path.as_os_str().is_empty());
+        let folder = self
+            .path
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
         self.file = file;
         self.n_bytes = text.len();
@@ -405,9 +413,17 @@ mod tests {
         for batch in 0..4 {
             let odd = (0..n / 4).map(|number| number + batch * n / 4);
             let odd = odd.filter(|number| number % 2 == 1);
-            assert!(keeper.done(odd.map(|number| number..number + 1).collect()).await);
+            assert!(
+                keeper
+                    .done(odd.map(|number| number..number + 1).collect())
+                    .await
+            );
         }
-        assert!(keeper.done((0..n).step_by(2).map(|number| number..number + 1).collect()).await);
+        assert!(
+            keeper
+                .done((0..n).step_by(2).map(|number| number..number + 1).collect())
+                .await
+        );
         assert!(fs::metadata(&path).unwrap().len() < 2_000_000);
         assert!(Saved::read(&path).unwrap().unwrap().done.holds(&(0..n)));
         drop(keeper);

@@ -65,7 +65,9 @@ fn longest(class: usize) -> Duration {
     let shift = class / STEPS - 1;
     let step = class % STEPS + STEPS;
     let nanos = (u128::from(step) + 1).checked_shl(u32::try_from(shift).unwrap_or(64));
-    let nanos = nanos.map_or(u64::MAX, |nanos| u64::try_from(nanos - 1).unwrap_or(u64::MAX));
+    let nanos = nanos.map_or(u64::MAX, |nanos| {
+        u64::try_from(nanos - 1).unwrap_or(u64::MAX)
+    });
     Duration::from_nanos(nanos)
 }
 
@@ -88,7 +90,10 @@ mod tests {
         assert_eq!(quantiles.max(), Duration::from_secs(1));
         assert_eq!(quantiles.at(1000), Duration::from_secs(1));
         let near = |length: Duration, millis: u128| {
-            assert!((millis..=millis + millis / 16 + 1).contains(&length.as_millis()), "{length:?}");
+            assert!(
+                (millis..=millis + millis / 16 + 1).contains(&length.as_millis()),
+                "{length:?}"
+            );
         };
         near(quantiles.at(500), 500);
         near(quantiles.at(990), 990);

@@ -162,7 +162,13 @@ impl Report {
         };
         line(format!(
             "accepted {} of {} documents in {} calls to {}: {} bytes in {:.1} s, {:.0} documents/s",
-            self.accepted, self.sent, self.calls, self.to, self.bytes, self.seconds, self.sent_per_second
+            self.accepted,
+            self.sent,
+            self.calls,
+            self.to,
+            self.bytes,
+            self.seconds,
+            self.sent_per_second
         ));
         if n_refused > 0 {
             line(format!("refused {n_refused}: {}", counts(&self.refused)));
@@ -208,7 +214,8 @@ impl Latency {
             "{operation}: answered in {:.1} ms (p50), {:.1} ms (p99)",
             now.p50_ms, now.p99_ms
         );
-        if let (Some(then), Some(p50), Some(p99)) = (self.recorded, self.ratio_p50, self.ratio_p99) {
+        if let (Some(then), Some(p50), Some(p99)) = (self.recorded, self.ratio_p50, self.ratio_p99)
+        {
             let _infallible = write!(
                 text,
                 "; as recorded {:.1} ms and {:.1} ms: {p50:.2} and {p99:.2} times as long",
@@ -255,7 +262,10 @@ mod tests {
             is_done: true,
             call: Some((Operation::PutTraceSegments, Duration::from_millis(4))),
             n_accepted,
-            refused: refused.iter().map(|(code, n)| ((*code).to_owned(), *n)).collect(),
+            refused: refused
+                .iter()
+                .map(|(code, n)| ((*code).to_owned(), *n))
+                .collect(),
             n_bytes: 100,
             n_again: 1,
             told: None,

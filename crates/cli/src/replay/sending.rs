@@ -251,7 +251,8 @@ impl<'a> Sending<'a> {
     async fn submit(&mut self, batch: Batch, rewrite: Rewrite) {
         self.n_bytes_held = self.n_bytes_held.saturating_add(batch.n_bytes);
         let keys = batch.keys.clone();
-        self.ready.extend(self.order.add(Ready { batch, rewrite }, keys));
+        self.ready
+            .extend(self.order.add(Ready { batch, rewrite }, keys));
         while let Some(ended) = self.under_way.try_join_next() {
             self.settle(ended);
         }

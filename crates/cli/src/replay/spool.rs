@@ -258,10 +258,16 @@ mod tests {
 
     #[test]
     fn documents_are_sorted_by_when_they_would_have_been_sent() {
-        let (late, early) = (r#"{"start_time":1,"end_time":9.5}"#, r#"{"start_time":"3.5"}"#);
+        let (late, early) = (
+            r#"{"start_time":1,"end_time":9.5}"#,
+            r#"{"start_time":"3.5"}"#,
+        );
         let lines = format!("{late}\n{{}}\n{early}");
         check(lines.as_bytes(), &[(3, "{}"), (3, early), (9, late)]);
-        check(format!("[{late},{early}]").as_bytes(), &[(3, early), (9, late)]);
+        check(
+            format!("[{late},{early}]").as_bytes(),
+            &[(3, early), (9, late)],
+        );
         check(b"", &[]);
     }
 

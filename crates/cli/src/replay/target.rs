@@ -151,11 +151,7 @@ struct Calling<'c> {
 }
 
 impl Calling<'_> {
-    async fn exchange(
-        &self,
-        stopping: &mut Stopping,
-        n_again: &mut u64,
-    ) -> Result<Answered, Stop> {
+    async fn exchange(&self, stopping: &mut Stopping, n_again: &mut u64) -> Result<Answered, Stop> {
         let mut n_tries = 0;
         let mut lost_since: Option<Instant> = None;
         loop {
