@@ -57,6 +57,8 @@ mod reference;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod replaying;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod retention;

@@ -6,9 +6,9 @@
 
 mod error;
 mod pages;
-mod retry;
-mod signer;
-mod tls;
+pub(crate) mod retry;
+pub(crate) mod signer;
+pub(crate) mod tls;
 
 use std::ffi::OsString;
 use std::fmt;
