@@ -11,6 +11,8 @@ mod clients;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod connections;
@@ -85,6 +87,8 @@ mod summaries;
 mod tail;
 #[cfg(test)]
 mod target_form;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
