@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod clients;
@@ -49,6 +51,8 @@ mod put;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod refused;
@@ -77,6 +81,8 @@ mod spans;
 mod stories;
 #[cfg(test)]
 mod summaries;
+#[cfg(test)]
+mod tail;
 #[cfg(test)]
 mod target_form;
 #[cfg(test)]
