@@ -259,8 +259,8 @@ fn a_killed_replay_goes_on_and_repeats_nothing_it_knows_of() -> Result<()> {
         }
         n_before = taker.n_documents();
         let done = done(&progress)?;
-        let taken: HashSet<u32> = names(&taker.seen()).into_iter().collect();
-        assert!(done.is_subset(&taken), "what is noted was taken");
+        let came: HashSet<u32> = names(&taker.seen()).into_iter().collect();
+        assert!(done.is_subset(&came), "what is noted was taken");
         noted = done;
     }
     let output = replay(&home, &path, &taker.url(), &["--resume", "--new-ids"])?;
@@ -273,19 +273,19 @@ fn a_killed_replay_goes_on_and_repeats_nothing_it_knows_of() -> Result<()> {
 
     let output = replay(&home, &path, &taker.url(), &["--resume", "--speed", "max"])?;
     assert!(output.status.success(), "{}", describe(&output));
-    let taken = names(&taker.seen());
-    let all: HashSet<u32> = taken.iter().copied().collect();
+    let came = names(&taker.seen());
+    let all: HashSet<u32> = came.iter().copied().collect();
     assert_eq!(all.len(), usize::try_from(N)?, "nothing is missing");
     // Sixteen calls of fifty documents may be under way at a kill.
     assert!(
-        taken.len() <= all.len() + 20 * 16 * 50,
+        came.len() <= all.len() + 20 * 16 * 50,
         "{} sent",
-        taken.len()
+        came.len()
     );
-    let n_taken = taken.len();
+    let n_came = came.len();
     let output = replay(&home, &path, &taker.url(), &["--resume", "--speed", "max"])?;
     assert!(output.status.success(), "{}", describe(&output));
-    assert_eq!(taker.n_documents(), n_taken, "nothing is left to do");
+    assert_eq!(taker.n_documents(), n_came, "nothing is left to do");
     Ok(())
 }
 

@@ -66,7 +66,7 @@ pub struct Options {
 
 /// What is printed when everything is open.
 #[derive(Debug, Serialize)]
-struct Ready {
+struct Announcement {
     ready: bool,
     http: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,12 +104,12 @@ pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Resul
     let datagrams = Datagrams::begin(options, &upstream, surroundings, &keeping, &stopping).await?;
     let pass = Arc::new(options.pass(upstream, surroundings, keeping)?);
     let address = listener.local_addr().map_err(Stop::failed)?;
-    let ready = Ready {
+    let announcement = Announcement {
         ready: true,
         http: address,
         udp: datagrams.address,
     };
-    print(&(serde_json::to_string(&ready).map_err(Stop::failed)? + "\n"))?;
+    print(&(serde_json::to_string(&announcement).map_err(Stop::failed)? + "\n"))?;
     serve(listener, &pass, stopping.clone(), thread.failed.clone()).await;
     let n_unanswered = pass.n_unanswered.load(Ordering::Relaxed);
     // The journal ends when nobody is left who brings records.
@@ -118,11 +118,11 @@ pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Resul
     let n_not_passed_on = datagrams.end(has_failed).await?;
     let failed = end(thread).await;
     let totals = Totals {
-        calls: figures.n_calls.load(Ordering::Relaxed),
-        datagrams: figures.n_datagrams.load(Ordering::Relaxed),
+        calls: figures.calls.load(Ordering::Relaxed),
+        datagrams: figures.datagrams.load(Ordering::Relaxed),
         unanswered: n_unanswered,
         datagrams_not_passed_on: n_not_passed_on,
-        too_large: figures.n_too_large.load(Ordering::Relaxed),
+        too_large: figures.too_large.load(Ordering::Relaxed),
     };
     print(&(serde_json::to_string(&totals).map_err(Stop::failed)? + "\n"))?;
     failed?;

@@ -43,6 +43,10 @@ use target::Target;
 
 /// What to send again, and how.
 #[derive(Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags have nothing to do with each other"
+)]
 pub struct Options {
     /// Journals and folders of them, or files of documents as put takes them and export writes them; "-" is a pipe
     #[arg(required = true, value_name = "FILE")]
@@ -236,13 +240,11 @@ impl Replay<'_> {
     }
 
     fn way(&self, seed: Option<u64>) -> Way {
-        let speed = self.options.speed;
-        let rate = self.options.rate;
         let settings = &self.saved.settings;
         let is_http = self.options.udp().is_none();
         let pause = self.plan.pause();
         // What is sent in a later round is moved along with it.
-        let round_secs = match speed {
+        let round_secs = match self.options.speed {
             Speed::Times(times) if self.options.at != "keep" => {
                 let round = (self.plan.span() + pause) / times.get();
                 i64::try_from(round.as_secs()).unwrap_or(i64::MAX)
@@ -254,8 +256,8 @@ impl Replay<'_> {
                 n_max: self.session.documents_per_call.clamp(1, DOCUMENTS_PER_CALL),
                 bytes_max: BATCH_BYTES_MAX,
             },
-            keeps_calls: speed != Speed::Max && is_http,
-            is_paced: speed != Speed::Max || rate.is_some(),
+            keeps_calls: self.options.speed != Speed::Max && is_http,
+            is_paced: self.options.speed != Speed::Max || self.options.rate.is_some(),
             stops_on_error: self.options.stop_on_error,
             n_rounds: settings.n_rounds,
             n_items: settings.n_items,

@@ -21,13 +21,13 @@ pub(super) struct Keeping {
     figures: Arc<Figures>,
 }
 
-/// What was recorded.
+/// How much was recorded.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
-    pub(super) n_calls: AtomicU64,
-    pub(super) n_datagrams: AtomicU64,
+    pub(super) calls: AtomicU64,
+    pub(super) datagrams: AtomicU64,
     /// Records that were too large for the journal.
-    pub(super) n_too_large: AtomicU64,
+    pub(super) too_large: AtomicU64,
 }
 
 /// The thread that writes, and how it is told that the journal takes no more.
@@ -128,8 +128,8 @@ impl Writer {
 
     fn append(&mut self, record: &Record) -> Result<(), WriteError> {
         let counter = match &record.content {
-            Content::Http(_) => &self.figures.n_calls,
-            Content::Datagram(_) => &self.figures.n_datagrams,
+            Content::Http(_) => &self.figures.calls,
+            Content::Datagram(_) => &self.figures.datagrams,
         };
         match self.journal.append(record, (self.now)()) {
             Ok(()) => counter.fetch_add(1, Ordering::Relaxed),
@@ -137,7 +137,7 @@ impl Writer {
                 note(&format!(
                     "not recorded: {n_bytes} bytes are too many for the journal"
                 ));
-                self.figures.n_too_large.fetch_add(1, Ordering::Relaxed)
+                self.figures.too_large.fetch_add(1, Ordering::Relaxed)
             }
             Err(error) => return Err(error),
         };

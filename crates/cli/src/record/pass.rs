@@ -165,7 +165,7 @@ impl Pass {
             .map_err(|error| error.to_string())?;
         let mut headers = head.headers;
         strip(&mut headers);
-        let authority = head.uri.authority().map(|authority| authority.as_str());
+        let authority = head.uri.authority().map(http::uri::Authority::as_str);
         if let Some(host) = authority.filter(|_| !headers.contains_key(HOST)) {
             let host = HeaderValue::from_str(host).map_err(|error| error.to_string())?;
             headers.insert(HOST, host);

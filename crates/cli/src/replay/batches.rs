@@ -151,6 +151,7 @@ impl Whole {
 const ROWS: u64 = 16;
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
 mod tests {
     use super::*;
 

@@ -263,7 +263,6 @@ fn is_journal(path: &PathBuf) -> Result<bool, Stop> {
     Ok(start == MAGIC)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "maps errors")]
 fn unreadable(error: ReadError) -> Stop {
     Stop::new(Exit::Usage, error)
 }

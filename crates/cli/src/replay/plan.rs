@@ -1,6 +1,7 @@
 //! What a recording holds, found out before anything is sent.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use model::{Timestamp, TraceId};
@@ -156,10 +157,10 @@ impl Told<'_> {
         );
         if !self.first.is_empty() {
             let (first, last, seconds) = (&self.first, &self.last, self.span_seconds);
-            text += &format!("recorded from {first} to {last}, {seconds:.1} s\n");
+            let _infallible = writeln!(text, "recorded from {first} to {last}, {seconds:.1} s");
         }
         if !self.passed_over.is_empty() {
-            text += &format!("not sent: {}\n", counts(self.passed_over));
+            let _infallible = writeln!(text, "not sent: {}", counts(self.passed_over));
         }
         text
     }

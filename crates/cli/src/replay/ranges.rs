@@ -55,6 +55,7 @@ impl Ranges {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
 mod tests {
     use std::collections::BTreeSet;
 

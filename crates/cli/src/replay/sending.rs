@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ::replay::{NewIds, Pace, Rewrite, Shift, Turn, turn};
 use model::{Timestamp, TraceId};
 use serde::Deserialize;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::batches::{Batch, Batches, Bounds, Item};
@@ -67,11 +67,14 @@ pub(super) struct Sending<'a> {
     batches: Batches,
     order: Order<Ready>,
     ready: VecDeque<(u64, Ready)>,
-    under_way: JoinSet<(u64, usize, Result<(Outcome, Duration), Stop>)>,
+    under_way: JoinSet<Ended>,
     n_bytes_held: usize,
     stop: Option<Stop>,
     is_over: bool,
 }
+
+/// The number of a call, its bytes, and what became of it and how late it was.
+type Ended = (u64, usize, Result<(Outcome, Duration), Stop>);
 
 #[derive(Debug)]
 struct Ready {
@@ -278,10 +281,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    fn settle(
-        &mut self,
-        ended: Result<(u64, usize, Result<(Outcome, Duration), Stop>), tokio::task::JoinError>,
-    ) {
+    fn settle(&mut self, ended: Result<Ended, JoinError>) {
         let (id, n_bytes, outcome) = match ended {
             Ok(ended) => ended,
             Err(error) => {
