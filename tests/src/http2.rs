@@ -119,6 +119,11 @@ impl Http2 {
         Ok(())
     }
 
+    /// Returns what has come of an answer so far.
+    pub fn so_far(&self, stream: u32) -> Answer {
+        self.answers.get(&stream).cloned().unwrap_or_default()
+    }
+
     /// Takes a request back.
     pub fn reset(&mut self, stream: u32) -> io::Result<()> {
         self.send(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())

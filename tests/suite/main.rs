@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod clients;
@@ -51,9 +53,13 @@ mod put;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod replaying;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
@@ -77,6 +83,8 @@ mod spans;
 mod stories;
 #[cfg(test)]
 mod summaries;
+#[cfg(test)]
+mod tail;
 #[cfg(test)]
 mod target_form;
 #[cfg(test)]

@@ -6,10 +6,10 @@
 
 mod error;
 mod pages;
-mod retry;
-mod signer;
+pub(crate) mod retry;
+pub(crate) mod signer;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 
 use std::ffi::OsString;
 use std::fmt;

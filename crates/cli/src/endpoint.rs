@@ -99,6 +99,21 @@ impl Endpoint {
         }
     }
 
+    /// Returns host and port.
+    pub(crate) fn authority(&self) -> String {
+        let authority = self.base.split_once("://").map_or("", |(_, rest)| rest);
+        let port = if self.is_https { 443 } else { 80 };
+        let host_end = authority.rfind(']').map_or(0, |end| end + 1);
+        let has_port = authority
+            .get(host_end..)
+            .is_some_and(|rest| rest.contains(':'));
+        if has_port {
+            authority.to_owned()
+        } else {
+            format!("{authority}:{port}")
+        }
+    }
+
     /// Tells whether it is one of AWS, which takes signed requests alone.
     pub fn is_aws(&self) -> bool {
         self.labels().is_some()
@@ -179,6 +194,18 @@ mod tests {
         ] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_is_found_at_host_and_port() {
+        let check = |text, authority: &str| {
+            assert_eq!(Endpoint::parse(text).unwrap().authority(), authority);
+        };
+        check("http://127.0.0.1:2000", "127.0.0.1:2000");
+        check("http://h", "h:80");
+        check("https://h", "h:443");
+        check("http://[::1]", "[::1]:80");
+        check("http://[::1]:7", "[::1]:7");
     }
 
     fn check_aws(text: &str, is_aws: bool, region: Option<&str>) {

@@ -23,6 +23,8 @@ mod groups;
 mod map;
 mod open;
 mod put;
+pub(crate) mod record;
+pub(crate) mod replay;
 mod rules;
 mod stats;
 pub mod stopping;
@@ -79,6 +81,12 @@ pub enum Command {
     /// Check how well a server speaks the X-Ray API
     #[command(before_help = conform::EXAMPLES, long_about = conform::ABOUT)]
     Conform(Asked<conform::Options>),
+    /// Send recorded traffic again
+    #[command(before_help = replay::EXAMPLES, long_about = replay::ABOUT)]
+    Replay(Asked<replay::Options>),
+    /// Pass traffic on to a server and keep a copy of it
+    #[command(before_help = record::EXAMPLES, long_about = record::ABOUT)]
+    Record(record::Options),
 }
 
 /// What a command is asked to do, and the server it talks to.
@@ -174,6 +182,25 @@ async fn perform(command: Command, surroundings: &Surroundings) -> Result<Exit, 
             let (session, options) = asked.open(surroundings)?;
             Box::pin(conform::run(&session, &options)).await
         }
+        Command::Replay(asked) => {
+            let (session, options) = asked.towards()?.open(surroundings)?;
+            Box::pin(replay::run(&session, &options)).await
+        }
+        Command::Record(options) => Box::pin(record::run(&options, surroundings)).await,
+    }
+}
+
+impl Asked<replay::Options> {
+    /// Takes the server that is sent to for the one that is talked to.
+    fn towards(mut self) -> Result<Self, Stop> {
+        if self.options.to.is_some() && self.server.endpoint.is_some() {
+            return Err(Stop::usage("--to and --endpoint say the same; give one"));
+        }
+        if self.options.udp().is_none() {
+            let to = self.options.to.clone();
+            self.server.endpoint = to.or(self.server.endpoint);
+        }
+        Ok(self)
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod examples;
 mod manual;
+mod restore;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -95,7 +96,19 @@ enum Command {
     Client(cli::Command),
     /// Verify every record of a store no server has open; exit code 6 if anything is damaged
     #[command(before_help = examples::CHECK)]
-    Check,
+    Check {
+        #[arg(
+            long,
+            help = "Also make again what is derived from documents, and compare"
+        )]
+        deep: bool,
+    },
+    /// Make a store of a backup, in the data folder, which must be empty or not there, and check it
+    #[command(before_help = examples::RESTORE, long_about = RESTORE_ABOUT)]
+    Restore {
+        /// The backup, "-" for standard input
+        file: PathBuf,
+    },
     /// Print completions for a shell
     #[command(before_help = manual::COMPLETIONS_EXAMPLES)]
     Completions {
@@ -164,12 +177,14 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
             };
             cli::run(command, &surroundings)
         }
-        Some(Command::Check) => check::run(&load()?.0),
         Some(Command::Completions { shell }) => manual::complete(Cli::command(), shell),
         Some(Command::Man { dir }) => manual::print_or_write(Cli::command(), dir.as_deref()),
         Some(Command::Version) => {
             print(&format!("roentgen {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }
+        Some(Command::Check { deep: false }) => check::run(&load()?.0),
+        Some(Command::Check { deep: true }) => check::run_deep(&load()?.0),
+        Some(Command::Restore { file }) => restore::run(&load()?.0, &file),
     }
 }
 
@@ -263,6 +278,10 @@ fn serve_until_signalled(
 }
 
 const AFTER_HELP: &str = "Every setting, its default and how to set it in a file or in the environment: roentgen config show";
+const RESTORE_ABOUT: &str = "Make a store of a backup, in the data folder, which must be empty or not there, and check it
+
+A backup is what GET /api/v1/backup of a server answers. It is unpacked beside the folder, verified against its checksums
+and only then given its name. Exit codes: 0 restored and sound, 2 the folder is not empty, 3 no such file, 6 no whole backup.";
 
 #[cfg(test)]
 mod tests {

@@ -155,7 +155,7 @@ fn sampling_error(error: SamplingError) -> ApiError {
 }
 
 /// Returns what a client is told of a query without an answer.
-fn query_error(error: QueryError) -> ApiError {
+pub(crate) fn query_error(error: QueryError) -> ApiError {
     match error {
         QueryError::Invalid(message) => ApiError::invalid_request(message),
         QueryError::NotFound { message, resource } => {

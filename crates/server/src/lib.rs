@@ -7,6 +7,7 @@
 mod accounts;
 mod app;
 mod auth;
+mod backup;
 mod clock;
 mod command_line;
 mod config;
@@ -20,11 +21,14 @@ mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod parameters;
+mod record;
 mod refused;
 mod reload;
 mod serve;
 mod service;
 mod shutdown;
+mod tail;
 mod udp;
 
 pub use command_line::run;

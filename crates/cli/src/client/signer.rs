@@ -21,7 +21,7 @@ use crate::endpoint::{Endpoint, ServerFlags, variable};
 
 /// Who signs. Credentials are looked for with the first request, and again before they expire.
 #[derive(Debug)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     profile: Option<String>,
     region: Option<String>,
     now: fn() -> Timestamp,
@@ -39,7 +39,7 @@ struct Source {
 impl Signer {
     /// Returns the signer of requests to a server: for the region that is named, else the endpoint's, else the
     /// environment's, else the profile's.
-    pub(super) fn new(
+    pub(crate) fn new(
         endpoint: &Endpoint,
         flags: &ServerFlags,
         environment: &[(OsString, OsString)],
@@ -63,7 +63,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`CallError::Unsigned`] if there are no credentials or no region.
-    pub(super) async fn sign(&self, request: &mut Request<Bytes>) -> Result<(), CallError> {
+    pub(crate) async fn sign(&self, request: &mut Request<Bytes>) -> Result<(), CallError> {
         let source = self.source.get_or_try_init(|| self.look()).await?;
         let now = SystemTime::UNIX_EPOCH + Duration::from_nanos((self.now)().as_nanos());
         let credentials = self.credentials(source, now).await?;

@@ -16,6 +16,10 @@ pub(super) const CONFIG_CHECK: &str = "Examples:
 pub(super) const CONFIG_DEFAULT: &str = "Examples:
   roentgen config default > roentgen.toml";
 pub(super) const CHECK: &str = "Examples:
-  roentgen check --data /var/lib/roentgen";
+  roentgen check --data /var/lib/roentgen
+  roentgen check --deep";
+pub(super) const RESTORE: &str = "Examples:
+  roentgen restore backup.tar.zst --data /var/lib/roentgen
+  curl -sf http://127.0.0.1:2000/api/v1/backup | roentgen restore - --data other";
 pub(super) const VERSION: &str = "Examples:
   roentgen version";
