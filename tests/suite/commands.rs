@@ -19,7 +19,7 @@ struct Shop {
     home: Home,
     server: Server,
     faulty: String,
-    wrong: String,
+    lost: String,
     slow: String,
 }
 
@@ -27,7 +27,7 @@ impl Shop {
     fn open() -> Result<Self> {
         let home = Home::new()?;
         let server = home.start()?;
-        let (faulty, wrong, slow) = (trace_id(1), trace_id(2), trace_id(3));
+        let (faulty, lost, slow) = (trace_id(1), trace_id(2), trace_id(3));
         let http = |method: &str, path: &str, status: u16| {
             json!({ "request": { "method": method, "url": format!("http://shop.test{path}") },
                     "response": { "status": status } })
@@ -38,23 +38,23 @@ impl Shop {
             "subsegments": [{ "id": "00000000000000b1", "name": "payments", "namespace": "remote",
                 "start_time": start + 0.25, "end_time": start + 0.75, "fault": true }],
         });
-        let served = json!({
+        let payment = json!({
             "name": "payments", "parent_id": "00000000000000b1", "fault": true,
             "start_time": start + 0.25, "end_time": start + 0.75,
         });
-        let lost = json!({ "http": http("GET", "/nowhere", 404), "error": true });
+        let nowhere = json!({ "http": http("GET", "/nowhere", 404), "error": true });
         let long = json!({ "http": http("GET", "/", 200), "end_time": start + 5.0 });
         server.put_all(&[
             segment(&faulty, "00000000000000a1", &call),
-            segment(&faulty, "00000000000000c1", &served),
-            segment(&wrong, "00000000000000a2", &lost),
+            segment(&faulty, "00000000000000c1", &payment),
+            segment(&lost, "00000000000000a2", &nowhere),
             segment(&slow, "00000000000000a3", &long),
         ])?;
         Ok(Self {
             home,
             server,
             faulty,
-            wrong,
+            lost,
             slow,
         })
     }
@@ -120,7 +120,7 @@ fn traces_are_found_by_expression_and_in_order() -> Result<()> {
     };
     let mut all = ids(&[])?;
     all.sort();
-    let mut expected = vec![shop.faulty.clone(), shop.wrong.clone(), shop.slow.clone()];
+    let mut expected = vec![shop.faulty.clone(), shop.lost.clone(), shop.slow.clone()];
     expected.sort();
     assert_eq!(all, expected);
     assert_eq!(ids(&["fault"])?, [shop.faulty.as_str()]);
@@ -161,7 +161,7 @@ fn traces_found_are_a_table_with_flags() -> Result<()> {
         ["F", "500", "shop", "POST", "http://shop.test/pay"]
     );
     assert_eq!(
-        words(&shop.wrong)?,
+        words(&shop.lost)?,
         ["E", "404", "shop", "GET", "http://shop.test/nowhere"]
     );
     assert_eq!(
@@ -402,9 +402,9 @@ fn a_trace_is_opened_in_the_browser_of_the_user() -> Result<()> {
         format!("{named}\n")
     );
     assert!(fs::read_to_string(&named)?.contains(&shop.slow));
-    let both = shop.print(&["open", &shop.slow, &shop.wrong, "-o", "-"])?;
+    let both = shop.print(&["open", &shop.slow, &shop.lost, "-o", "-"])?;
     assert!(
-        both.starts_with("<!DOCTYPE html>") && both.contains(&shop.wrong),
+        both.starts_with("<!DOCTYPE html>") && both.contains(&shop.lost),
         "{both}"
     );
     assert_eq!(shop.code(&["open", &trace_id(9)])?, 3);

@@ -77,8 +77,11 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         }
         poll::run(session, expression, &mut shown, &mut stopping).await?;
     }
-    let (n_traces, n_gaps) = (shown.n_traces, shown.n_gaps);
-    note(&format!("{n_traces} traces, {n_gaps} gaps"));
+    let (traces, gaps) = (
+        counted(shown.n_traces, "trace"),
+        counted(shown.n_gaps, "gap"),
+    );
+    note(&format!("{traces}, {gaps}"));
     if let Some(id) = events.last_id().filter(|id| !id.is_empty()) {
         note(&format!("go on with --since {}", printable(id)));
     }
@@ -231,6 +234,11 @@ impl Shown {
     }
 }
 
+fn counted(n_things: u64, noun: &str) -> String {
+    let plural = if n_things == 1 { "" } else { "s" };
+    format!("{n_things} {noun}{plural}")
+}
+
 /// Returns what people are told of a gap.
 fn gap(data: &str) -> String {
     #[derive(Default, Deserialize)]
@@ -240,9 +248,8 @@ fn gap(data: &str) -> String {
     }
     let gap: Gap = serde_json::from_str(data).unwrap_or_default();
     match gap.n_changes {
-        Some(1) => "a gap: 1 change is not shown".to_owned(),
-        Some(n_changes) => format!("a gap: {n_changes} changes are not shown"),
-        None => "a gap: some changes are not shown".to_owned(),
+        Some(n_changes) => format!("a gap: {} not shown", counted(n_changes, "change")),
+        None => "a gap: some changes not shown".to_owned(),
     }
 }
 
@@ -271,8 +278,11 @@ mod tests {
     #[test]
     fn a_gap_is_told_with_its_size_if_known() {
         let check = |data: &str, expected: &str| assert!(gap(data).contains(expected), "{data}");
-        check(r#"{"after": 1, "until": 5, "n_changes": 4}"#, "4 changes");
-        check(r#"{"n_changes": 1}"#, "1 change is");
+        check(
+            r#"{"after": 1, "until": 5, "n_changes": 4}"#,
+            "4 changes not",
+        );
+        check(r#"{"n_changes": 1}"#, "1 change not");
         check(r#"{"n_changes": null}"#, "some changes");
         check("nonsense", "some changes");
     }

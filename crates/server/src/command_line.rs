@@ -93,7 +93,7 @@ enum Command {
         command: ConfigCommand,
     },
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
     /// Verify every record of a store no server has open; exit code 6 if anything is damaged
     #[command(before_help = examples::CHECK)]
     Check {
@@ -175,7 +175,7 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
                 documents_per_call: config.limits.documents_per_call,
                 now: clock::now,
             };
-            cli::run(command, &surroundings)
+            cli::run(*command, &surroundings)
         }
         Some(Command::Completions { shell }) => manual::complete(Cli::command(), shell),
         Some(Command::Man { dir }) => manual::print_or_write(Cli::command(), dir.as_deref()),
