@@ -14,8 +14,12 @@ mod conform;
 mod documents;
 pub mod endpoint;
 mod exit;
+mod export;
 pub mod filter;
 mod get;
+mod import;
+mod moving;
+mod pull;
 mod put;
 pub mod stopping;
 pub mod terminal;
@@ -44,6 +48,15 @@ pub enum Command {
     /// Check how well a server speaks the X-Ray API
     #[command(before_help = conform::EXAMPLES, long_about = conform::ABOUT)]
     Conform(Asked<conform::Options>),
+    /// Write all traces of a window to a file
+    #[command(before_help = export::EXAMPLES, long_about = export::ABOUT)]
+    Export(Asked<export::Options>),
+    /// Send traces of files, in any of the usual formats, to a server
+    #[command(before_help = import::EXAMPLES, long_about = import::ABOUT)]
+    Import(Asked<import::Options>),
+    /// Fetch the traces of a running account, in a way that can be gone on with
+    #[command(before_help = pull::EXAMPLES, long_about = pull::ABOUT)]
+    Pull(Asked<pull::Options>),
 }
 
 /// What a command is asked to do, and the server it talks to.
@@ -104,6 +117,18 @@ async fn perform(command: Command, surroundings: &Surroundings) -> Result<Exit, 
         Command::Conform(asked) => {
             let (session, options) = asked.open(surroundings)?;
             Box::pin(conform::run(&session, &options)).await
+        }
+        Command::Export(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(export::run(&session, &options)).await
+        }
+        Command::Import(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(import::run(&session, &options)).await
+        }
+        Command::Pull(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(pull::run(&session, &options)).await
         }
     }
 }

@@ -155,6 +155,11 @@ impl Client {
 }
 
 impl Summaries {
+    /// Tells whether the next summary has to be asked for.
+    pub fn is_page_due(&self) -> bool {
+        self.waiting.is_empty() && !self.is_last
+    }
+
     /// Returns the next summary, nothing after the last.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["cli", "roentgen-tests", "server"]),
     ("tonic", &["server"]),
     ("tracing-subscriber", &["server"]),
-    ("zstd", &["journal", "storage"]),
+    ("zstd", &["cli", "journal", "storage"]),
 ];
 
 #[cfg(test)]
