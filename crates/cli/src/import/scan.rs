@@ -445,7 +445,7 @@ mod tests {
             "{\"b\": 2}",
             "a text ends with its line (3, 17, 3, false)",
             "{\"d\": 4}",
-            "expected an object (5, 36, 5, false)",
+            "expected an object (5, 35, 5, false)",
             "{\"e\":5}",
         ]);
         check("{\"a\": {\n{\"b\": 2}\n", &["a value begins inside of another one (1, 0, 1, false)", "{\"b\": 2}"]);

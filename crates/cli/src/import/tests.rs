@@ -64,7 +64,7 @@ fn documents_are_found_in_every_form_of_the_api() {
     check(&format!(r#"{{"TraceSegmentDocuments": [{quoted}]}}"#), &[document]);
     check(&format!(r#"[{{"TraceSegmentDocuments": [{quoted}, {document}]}}]"#), &[document, document]);
     check(&format!(r#"{{"Id": "1-2-3", "Segments": [{{"Id": "a", "Document": {quoted}}}]}}"#), &[document]);
-    check(&format!(r#"{{"Traces": [{{"Id": "1-2-3", "Segments": [{{"Document": {document}}}]}}, {{"Segments": null}}], "NextToken": null}}"#), &[document]);
+    check(&format!(r#"{{"Traces": [{{"Id": "1-2-3", "Segments": [{{"Document": {document}}}]}}, {{"Segments": []}}], "NextToken": null}}"#), &[document]);
     check(&format!("[{{\"Document\": {quoted}}}]"), &[document]);
 }
 
@@ -171,7 +171,10 @@ fn what_is_bad_is_told_and_the_rest_is_found() {
     let good = r#"{"trace_id": "1", "id": "a"}"#;
     let kept = read(format!("{good}\n{{\"id\": tru}}\n{good}\n{{\"traceId\": \"1\", \"id\": \"a\"}}\n").as_bytes(), Format::Auto);
     assert_eq!(kept.documents, [good, good]);
-    insta::assert_snapshot!(kept.bad.join("\n"), @"");
+    insta::assert_snapshot!(kept.bad.join("\n"), @"
+    2 not JSON of a trace: expected ident at line 1 column 11
+    4 not JSON of a trace: missing field `timestamp` at line 1 column 27
+    ");
     let kept = read(good.as_bytes(), Format::Otlp);
     assert_eq!((kept.documents.len(), kept.bad.len()), (0, 1));
     let kept = read(b"{\"trace_id\": \"\xff\"}", Format::Auto);

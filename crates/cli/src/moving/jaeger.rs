@@ -135,34 +135,36 @@ fn otlp_span(span: &Span) -> Value {
     let parent_id = parent
         .map(|parent| &parent.span_id)
         .or(span.parent_span_id.as_ref());
-    let parent_id = parent_id.map(|id| padded(id, 16)).unwrap_or_default();
+    let parent_id = parent_id.map(|id| padded(id, 16));
+    let parent_id = parent_id.filter(|id| id.contains(|digit| digit != '0')).unwrap_or_default();
     let told = Told::of(span.tags.as_deref());
     let end = span.start_time.saturating_add(span.duration);
     let events = span.logs.iter().flatten().map(event);
-    json!({
-        "scope": { "name": told.scope_name, "version": told.scope_version },
-        "spans": [{
-            "traceId": padded(&span.trace_id, 32),
-            "spanId": padded(&span.span_id, 16),
-            "parentSpanId": parent_id.trim_start_matches('0').is_empty().then(String::new).unwrap_or(parent_id),
-            "traceState": told.state,
-            "name": span.operation_name,
-            "kind": told.kind,
-            "startTimeUnixNano": nanos(span.start_time),
-            "endTimeUnixNano": if told.in_progress { "0".to_owned() } else { nanos(end) },
-            "attributes": told.attributes,
-            "events": events.collect::<Vec<_>>(),
-            "links": links.collect::<Vec<_>>(),
-            "status": told.status,
-        }],
-    })
+    let is_scope_named = !told.scope_name.is_empty() || !told.scope_version.is_empty();
+    let scope = is_scope_named.then(|| json!({ "name": told.scope_name, "version": told.scope_version }));
+    let written = json!({
+        "traceId": padded(&span.trace_id, 32),
+        "spanId": padded(&span.span_id, 16),
+        "parentSpanId": parent_id,
+        "traceState": told.state,
+        "name": span.operation_name,
+        "kind": told.kind,
+        "startTimeUnixNano": nanos(span.start_time),
+        "endTimeUnixNano": if told.in_progress { "0".to_owned() } else { nanos(end) },
+        "attributes": told.attributes,
+        "events": events.collect::<Vec<_>>(),
+        "links": links.collect::<Vec<_>>(),
+        // One that says nothing stands for none, too: Jaeger has no other word for either.
+        "status": told.status,
+    });
+    json!({ "scope": scope, "spans": [written] })
 }
 
 /// What the tags of a span say.
 #[derive(Default)]
 struct Told<'a> {
     kind: u8,
-    status: Value,
+    status: Map<String, Value>,
     scope_name: &'a str,
     scope_version: &'a str,
     state: &'a str,
@@ -173,7 +175,7 @@ struct Told<'a> {
 impl<'a> Told<'a> {
     fn of(tags: Option<&'a [Tag]>) -> Self {
         let mut told = Self::default();
-        let mut status = Map::new();
+        let status = &mut told.status;
         let mut error = None;
         for tag in tags.unwrap_or_default() {
             let text = tag.value.as_str();
@@ -206,7 +208,6 @@ impl<'a> Told<'a> {
                 told.attributes.extend(attribute(tag));
             }
         }
-        told.status = Value::Object(status);
         told
     }
 }

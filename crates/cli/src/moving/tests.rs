@@ -217,6 +217,21 @@ proptest! {
 }
 
 #[test]
+fn a_request_is_the_same_after_jaeger() {
+    let text = json!({ "trace_id": TRACE_ID, "id": "00000000000000a1", "name": "shop", "start_time": 1_478_293_361.5, "end_time": 1_478_293_362.0,
+        "annotations": { "a": 1, "b": true, "c": "d", "e": 1.5 }, "fault": true });
+    let (request, _) = super::form::spans(TRACE_ID, &[&text.to_string()]);
+    let request: Value = serde_json::from_slice(&request).unwrap();
+    let jaeger = super::jaeger::from_otlp("581cf771a006649127e371903a2de979", &request);
+    let trace = serde_json::from_value(jaeger).unwrap();
+    let decode = |request: &Value| {
+        let body = request.to_string();
+        otlp::decode(body.as_bytes(), otlp::Encoding::Json).unwrap()
+    };
+    assert_eq!(decode(&super::jaeger::to_otlp(&trace)), decode(&request));
+}
+
+#[test]
 fn a_name_says_how_a_file_is_compressed() {
     let check = |asked, name: &str, expected| {
         assert_eq!(Compression::of(asked, std::path::Path::new(name)), expected, "{name}");
