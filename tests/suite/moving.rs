@@ -31,7 +31,10 @@ fn put_generated(server: &Server, n_documents: usize) -> Result<()> {
         n_left -= batch.len();
         pool.write_request(&batch, &mut body);
         let answer = connection.post("/TraceSegments", &body)?.success()?;
-        anyhow::ensure!(list(&answer, "UnprocessedTraceSegments")?.is_empty(), "{answer}");
+        anyhow::ensure!(
+            list(&answer, "UnprocessedTraceSegments")?.is_empty(),
+            "{answer}"
+        );
     }
     Ok(())
 }
@@ -44,7 +47,12 @@ fn put_small(server: &Server, n_traces: u32) -> Result<()> {
         let start = f64::from(now() - 600 + number % 500);
         let times = json!({ "start_time": start, "end_time": start + 1.0 });
         documents.push(segment(&trace_id, "00000000000000a1", &times));
-        documents.push(subsegment(&trace_id, "00000000000000a2", "00000000000000a1", &times));
+        documents.push(subsegment(
+            &trace_id,
+            "00000000000000a2",
+            "00000000000000a1",
+            &times,
+        ));
     }
     for batch in documents.chunks(50) {
         server.put_all(batch)?;
@@ -58,7 +66,11 @@ fn run(home: &Home, server: &Server, code: i32, arguments: &[&str]) -> Result<Ou
     let mut all = arguments.to_vec();
     all.extend(["--endpoint", &endpoint]);
     let output = home.run(&all)?;
-    anyhow::ensure!(output.status.code() == Some(code), "{arguments:?}: {}", describe(&output));
+    anyhow::ensure!(
+        output.status.code() == Some(code),
+        "{arguments:?}: {}",
+        describe(&output)
+    );
     Ok(output)
 }
 
@@ -104,16 +116,26 @@ fn answers(server: &Server, from: u32, to: u32) -> Result<Answers> {
     let mut summaries = summaries(server, &window)?;
     for summary in &mut summaries {
         // How often a trace changed is how it came, not what it is.
-        summary.as_object_mut().context("a summary")?.remove("Revision");
+        summary
+            .as_object_mut()
+            .context("a summary")?
+            .remove("Revision");
     }
-    let ids: Vec<String> = summaries.iter().filter_map(|summary| Some(summary["Id"].as_str()?.to_owned())).collect();
+    let ids: Vec<String> = summaries
+        .iter()
+        .filter_map(|summary| Some(summary["Id"].as_str()?.to_owned()))
+        .collect();
     let mut traces = Vec::new();
     for ids in ids.chunks(5) {
         let mut found = server.traces(ids)?;
         found.sort_by_key(|trace| trace["Id"].to_string());
         traces.extend(found);
     }
-    for trace in traces.iter_mut().filter_map(|trace| trace["Segments"].as_array_mut()).flatten() {
+    for trace in traces
+        .iter_mut()
+        .filter_map(|trace| trace["Segments"].as_array_mut())
+        .flatten()
+    {
         let document = trace["Document"].as_str().context("a document")?;
         trace["Document"] = serde_json::from_str(document)?;
     }
@@ -124,9 +146,13 @@ fn answers(server: &Server, from: u32, to: u32) -> Result<Answers> {
         graph: server.post("/ServiceGraph", &window)?.success()?,
         trace_graph: match first.is_empty() {
             true => Value::Null,
-            false => server.post("/TraceGraph", &json!({ "TraceIds": first }))?.success()?,
+            false => server
+                .post("/TraceGraph", &json!({ "TraceIds": first }))?
+                .success()?,
         },
-        series: server.post("/TimeSeriesServiceStatistics", &window)?.success()?,
+        series: server
+            .post("/TimeSeriesServiceStatistics", &window)?
+            .success()?,
         summaries,
     })
 }
@@ -162,10 +188,19 @@ fn an_import_of_an_export_answers_the_same() -> Result<()> {
     let window = [from.to_string(), to.to_string()];
     let [from_text, to_text] = &window;
     let expected = answers(&server, from, to)?;
-    assert!(expected.summaries.len() > 40, "{}", expected.summaries.len());
+    assert!(
+        expected.summaries.len() > 40,
+        "{}",
+        expected.summaries.len()
+    );
     for name in ["all.jsonl", "all.jsonl.gz", "all.jsonl.zst"] {
         let (path, text) = file(&home, name);
-        run(&home, &server, 0, &["export", "--from", from_text, "--to", to_text, "-o", &text])?;
+        run(
+            &home,
+            &server,
+            0,
+            &["export", "--from", from_text, "--to", to_text, "-o", &text],
+        )?;
         let head = std::fs::read(&path)?;
         let magic: &[u8] = match name {
             "all.jsonl.gz" => &[0x1f, 0x8b],
@@ -190,7 +225,10 @@ fn an_import_of_an_export_answers_the_same() -> Result<()> {
     ids.dedup();
     assert_eq!(ids.len(), expected.summaries.len());
     let starts = exported.iter().map(|line| {
-        let summary = expected.summaries.iter().find(|summary| summary["Id"] == line["Id"]);
+        let summary = expected
+            .summaries
+            .iter()
+            .find(|summary| summary["Id"] == line["Id"]);
         summary.and_then(|summary| summary["StartTime"].as_f64())
     });
     assert!(starts.is_sorted_by(|one, other| one <= other));
@@ -220,7 +258,20 @@ fn recorded_segments_are_the_same_after_an_export_and_an_import() -> Result<()> 
     assert!(n_documents > 5, "{n_documents}");
     let (_, text) = file(&home, "recorded.jsonl.zst");
     let (from, to) = (1_000_000_000, u32::MAX);
-    run(&home, &server, 0, &["export", "--from", "1000000000", "--to", &to.to_string(), "-o", &text])?;
+    run(
+        &home,
+        &server,
+        0,
+        &[
+            "export",
+            "--from",
+            "1000000000",
+            "--to",
+            &to.to_string(),
+            "-o",
+            &text,
+        ],
+    )?;
     let other_home = Home::new()?;
     let other = other_home.start()?;
     run(&home, &other, 0, &["import", &text])?;
@@ -235,22 +286,51 @@ fn a_filter_says_which_traces_are_exported() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
     put_small(&server, 3)?;
-    server.put_all(&[segment(&trace_id(100), "00000000000000b1", &json!({ "fault": true }))])?;
-    let output = run(&home, &server, 0, &["export", "fault = true", "--last", "1h"])?;
+    let faulty = trace_id(100);
+    server.put_all(&[segment(
+        &faulty,
+        "00000000000000b1",
+        &json!({ "fault": true }),
+    )])?;
+    let output = run(
+        &home,
+        &server,
+        0,
+        &["export", "fault = true", "--last", "1h"],
+    )?;
     let line: Value = serde_json::from_str(stdout(&output).trim())?;
-    assert_eq!(line["Id"], trace_id(100).as_str());
-    run(&home, &server, 3, &["export", "service(\"nobody\")", "--last", "1h"])?;
+    assert_eq!(line["Id"], faulty.as_str());
+    run(
+        &home,
+        &server,
+        3,
+        &["export", "service(\"nobody\")", "--last", "1h"],
+    )?;
     let wrong = run(&home, &server, 2, &["export", "fault AN error"])?;
     assert!(describe(&wrong).contains('^'), "{}", describe(&wrong));
     // Nothing is left of a file that is not whole.
     let (path, text) = file(&home, "never.jsonl");
     server.kill9()?;
-    let output = home.run(&["export", "--last", "1h", "-o", &text, "--endpoint", "http://127.0.0.1:9"])?;
+    let output = home.run(&[
+        "export",
+        "--last",
+        "1h",
+        "-o",
+        &text,
+        "--endpoint",
+        "http://127.0.0.1:9",
+    ])?;
     assert_eq!(output.status.code(), Some(4), "{}", describe(&output));
     assert!(!path.exists());
     let left = std::fs::read_dir(home.folder())?;
-    let names: Vec<String> = left.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    assert!(!names.iter().any(|name| name.contains("never")), "{names:?}");
+    let names: Vec<String> = left
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(
+        !names.iter().any(|name| name.contains("never")),
+        "{names:?}"
+    );
     Ok(())
 }
 
@@ -261,21 +341,41 @@ fn inferred_segments_are_not_imported_as_if_they_were_sent() -> Result<()> {
     let trace_id = trace_id(1);
     let call = json!({ "id": "00000000000000a2", "name": "table", "namespace": "aws",
         "start_time": f64::from(now() - 60), "end_time": f64::from(now() - 59), "aws": { "operation": "GetItem" } });
-    server.put_all(&[segment(&trace_id, "00000000000000a1", &json!({ "subsegments": [call] }))])?;
+    server.put_all(&[segment(
+        &trace_id,
+        "00000000000000a1",
+        &json!({ "subsegments": [call] }),
+    )])?;
     let documents = server.documents(&trace_id)?;
-    assert!(documents.iter().any(|document| document["inferred"] == true), "{documents:?}");
+    assert!(
+        documents
+            .iter()
+            .any(|document| document["inferred"] == true),
+        "{documents:?}"
+    );
     let (path, text) = file(&home, "one.jsonl");
     let output = run(&home, &server, 0, &["export", "--last", "1h", "-o", &text])?;
-    assert!(describe(&output).contains("inferred"), "{}", describe(&output));
+    assert!(
+        describe(&output).contains("inferred"),
+        "{}",
+        describe(&output)
+    );
     let lines = lines(&path)?;
-    assert_eq!(lines[0]["Segments"].as_array().map(Vec::len), Some(1), "{lines:?}");
+    assert_eq!(
+        lines[0]["Segments"].as_array().map(Vec::len),
+        Some(1),
+        "{lines:?}"
+    );
     // Answers of the API have them, and they are passed over there.
     let traces = json!({ "Traces": server.traces(&[&trace_id])? }).to_string();
     let other_home = Home::new()?;
     let other = other_home.start()?;
     let output = run_with(&home, &other, traces.as_bytes(), &["import", "-", "--json"])?;
     let totals: Value = serde_json::from_str(stdout(&output).trim())?;
-    assert_eq!(totals, json!({ "Documents": 1, "Accepted": 1, "Refused": 0, "Bad": 0, "Inferred": 1 }));
+    assert_eq!(
+        totals,
+        json!({ "Documents": 1, "Accepted": 1, "Refused": 0, "Bad": 0, "Inferred": 1 })
+    );
     assert_eq!(other.documents(&trace_id)?, documents);
     Ok(())
 }
@@ -293,7 +393,12 @@ fn a_segment_that_grew_too_large_by_its_subsegments_is_imported_all_the_same() -
         let mut members = large.clone();
         members["start_time"] = json!(start);
         members["end_time"] = json!(start + 0.5);
-        documents.push(subsegment(&trace_id, &format!("{:016x}", 0xa0 + number), &parent_id, &members));
+        documents.push(subsegment(
+            &trace_id,
+            &format!("{:016x}", 0xa0 + number),
+            &parent_id,
+            &members,
+        ));
     }
     server.put_all(&documents)?;
     let expected = server.documents(&trace_id)?;

@@ -62,19 +62,34 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let progress = Progress::endless("traces");
     let mut totals = Totals::default();
     let mut text = String::new();
-    while !totals.is_cut_short
-        && let Some(slice) = slices.next().await?
-    {
-        let fetched = fetch::each(&session.client, &pace, &slice.trace_ids, &stopping, |trace| {
-            text.clear();
-            let left = options.format.write(trace, totals.n_traces == 0, &mut text);
-            totals.add(left, !text.is_empty());
-            progress.advance(1);
-            output.write(text.as_bytes())
-        });
+    let mut asked = stopping.clone();
+    loop {
+        let slice = tokio::select! {
+            slice = slices.next() => slice?,
+            () = asked.asked() => {
+                totals.is_cut_short = true;
+                break;
+            }
+        };
+        let Some(slice) = slice else {
+            break;
+        };
+        let fetched = fetch::each(
+            &session.client,
+            &pace,
+            &slice.trace_ids,
+            &stopping,
+            |trace| {
+                text.clear();
+                let left = options.format.write(trace, totals.n_traces == 0, &mut text);
+                totals.add(left, !text.is_empty());
+                progress.advance(1);
+                output.write(text.as_bytes())
+            },
+        );
         let fetched = fetched.await?;
         totals.n_missing += fetched.n_missing;
-        totals.is_cut_short = fetched.is_cut_short || stopping.is_asked();
+        totals.is_cut_short |= fetched.is_cut_short;
     }
     progress.finish();
     if !totals.is_cut_short {
@@ -96,8 +111,14 @@ impl Totals {
         let n_traces = self.n_traces;
         note(&format!("exported {n_traces} traces"));
         let told = [
-            (self.n_inferred, "segments left out that a server inferred; who imports the others infers them again"),
-            (self.n_unreadable, "segments left out that say too little to be spans"),
+            (
+                self.n_inferred,
+                "segments left out that a server inferred; who imports the others infers them again",
+            ),
+            (
+                self.n_unreadable,
+                "segments left out that say too little to be spans",
+            ),
             (self.n_missing, "traces are no longer there"),
         ];
         for (n, what) in told.iter().filter(|(n, _)| *n > 0) {

@@ -124,8 +124,11 @@ async fn moved(mut job: Job, now: Timestamp) -> Result<(Job, Option<Shift>), Sto
         // Who does not listen any more does not care.
         let _unheard = sender.send(found);
     });
-    let read = receiver.await.map_err(|_| Stop::failed("reading ended early"))?;
-    let (job, latest) = read.map_err(|error| Stop::failed(format!("keeping standard input: {error}")))?;
+    let read = receiver
+        .await
+        .map_err(|_| Stop::failed("reading ended early"))?;
+    let (job, latest) =
+        read.map_err(|error| Stop::failed(format!("keeping standard input: {error}")))?;
     Ok((job, latest.map(|latest| Shift::between(latest, now))))
 }
 
@@ -154,36 +157,40 @@ impl Import {
         let mut is_over = false;
         loop {
             if let Some(batch) = held.take() {
-                if calls.is_empty() || batch.iter().all(|document| !under_way.contains(&document.key)) {
+                let is_new = |document: &Document| !under_way.contains(&document.key);
+                if batch.iter().all(is_new) {
                     under_way.extend(batch.iter().map(|document| document.key));
                     calls.push(Box::pin(send(self.client.clone(), batch)));
                 } else {
                     held = Some(batch);
                 }
             }
+            if is_over && calls.is_empty() && held.is_none() {
+                return;
+            }
             let may_take = !is_over && held.is_none() && calls.len() < CALLS_MAX;
             tokio::select! {
                 biased;
-                () = stopping.asked(), if !is_over => {
+                () = stopping.asked(), if !stopping.is_asked() => {
                     is_over = true;
                     held = None;
                 }
-                Some(outcome) = calls.next() => {
+                Some(outcome) = calls.next(), if !calls.is_empty() => {
                     under_way.retain(|key| !outcome.keys.contains(key));
                     if self.note(outcome) {
                         is_over = true;
                         held = None;
                     }
                 }
-                Some(item) = items.recv(), if may_take => match item {
-                    Item::Batch(batch) => held = Some(batch),
-                    Item::Bad(message) => {
+                item = items.recv(), if may_take => match item {
+                    Some(Item::Batch(batch)) => held = Some(batch),
+                    Some(Item::Bad(message)) => {
                         self.totals.bad += 1;
                         self.progress.note(&printable(&message));
                     }
-                    Item::End { n_inferred } => self.totals.inferred = n_inferred,
+                    Some(Item::End { n_inferred }) => self.totals.inferred = n_inferred,
+                    None => is_over = true,
                 },
-                else => break,
             }
         }
     }
@@ -197,8 +204,11 @@ impl Import {
         self.progress.advance(outcome.n_accepted + n_refused);
         for (document, message) in &outcome.refused {
             let source = self.job.sources.get(document.source_idx);
-            let place = source.map(|source| source.place(document.place)).unwrap_or_default();
-            self.progress.note(&printable(&format!("{place}: {message}")));
+            let place = source
+                .map(|source| source.place(document.place))
+                .unwrap_or_default();
+            self.progress
+                .note(&printable(&format!("{place}: {message}")));
         }
         if let Some(error) = outcome.failure {
             self.failure.get_or_insert_with(|| error.into());
@@ -224,7 +234,9 @@ impl Import {
             crate::note("there are no traces in it");
         }
         if exit == Exit::Failed && !options.skip_bad {
-            crate::note("stopped there; --skip-bad passes over what is bad, and what was sent may be sent again");
+            crate::note(
+                "stopped there; --skip-bad passes over what is bad, and what was sent may be sent again",
+            );
         }
         Ok(stopping.exit_or(exit))
     }
@@ -271,7 +283,9 @@ async fn send(client: Client, batch: Vec<Document>) -> Outcome {
     };
     let mut waiting = vec![batch];
     while let Some(mut batch) = waiting.pop() {
-        let texts = batch.iter().map(|document| Cow::from(document.text.as_str()));
+        let texts = batch
+            .iter()
+            .map(|document| Cow::from(document.text.as_str()));
         let request = PutTraceSegmentsRequest {
             trace_segment_documents: texts.collect(),
         };
@@ -279,13 +293,20 @@ async fn send(client: Client, batch: Vec<Document>) -> Outcome {
         drop(request);
         match called {
             Ok(response) => sort_out(batch, response, &mut outcome),
-            Err(CallError::Refused { status: 400 | 413, .. }) if batch.len() > 1 => {
+            Err(CallError::Refused {
+                status: 400 | 413, ..
+            }) if batch.len() > 1 => {
                 let rest = batch.split_off(batch.len() / 2);
                 waiting.extend([rest, batch]);
             }
-            Err(CallError::Refused { status: 400 | 413, code, message }) => {
+            Err(CallError::Refused {
+                status: 400 | 413,
+                code,
+                message,
+            }) => {
                 let refused = batch.into_iter();
-                let refused = refused.map(|document| (document, format!("refused: {code}: {message}")));
+                let refused =
+                    refused.map(|document| (document, format!("refused: {code}: {message}")));
                 outcome.refused.extend(refused);
             }
             Err(error) => {
@@ -302,11 +323,15 @@ async fn send(client: Client, batch: Vec<Document>) -> Outcome {
 fn sort_out(batch: Vec<Document>, response: PutTraceSegmentsResponse, outcome: &mut Outcome) {
     let mut unprocessed = response.unprocessed_trace_segments;
     for document in batch {
-        let id = Facts::of(&document.text).id.map(|id| id.get().trim_matches('"').to_owned());
+        let id = Facts::of(&document.text)
+            .id
+            .map(|id| id.get().trim_matches('"').to_owned());
         let found = unprocessed.iter().position(|refused| refused.id == id);
         match found.map(|idx| unprocessed.remove(idx)) {
             Some(refused) => {
-                let id = refused.id.unwrap_or_else(|| "a document without id".to_owned());
+                let id = refused
+                    .id
+                    .unwrap_or_else(|| "a document without id".to_owned());
                 let message = format!("refused {id}: {}: {}", refused.error_code, refused.message);
                 outcome.refused.push((document, message));
             }

@@ -33,7 +33,13 @@ pub struct Options {
     #[command(flatten)]
     time: TimeFlags,
     /// The file to write, as `roentgen export` does; compressed if its name ends in .gz or .zst
-    #[arg(short, long, value_name = "FILE", required_unless_present = "into", conflicts_with = "into")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        required_unless_present = "into",
+        conflicts_with = "into"
+    )]
     output: Option<PathBuf>,
     /// The folder to write a journal to, for `roentgen replay`
     #[arg(long, value_name = "DIR")]
@@ -119,9 +125,22 @@ impl Pull<'_> {
         };
         let client = &self.session.client;
         let filter = noted.state.filter.clone();
-        let mut slices = Slices::of(client, &self.pace, filter.as_deref(), window, TRACES_PER_SLICE);
+        let mut slices = Slices::of(
+            client,
+            &self.pace,
+            filter.as_deref(),
+            window,
+            TRACES_PER_SLICE,
+        );
         loop {
-            let next = slices.next().await.map_err(|error| goes_on(error.into()))?;
+            let mut stopping = self.stopping.clone();
+            let next = tokio::select! {
+                next = slices.next() => next.map_err(|error| goes_on(error.into()))?,
+                () = stopping.asked() => {
+                    progress.finish();
+                    return Ok(false);
+                }
+            };
             let Some(slice) = next else {
                 break;
             };
@@ -142,17 +161,20 @@ impl Pull<'_> {
         sink: &mut Sink,
         progress: &Progress,
     ) -> Result<bool, Stop> {
-        if self.stopping.is_asked() {
-            return Ok(false);
-        }
         sink.begin()?;
         let mut n_written = 0;
         let client = &self.session.client;
-        let fetched = fetch::each(client, &self.pace, &slice.trace_ids, self.stopping, |trace| {
-            n_written += u64::from(sink.write(trace)?);
-            progress.advance(1);
-            Ok(())
-        });
+        let fetched = fetch::each(
+            client,
+            &self.pace,
+            &slice.trace_ids,
+            self.stopping,
+            |trace| {
+                n_written += u64::from(sink.write(trace)?);
+                progress.advance(1);
+                Ok(())
+            },
+        );
         let fetched = fetched.await.map_err(goes_on)?;
         if fetched.is_cut_short {
             return Ok(false);
@@ -222,16 +244,25 @@ fn gone_on_with(noted: Noted, session: &Session, options: &Options) -> Result<No
 fn begun(session: &Session, options: &Options, target: &Target) -> Result<Noted, Stop> {
     if options.resume {
         let path = target.progress();
-        return Err(Stop::usage(format!("nothing was begun: there is no {}", path.display())));
+        return Err(Stop::usage(format!(
+            "nothing was begun: there is no {}",
+            path.display()
+        )));
     }
     if let Some(path) = target.occupied().filter(|_| !options.force) {
         let path = path.display();
-        return Err(Stop::usage(format!("{path} is there already; --force writes over it or adds to it")));
+        return Err(Stop::usage(format!(
+            "{path} is there already; --force writes over it or adds to it"
+        )));
     }
     if !options.time.has_beginning() {
-        return Err(Stop::usage("name the time to fetch, with --from and --to or --last"));
+        return Err(Stop::usage(
+            "name the time to fetch, with --from and --to or --last",
+        ));
     }
-    let window = options.time.window((session.now)(), std::time::Duration::ZERO)?;
+    let window = options
+        .time
+        .window((session.now)(), std::time::Duration::ZERO)?;
     let state = State::new(
         session.client.endpoint().to_string(),
         options.filter.clone(),
@@ -255,7 +286,9 @@ fn told(state: &State, options: &Options, is_whole: bool) -> Result<Exit, Stop> 
         print(&format!("pulled {traces} traces\n"))?;
     }
     if missing > 0 {
-        note(&format!("{missing} traces were gone before they were fetched"));
+        note(&format!(
+            "{missing} traces were gone before they were fetched"
+        ));
     }
     Ok(match (missing, traces) {
         (0, 0) => Exit::NotFound,
@@ -269,7 +302,10 @@ fn goes_on(stop: Stop) -> Stop {
     if stop.message.is_empty() {
         return stop;
     }
-    let message = format!("{}\nwhat was fetched is kept; the same command goes on from there", stop.message);
+    let message = format!(
+        "{}\nwhat was fetched is kept; the same command goes on from there",
+        stop.message
+    );
     Stop::new(stop.exit, message)
 }
 

@@ -60,7 +60,9 @@ impl TimeFlags {
 
     /// Returns what was said, to tell whether another time the same is said.
     pub fn said(&self) -> String {
-        let last = self.last.map(|last| humantime::format_duration(last).to_string());
+        let last = self
+            .last
+            .map(|last| humantime::format_duration(last).to_string());
         let part = |name: &str, text: Option<&str>| {
             text.map_or_else(String::new, |text| format!("--{name} {text} "))
         };

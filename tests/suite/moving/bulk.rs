@@ -21,7 +21,7 @@ const MEMORY_BYTES: u64 = 160 << 20;
 #[test]
 fn a_list_larger_than_memory_is_imported() -> Result<()> {
     let home = Home::new()?;
-    let server = home.start_with(&["--durability", "none"])?;
+    let server = home.start()?;
     let mut child = home
         .command()
         .args(["import", "-", "--json", "--endpoint", &server.url()])
@@ -55,6 +55,9 @@ fn a_list_larger_than_memory_is_imported() -> Result<()> {
     let totals: Value = serde_json::from_str(stdout(&output).trim())?;
     assert_eq!(totals["Accepted"].as_u64(), Some(n_documents), "{totals}");
     assert!(peak < MEMORY_BYTES, "{peak} bytes for {n_written}");
-    eprintln!("{n_documents} documents, {n_written} bytes, {} MiB of memory", peak >> 20);
+    eprintln!(
+        "{n_documents} documents, {n_written} bytes, {} MiB of memory",
+        peak >> 20
+    );
     Ok(())
 }

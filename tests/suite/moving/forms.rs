@@ -19,7 +19,12 @@ fn an_export_as_spans_is_taken_by_the_door_for_spans() -> Result<()> {
     let server = home.start()?;
     put_small(&server, 8)?;
     let (path, text) = file(&home, "spans.jsonl");
-    run(&home, &server, 0, &["export", "--last", "1h", "--format", "otlp", "-o", &text])?;
+    run(
+        &home,
+        &server,
+        0,
+        &["export", "--last", "1h", "--format", "otlp", "-o", &text],
+    )?;
     let other_home = Home::new()?;
     let other = other_home.start()?;
     let requests = lines(&path)?;
@@ -29,7 +34,11 @@ fn an_export_as_spans_is_taken_by_the_door_for_spans() -> Result<()> {
         let mut connection = Connection::open(other.address())?;
         let headers = [("content-type", "application/json")];
         let answer = connection.request("POST", "/v1/traces", &headers, body.as_bytes())?;
-        assert_eq!((answer.status, answer.text().as_str()), (200, "{}"), "{body}");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, "{}"),
+            "{body}"
+        );
     }
     // The import makes the same documents of them as the door did.
     let third_home = Home::new()?;
@@ -39,7 +48,10 @@ fn an_export_as_spans_is_taken_by_the_door_for_spans() -> Result<()> {
         let documents = server.documents(&trace_id_of(&requests, number)?)?;
         assert!(!documents.is_empty());
         for server in [&other, &third] {
-            assert_eq!(server.documents(&trace_id_of(&requests, number)?)?, documents);
+            assert_eq!(
+                server.documents(&trace_id_of(&requests, number)?)?,
+                documents
+            );
         }
     }
     Ok(())
@@ -57,20 +69,35 @@ fn an_export_for_jaeger_is_one_document_and_comes_back() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
     put_small(&server, 8)?;
-    let output = run(&home, &server, 0, &["export", "--last", "1h", "--format", "jaeger"])?;
+    let output = run(
+        &home,
+        &server,
+        0,
+        &["export", "--last", "1h", "--format", "jaeger"],
+    )?;
     let document: Value = serde_json::from_slice(&output.stdout)?;
     let traces = list(&document, "data")?;
     assert_eq!(traces.len(), 8);
     let other_home = Home::new()?;
     let other = other_home.start()?;
-    let taken = run_with(&home, &other, &output.stdout, &["import", "-", "--format", "jaeger"])?;
+    let taken = run_with(
+        &home,
+        &other,
+        &output.stdout,
+        &["import", "-", "--format", "jaeger"],
+    )?;
     assert!(taken.status.success(), "{}", describe(&taken));
     for trace in &traces {
         let id = trace["traceID"].as_str().context("an id")?;
         assert_eq!(other.documents(id)?, server.documents(id)?);
     }
     // Nothing at all is a whole document, too.
-    let nothing = run(&home, &server, 3, &["export", "service(\"nobody\")", "--format", "jaeger"])?;
+    let nothing = run(
+        &home,
+        &server,
+        3,
+        &["export", "service(\"nobody\")", "--format", "jaeger"],
+    )?;
     let nothing: Value = serde_json::from_slice(&nothing.stdout)?;
     assert_eq!(nothing["data"], json!([]));
     Ok(())
@@ -100,33 +127,57 @@ fn what_is_bad_is_named_and_what_is_good_is_taken() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
     let document = |number| segment(&trace_id(number), "00000000000000a1", &json!({}));
-    let bad_name = segment(&trace_id(4), "00000000000000a4", &json!({ "name": "what?" }));
+    let bad_name = segment(
+        &trace_id(4),
+        "00000000000000a4",
+        &json!({ "name": "what?" }),
+    );
     let first = document(1);
-    let text = format!("{first}\n{{\"trace_id\": \"1-\n{}\n{}\n{bad_name}\n{}\n", document(2), "nonsense", document(3));
+    let text = format!(
+        "{first}\n{{\"trace_id\": \"1-\n{}\n{}\n{bad_name}\n{}\n",
+        document(2),
+        "nonsense",
+        document(3)
+    );
     let (path, name) = file(&home, "bad.jsonl");
     std::fs::write(&path, &text)?;
     let stopped = run(&home, &server, 1, &["import", &name])?;
-    assert_eq!(stdout(&stopped), "accepted 1 of 1 documents, 1 could not be read\n");
+    assert_eq!(
+        stdout(&stopped),
+        "accepted 1 of 1 documents, 1 could not be read\n"
+    );
     let place = format!("bad.jsonl: element 2, line 2, byte {}: ", first.len() + 1);
-    assert!(describe(&stopped).contains(&place), "{}", describe(&stopped));
+    assert!(
+        describe(&stopped).contains(&place),
+        "{}",
+        describe(&stopped)
+    );
     assert_eq!(summaries(&server, &json!({}))?.len(), 1);
 
     let passed = run(&home, &server, 5, &["import", &name, "--skip-bad"])?;
-    assert_eq!(stdout(&passed), "accepted 3 of 4 documents, 2 could not be read\n");
+    assert_eq!(
+        stdout(&passed),
+        "accepted 3 of 4 documents, 2 could not be read\n"
+    );
     let told = describe(&passed);
-    assert!(told.contains("line 4") && told.contains("InvalidName") && told.contains("line 5"), "{told}");
+    assert!(
+        told.contains("line 4") && told.contains("InvalidName") && told.contains("line 5"),
+        "{told}"
+    );
     assert_eq!(summaries(&server, &json!({}))?.len(), 3);
 
     let missing = home.run(&["import", "/does/not/exist", "--endpoint", &server.url()])?;
     assert_eq!(missing.status.code(), Some(2), "{}", describe(&missing));
     // A compressed file that breaks off.
     let mut packed = GzEncoder::new(Vec::new(), Compression::none());
-    packed.write_all(format!("{}\n{}\n", document(5), document(6)).as_bytes())?;
+    let fifth = trace_id(5);
+    let before = segment(&fifth, "00000000000000a1", &json!({}));
+    packed.write_all(format!("{before}\n{}\n", document(6)).as_bytes())?;
     let mut packed = packed.finish()?;
     packed.truncate(packed.len() - 100);
     let broken = run_with(&home, &server, &packed, &["import", "-"])?;
     assert_eq!(broken.status.code(), Some(1), "{}", describe(&broken));
-    assert_eq!(server.documents(&trace_id(5))?.len(), 1);
+    assert_eq!(server.documents(&fifth)?.len(), 1);
     server.kill9()?;
     let gone = home.run(&["import", &name, "--endpoint", "http://127.0.0.1:9"])?;
     assert_eq!(gone.status.code(), Some(4), "{}", describe(&gone));
@@ -141,17 +192,32 @@ fn traces_can_be_moved_to_now() -> Result<()> {
     let document = |id: &str, start: f64| {
         json!({ "trace_id": old, "id": id, "name": "shop", "start_time": start, "end_time": start + 2.5 }).to_string()
     };
-    let text = format!("{}\n{}\n", document("00000000000000a1", 1_478_293_361.25), document("00000000000000a2", 1_478_293_300.0));
+    let text = format!(
+        "{}\n{}\n",
+        document("00000000000000a1", 1_478_293_361.25),
+        document("00000000000000a2", 1_478_293_300.0)
+    );
     let before = roentgen_tests::wait::now();
-    let output = run_with(&home, &server, text.as_bytes(), &["import", "-", "--at", "now"])?;
+    let output = run_with(
+        &home,
+        &server,
+        text.as_bytes(),
+        &["import", "-", "--at", "now"],
+    )?;
     assert!(output.status.success(), "{}", describe(&output));
     let found = summaries(&server, &json!({}))?;
     assert_eq!(found.len(), 1, "{found:?}");
     let documents = server.documents(found[0]["Id"].as_str().context("an id")?)?;
-    let ends: Vec<f64> = documents.iter().filter_map(|document| document["end_time"].as_f64()).collect();
+    let ends: Vec<f64> = documents
+        .iter()
+        .filter_map(|document| document["end_time"].as_f64())
+        .collect();
     let latest = ends.iter().copied().fold(0.0, f64::max);
     let after = roentgen_tests::wait::now();
-    assert!((f64::from(before) - 1.0..=f64::from(after) + 1.0).contains(&latest), "{latest}");
+    assert!(
+        (f64::from(before) - 1.0..=f64::from(after) + 1.0).contains(&latest),
+        "{latest}"
+    );
     assert!((ends[0] - ends[1]).abs() > 61.0);
     assert!(server.documents(old)?.is_empty());
     Ok(())
@@ -180,6 +246,9 @@ fn recorded_traces_of_other_systems_are_imported() -> Result<()> {
     // The sides of a call that share an id are both there.
     let skewed = server.documents("00000000000000001e223ff1f80f1c69")?;
     let text = json!(skewed).to_string();
-    assert!(text.contains("\"servicea\"") && text.contains("\"serviceb\""), "{text}");
+    assert!(
+        text.contains("\"servicea\"") && text.contains("\"serviceb\""),
+        "{text}"
+    );
     Ok(())
 }

@@ -15,7 +15,10 @@ use crate::fixture::summaries;
 
 fn ids(server: &Server) -> Result<BTreeSet<String>> {
     let found = summaries(server, &json!({}))?;
-    Ok(found.iter().map(|summary| summary["Id"].to_string()).collect())
+    Ok(found
+        .iter()
+        .map(|summary| summary["Id"].to_string())
+        .collect())
 }
 
 /// Returns the ids of the lines of a file.
@@ -95,7 +98,13 @@ fn a_pull_says_what_it_goes_on_with() -> Result<()> {
     run(&home, &server, 2, &["pull", "-o", &text, "--resume"])?;
     run(&home, &server, 2, &["pull", "-o", "-", "--last", "1h"])?;
     let slow = ["pull", "--last", "1h", "-o", &text, "--rate", "0.5"];
-    let mut child = home.command().args(slow).args(["--endpoint", &server.url()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = home
+        .command()
+        .args(slow)
+        .args(["--endpoint", &server.url()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     wait::until("the pull has begun", || Ok(progress.exists().then_some(())))?;
     // The first signal asks; a call that waits for its turn ends first.
     terminate(child.id())?;
@@ -103,8 +112,17 @@ fn a_pull_says_what_it_goes_on_with() -> Result<()> {
     let output = child.wait_with_output()?;
     assert_eq!(output.status.code(), Some(143), "{}", describe(&output));
     let other = run(&home, &server, 2, &["pull", "--last", "2h", "-o", &text])?;
-    assert!(describe(&other).contains("--last 1h"), "{}", describe(&other));
-    run(&home, &server, 2, &["pull", "--last", "1h", "-o", &text, "--filter", "fault"])?;
+    assert!(
+        describe(&other).contains("--last 1h"),
+        "{}",
+        describe(&other)
+    );
+    run(
+        &home,
+        &server,
+        2,
+        &["pull", "--last", "1h", "-o", &text, "--filter", "fault"],
+    )?;
     run(&home, &server, 0, &["pull", "-o", &text, "--resume"])?;
     assert_eq!(pulled(&std::fs::read(path)?)?.len(), 60);
     Ok(())
@@ -152,7 +170,9 @@ fn a_pull_into_a_folder_is_a_journal_with_every_trace_once() -> Result<()> {
         };
         assert_eq!((call.method(), call.path()), ("POST", "/TraceSegments"));
         let body: Value = serde_json::from_slice(call.body())?;
-        let documents = body["TraceSegmentDocuments"].as_array().context("documents")?;
+        let documents = body["TraceSegmentDocuments"]
+            .as_array()
+            .context("documents")?;
         let document: Value = serde_json::from_str(documents[0].as_str().context("a text")?)?;
         let end = document["end_time"].as_f64().context("an end")?;
         assert!((record.at.as_secs_f64() - end).abs() < 1e-6);

@@ -151,7 +151,12 @@ impl Elements {
             Kind::Documents => list(probe.documents, place, findings),
             Kind::Trace => {
                 let trace: jaeger::Trace = parsed(text)?;
-                self.request(jaeger::to_otlp(&trace).to_string().as_bytes(), Encoding::Json, place, findings)
+                self.request(
+                    jaeger::to_otlp(&trace).to_string().as_bytes(),
+                    Encoding::Json,
+                    place,
+                    findings,
+                )
             }
             Kind::Request => self.request(text.as_bytes(), Encoding::Json, place, findings),
             Kind::ResourceSpans => self.group(text, place, findings),
@@ -166,14 +171,24 @@ impl Elements {
                 }
                 self.waiting.push(span);
                 self.waiting_bytes += text.len();
-                let is_enough = self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
-                Ok(if is_enough { self.flush(findings) } else { Flow::On })
+                let is_enough =
+                    self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
+                Ok(if is_enough {
+                    self.flush(findings)
+                } else {
+                    Flow::On
+                })
             }
         }
     }
 
     /// Makes documents of a group of spans in JSON.
-    fn group(&self, text: &str, place: Place, findings: &mut impl Findings) -> Result<Flow, String> {
+    fn group(
+        &self,
+        text: &str,
+        place: Place,
+        findings: &mut impl Findings,
+    ) -> Result<Flow, String> {
         self.must_be(&[Format::Otlp])?;
         let request = format!("{{\"resourceSpans\":[{text}]}}");
         self.request(request.as_bytes(), Encoding::Json, place, findings)
@@ -238,22 +253,46 @@ impl Elements {
             return Ok(());
         }
         let wanted = format!("{:?}", self.format).to_lowercase();
-        Err(format!("this is not {wanted}; without --format it is read as what it is"))
+        Err(format!(
+            "this is not {wanted}; without --format it is read as what it is"
+        ))
     }
 }
 
 impl Probe<'_> {
     fn kind(&self) -> Kind {
         match self {
-            Self { trace_id: Some(_), .. } => Kind::Document,
-            Self { segments: Some(_), .. } => Kind::Entries,
-            Self { document: Some(_), .. } => Kind::Entry,
-            Self { documents: Some(_), .. } => Kind::Documents,
-            Self { resource_spans: Some(_), .. } => Kind::Request,
-            Self { scope_spans: Some(_), .. } => Kind::ResourceSpans,
-            Self { result: Some(_), .. } => Kind::Result,
-            Self { jaeger_id: Some(_), spans: Some(_), .. } => Kind::Trace,
-            Self { zipkin_id: Some(_), .. } => Kind::Span,
+            Self {
+                trace_id: Some(_), ..
+            } => Kind::Document,
+            Self {
+                segments: Some(_), ..
+            } => Kind::Entries,
+            Self {
+                document: Some(_), ..
+            } => Kind::Entry,
+            Self {
+                documents: Some(_), ..
+            } => Kind::Documents,
+            Self {
+                resource_spans: Some(_),
+                ..
+            } => Kind::Request,
+            Self {
+                scope_spans: Some(_),
+                ..
+            } => Kind::ResourceSpans,
+            Self {
+                result: Some(_), ..
+            } => Kind::Result,
+            Self {
+                jaeger_id: Some(_),
+                spans: Some(_),
+                ..
+            } => Kind::Trace,
+            Self {
+                zipkin_id: Some(_), ..
+            } => Kind::Span,
             _ => Kind::Document,
         }
     }
@@ -271,7 +310,11 @@ impl Kind {
 }
 
 /// Takes the documents of a trace.
-fn entries(list: Option<&RawValue>, place: Place, findings: &mut impl Findings) -> Result<Flow, String> {
+fn entries(
+    list: Option<&RawValue>,
+    place: Place,
+    findings: &mut impl Findings,
+) -> Result<Flow, String> {
     #[derive(Deserialize)]
     struct Entry<'a> {
         #[serde(rename = "Document", borrow)]
@@ -288,7 +331,11 @@ fn entries(list: Option<&RawValue>, place: Place, findings: &mut impl Findings) 
 }
 
 /// Takes the documents of a list.
-fn list(list: Option<&RawValue>, place: Place, findings: &mut impl Findings) -> Result<Flow, String> {
+fn list(
+    list: Option<&RawValue>,
+    place: Place,
+    findings: &mut impl Findings,
+) -> Result<Flow, String> {
     let list = list.map_or("null", RawValue::get);
     let documents: Option<Vec<&RawValue>> = parsed(list)?;
     for document in documents.into_iter().flatten() {
@@ -300,7 +347,11 @@ fn list(list: Option<&RawValue>, place: Place, findings: &mut impl Findings) -> 
 }
 
 /// Takes a document that is a text, as the API has it, or an object, as others do.
-fn entry(document: Option<&RawValue>, place: Place, findings: &mut impl Findings) -> Result<Flow, String> {
+fn entry(
+    document: Option<&RawValue>,
+    place: Place,
+    findings: &mut impl Findings,
+) -> Result<Flow, String> {
     let Some(document) = document.map(RawValue::get) else {
         return Err("a segment without Document".to_owned());
     };

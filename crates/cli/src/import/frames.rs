@@ -51,7 +51,9 @@ impl<R: Read> Frames<R> {
         let n_bytes = if is_prefixed {
             let mut rest = Vec::new();
             self.take(3, &mut rest)?;
-            rest.iter().fold(u64::from(first), |length, byte| (length << 8) | u64::from(*byte))
+            rest.iter().fold(u64::from(first), |length, byte| {
+                (length << 8) | u64::from(*byte)
+            })
         } else {
             if first != GROUP {
                 return Err("not an export request in protobuf".to_owned());
@@ -60,7 +62,9 @@ impl<R: Read> Frames<R> {
             self.varint(&mut message)?
         };
         if n_bytes > MESSAGE_BYTES_MAX {
-            return Err(format!("a message of {n_bytes} bytes, at most {MESSAGE_BYTES_MAX} are read"));
+            return Err(format!(
+                "a message of {n_bytes} bytes, at most {MESSAGE_BYTES_MAX} are read"
+            ));
         }
         self.take(n_bytes, &mut message)?;
         Ok(Some(message))
@@ -123,10 +127,19 @@ mod tests {
     fn messages_are_found_with_and_without_their_length() {
         check(b"", &[]);
         check(b"\0\0\0\x02ab\0\0\0\x01c", &[Ok(b"ab"), Ok(b"c")]);
-        check(b"\x0a\x02ab\x0a\x01c", &[Ok(b"\x0a\x02ab"), Ok(b"\x0a\x01c")]);
+        check(
+            b"\x0a\x02ab\x0a\x01c",
+            &[Ok(b"\x0a\x02ab"), Ok(b"\x0a\x01c")],
+        );
         check(b"\0\0\0\x03ab", &[Err("the file ends inside of a message")]);
-        check(b"\x0a\x02ab\x12", &[Ok(b"\x0a\x02ab"), Err("not an export request in protobuf")]);
-        check(b"\x0a\xff\xff\xff\xff\xff\xff", &[Err("not an export request in protobuf")]);
+        check(
+            b"\x0a\x02ab\x12",
+            &[Ok(b"\x0a\x02ab"), Err("not an export request in protobuf")],
+        );
+        check(
+            b"\x0a\xff\xff\xff\xff\xff\xff",
+            &[Err("not an export request in protobuf")],
+        );
         let too_large = Err("a message of 1073741824 bytes, at most 67108864 are read");
         check(b"\x40\0\0\0", &[too_large]);
     }

@@ -48,7 +48,9 @@ pub(super) enum Item {
     /// What cannot be sent, and why.
     Bad(String),
     /// The end, and how many segments were left out that servers made up.
-    End { n_inferred: u64 },
+    End {
+        n_inferred: u64,
+    },
 }
 
 /// A document that is to be sent.
@@ -108,7 +110,10 @@ impl Source {
             offset,
             number,
         } = place;
-        format!("{}: element {number}, line {line}, byte {offset}", self.name)
+        format!(
+            "{}: element {number}, line {line}, byte {offset}",
+            self.name
+        )
     }
 }
 
@@ -162,12 +167,18 @@ trait Finder: Findings {
     fn begin(&mut self, source_idx: usize);
 }
 
-fn read_one(source: &Source, elements: &mut Elements, findings: &mut impl Findings) -> io::Result<Flow> {
+fn read_one(
+    source: &Source,
+    elements: &mut Elements,
+    findings: &mut impl Findings,
+) -> io::Result<Flow> {
     let mut head = Vec::new();
     let mut opened = source.open()?;
-    opened.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+    let read = opened.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     let is_binary = is_binary(&head);
-    let whole = io::Cursor::new(head).chain(opened);
+    // What was read before it broke off counts.
+    let broken = BrokenOff(read.err());
+    let whole = io::Cursor::new(head).chain(broken).chain(opened);
     if is_binary {
         let mut frames = Frames::new(BufReader::new(whole));
         while let Some((place, message)) = frames.next() {
@@ -202,6 +213,15 @@ fn read_one(source: &Source, elements: &mut Elements, findings: &mut impl Findin
     Ok(Flow::On)
 }
 
+/// The place at which a file cannot be read on, if there is one.
+struct BrokenOff(Option<io::Error>);
+
+impl Read for BrokenOff {
+    fn read(&mut self, _bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
 /// Gathers documents to be sent.
 struct Batcher<'j> {
     job: &'j Job,
@@ -231,8 +251,8 @@ impl Batcher<'_> {
     }
 
     fn push(&mut self, text: String, key: u64, place: Place) -> Flow {
-        let is_full = self.batch.len() >= self.job.n_batch
-            || self.batch_bytes + text.len() > BATCH_BYTES_MAX;
+        let is_full =
+            self.batch.len() >= self.job.n_batch || self.batch_bytes + text.len() > BATCH_BYTES_MAX;
         let flow = if is_full { self.hand_on() } else { Flow::On };
         self.batch_bytes += text.len();
         self.batch.push(Document {

@@ -171,7 +171,9 @@ impl<R: Read> Scanner<R> {
             self.copy_value(json)?;
             let name = json.get(begin..).unwrap_or_default();
             let opened = OPENED.iter().find(|known| {
-                name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")) == Some(known.as_bytes())
+                name.strip_prefix(b"\"")
+                    .and_then(|name| name.strip_suffix(b"\""))
+                    == Some(known.as_bytes())
             });
             if self.after_space(json)? != Some(b':') {
                 return wrong("expected a colon behind the name of a member");
@@ -257,7 +259,10 @@ impl<R: Read> Scanner<R> {
     }
 
     fn advance(&mut self, n_bytes: usize) {
-        let read = self.buffer.get(self.at..self.at + n_bytes).unwrap_or_default();
+        let read = self
+            .buffer
+            .get(self.at..self.at + n_bytes)
+            .unwrap_or_default();
         let n_lines = read.iter().filter(|byte| **byte == b'\n').count();
         self.place.line += u64::try_from(n_lines).unwrap_or_default();
         self.place.offset += u64::try_from(n_bytes).unwrap_or_default();
@@ -335,7 +340,11 @@ impl Scan {
 
     fn outside(&mut self, byte: u8) -> Step {
         if SPACES.contains(&byte) {
-            return if self.is_bare && self.brackets.is_empty() { Step::Done } else { Step::More };
+            return if self.is_bare && self.brackets.is_empty() {
+                Step::Done
+            } else {
+                Step::More
+            };
         }
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         let last = std::mem::replace(&mut self.last, byte);
@@ -343,7 +352,8 @@ impl Scan {
             b'"' => self.in_string = true,
             b'{' | b'[' => {
                 let is_in_list = self.brackets.last() == Some(&b'[');
-                let may_stand = is_first || last == b':' || (is_in_list && (last == b',' || last == b'['));
+                let may_stand =
+                    is_first || last == b':' || (is_in_list && (last == b',' || last == b'['));
                 if !may_stand {
                     return Step::Wrong("a value begins inside of another one");
                 }
@@ -362,7 +372,11 @@ impl Scan {
                 }
             }
             b',' | b':' if self.brackets.is_empty() => {
-                return if self.is_bare { Step::Done } else { Step::Wrong("expected a value") };
+                return if self.is_bare {
+                    Step::Done
+                } else {
+                    Step::Wrong("expected a value")
+                };
             }
             _ => self.is_bare |= self.brackets.is_empty(),
         }
@@ -406,12 +420,22 @@ mod tests {
         let mut scanner = Scanner::new(source);
         let mut found = Vec::new();
         while let Some(element) = scanner.next().unwrap() {
-            let member = element.member.map(|member| format!("{member}: ")).unwrap_or_default();
+            let member = element
+                .member
+                .map(|member| format!("{member}: "))
+                .unwrap_or_default();
             found.push(match element.json {
                 Ok(json) => format!("{member}{}", String::from_utf8(json).unwrap()),
                 Err(message) => {
-                    let Place { line, offset, number } = element.place;
-                    format!("{message} ({line}, {offset}, {number}, {})", element.is_last)
+                    let Place {
+                        line,
+                        offset,
+                        number,
+                    } = element.place;
+                    format!(
+                        "{message} ({line}, {offset}, {number}, {})",
+                        element.is_last
+                    )
                 }
             });
         }
@@ -428,34 +452,77 @@ mod tests {
         check("", &[]);
         check(" \n", &[]);
         check("{}", &["{}"]);
-        check("{\"a\": 1}\n{\"b\" : [1, {\"c\": \"}\\\"\"}] }", &["{\"a\": 1}", "{\"b\" : [1, {\"c\": \"}\\\"\"}] }"]);
-        check("[{\"a\": 1}, {\"b\": null}]", &["{\"a\": 1}", "{\"b\": null}"]);
-        check("[[{\"a\": 1}], [], [{\"b\": 2}]]", &["{\"a\": 1}", "{\"b\": 2}"]);
+        check(
+            "{\"a\": 1}\n{\"b\" : [1, {\"c\": \"}\\\"\"}] }",
+            &["{\"a\": 1}", "{\"b\" : [1, {\"c\": \"}\\\"\"}] }"],
+        );
+        check(
+            "[{\"a\": 1}, {\"b\": null}]",
+            &["{\"a\": 1}", "{\"b\": null}"],
+        );
+        check(
+            "[[{\"a\": 1}], [], [{\"b\": 2}]]",
+            &["{\"a\": 1}", "{\"b\": 2}"],
+        );
         check("[\"{\\\"id\\\": 1}\"]", &["\"{\\\"id\\\": 1}\""]);
-        check("{\"a\": 1.5e3, \"data\": [{\"b\": 1}], \"total\": 0, \"errors\": null}", &["data: {\"b\": 1}"]);
-        check("{\"Traces\": [], \"data\": [{}]} {\"c\":true}", &["data: {}", "{\"c\":true}"]);
+        check(
+            "{\"a\": 1.5e3, \"data\": [{\"b\": 1}], \"total\": 0, \"errors\": null}",
+            &["data: {\"b\": 1}"],
+        );
+        check(
+            "{\"Traces\": [], \"data\": [{}]} {\"c\":true}",
+            &["data: {}", "{\"c\":true}"],
+        );
         check("{\"data\": {\"x\": [1]}}", &["{\"data\": {\"x\": [1]}}"]);
-        check("{\"resourceSpans\":[{\"a\":[{\"b\":1}]},{}]}\n{\"resourceSpans\":[{}]}\n", &["resourceSpans: {\"a\":[{\"b\":1}]}", "resourceSpans: {}", "resourceSpans: {}"]);
+        check(
+            "{\"resourceSpans\":[{\"a\":[{\"b\":1}]},{}]}\n{\"resourceSpans\":[{}]}\n",
+            &[
+                "resourceSpans: {\"a\":[{\"b\":1}]}",
+                "resourceSpans: {}",
+                "resourceSpans: {}",
+            ],
+        );
     }
 
     #[test]
     fn a_broken_line_costs_that_line() {
-        check("{\"a\": 1\n{\"b\": 2}\n{\"c\": \"x\n{\"d\": 4}\nhello\n{\"e\":5}", &[
-            "expected the name of a member (1, 0, 1, false)",
-            "{\"b\": 2}",
-            "a text ends with its line (3, 17, 3, false)",
-            "{\"d\": 4}",
-            "expected an object (5, 35, 5, false)",
-            "{\"e\":5}",
-        ]);
-        check("{\"a\": {\n{\"b\": 2}\n", &["a value begins inside of another one (1, 0, 1, false)", "{\"b\": 2}"]);
-        check("{\"a\": 1", &["the file ends inside of an object (1, 0, 1, false)"]);
+        check(
+            "{\"a\": 1\n{\"b\": 2}\n{\"c\": \"x\n{\"d\": 4}\nhello\n{\"e\":5}",
+            &[
+                "expected the name of a member (1, 0, 1, false)",
+                "{\"b\": 2}",
+                "a text ends with its line (3, 17, 3, false)",
+                "{\"d\": 4}",
+                "expected an object (5, 35, 5, false)",
+                "{\"e\":5}",
+            ],
+        );
+        check(
+            "{\"a\": {\n{\"b\": 2}\n",
+            &[
+                "a value begins inside of another one (1, 0, 1, false)",
+                "{\"b\": 2}",
+            ],
+        );
+        check(
+            "{\"a\": 1",
+            &["the file ends inside of an object (1, 0, 1, false)"],
+        );
     }
 
     #[test]
     fn behind_a_broken_value_in_a_list_nothing_can_be_read() {
-        check("[{\"a\": 1}, {\"b\": ]}, {\"c\": 3}]", &["{\"a\": 1}", "brackets do not match (1, 11, 2, true)"]);
-        check("[{\"a\": 1}", &["{\"a\": 1}", "the file ends inside of a list (1, 9, 2, true)"]);
+        check(
+            "[{\"a\": 1}, {\"b\": ]}, {\"c\": 3}]",
+            &["{\"a\": 1}", "brackets do not match (1, 11, 2, true)"],
+        );
+        check(
+            "[{\"a\": 1}",
+            &[
+                "{\"a\": 1}",
+                "the file ends inside of a list (1, 9, 2, true)",
+            ],
+        );
         check("[5]", &["expected an object (1, 1, 1, true)"]);
     }
 
@@ -465,6 +532,9 @@ mod tests {
         let mut scanner = Scanner::new(text.as_bytes());
         scanner.element_bytes_max = 100;
         assert!(scanner.next().unwrap().unwrap().json.is_err());
-        assert_eq!(scanner.next().unwrap().unwrap().json, Ok(b"{\"b\": 1}".to_vec()));
+        assert_eq!(
+            scanner.next().unwrap().unwrap().json,
+            Ok(b"{\"b\": 1}".to_vec())
+        );
     }
 }

@@ -61,10 +61,24 @@ fn documents_are_found_in_every_form_of_the_api() {
     let quoted = r#""{\"trace_id\": \"1-2-3\", \"id\": \"a\"}""#;
     check(document, &[document]);
     check(&format!("[{document}, {quoted}]"), &[document, document]);
-    check(&format!(r#"{{"TraceSegmentDocuments": [{quoted}]}}"#), &[document]);
-    check(&format!(r#"[{{"TraceSegmentDocuments": [{quoted}, {document}]}}]"#), &[document, document]);
-    check(&format!(r#"{{"Id": "1-2-3", "Segments": [{{"Id": "a", "Document": {quoted}}}]}}"#), &[document]);
-    check(&format!(r#"{{"Traces": [{{"Id": "1-2-3", "Segments": [{{"Document": {document}}}]}}, {{"Segments": []}}], "NextToken": null}}"#), &[document]);
+    check(
+        &format!(r#"{{"TraceSegmentDocuments": [{quoted}]}}"#),
+        &[document],
+    );
+    check(
+        &format!(r#"[{{"TraceSegmentDocuments": [{quoted}, {document}]}}]"#),
+        &[document, document],
+    );
+    check(
+        &format!(r#"{{"Id": "1-2-3", "Segments": [{{"Id": "a", "Document": {quoted}}}]}}"#),
+        &[document],
+    );
+    check(
+        &format!(
+            r#"{{"Traces": [{{"Id": "1-2-3", "Segments": [{{"Document": {document}}}]}}, {{"Segments": []}}], "NextToken": null}}"#
+        ),
+        &[document],
+    );
     check(&format!("[{{\"Document\": {quoted}}}]"), &[document]);
 }
 
@@ -76,7 +90,10 @@ fn span(id: &str) -> Value {
 fn ids(texts: &[String]) -> Vec<String> {
     let ids = texts.iter().map(|text| {
         let segment = Segment::parse(text, &DocumentLimits::default());
-        segment.unwrap_or_else(|error| panic!("{error}: {text}")).id().to_string()
+        segment
+            .unwrap_or_else(|error| panic!("{error}: {text}"))
+            .id()
+            .to_string()
     });
     ids.collect()
 }
@@ -92,9 +109,17 @@ fn spans_are_found_in_every_form() {
         format!("[{request}]"),
         json!({ "batches": [group, group] }).to_string(),
         json!({ "result": request }).to_string(),
-        format!("{}\n{}\n", json!({ "resourceSpans": [group] }), json!({ "resourceSpans": [group] })),
+        format!(
+            "{}\n{}\n",
+            json!({ "resourceSpans": [group] }),
+            json!({ "resourceSpans": [group] })
+        ),
     ] {
-        assert_eq!(ids(&documents_of(text.as_bytes()).unwrap()), twice, "{text}");
+        assert_eq!(
+            ids(&documents_of(text.as_bytes()).unwrap()),
+            twice,
+            "{text}"
+        );
     }
 }
 
@@ -123,14 +148,20 @@ fn otlp_request() -> otlp::Spans {
     let text = r#"{"trace_id": "1-581cf771-a006649127e371903a2de979", "id": "70de5b6f19ff9a0a",
         "name": "shop", "start_time": 1478293361, "end_time": 1478293362}"#;
     let documents = [model::Document {
-        segment_id: Segment::parse(text, &DocumentLimits::default()).unwrap().id(),
+        segment_id: Segment::parse(text, &DocumentLimits::default())
+            .unwrap()
+            .id(),
         in_progress: false,
         stamp: 1,
         first_stamp: 1,
         text: text.to_owned(),
     }];
     let trace_id = model::TraceId::parse("1-581cf771-a006649127e371903a2de979").unwrap();
-    otlp::spans_of(&model::Trace::compile(trace_id, &documents, model::Orphans::Visible))
+    otlp::spans_of(&model::Trace::compile(
+        trace_id,
+        &documents,
+        model::Orphans::Visible,
+    ))
 }
 
 #[test]
@@ -146,8 +177,15 @@ fn jaeger_and_zipkin_are_found() {
     let texts = documents_of(jaeger.to_string().as_bytes()).unwrap();
     let document: Value = serde_json::from_str(&texts[0]).unwrap();
     assert_eq!(texts.len(), 1);
-    let shown = ["trace_id", "id", "parent_id", "name", "fault"].map(|member| document[member].clone());
-    let expected = json!(["1-00000000-0000000000000000000083a9", "00000000000000a1", "00000000000000b1", "shop", true]);
+    let shown =
+        ["trace_id", "id", "parent_id", "name", "fault"].map(|member| document[member].clone());
+    let expected = json!([
+        "1-00000000-0000000000000000000083a9",
+        "00000000000000a1",
+        "00000000000000b1",
+        "shop",
+        true
+    ]);
     assert_eq!(json!(shown), expected);
     assert_eq!(document["start_time"].as_f64(), Some(1_706_678_909.209_712));
     assert_eq!(document["end_time"].as_f64(), Some(1_706_678_909.209_835));
@@ -161,7 +199,10 @@ fn jaeger_and_zipkin_are_found() {
     ]);
     let texts = documents_of(zipkin.to_string().as_bytes()).unwrap();
     let called: Value = serde_json::from_str(&texts[1]).unwrap();
-    assert_eq!((&called["name"], &called["parent_id"]), (&json!("back"), &json!("00000000000000a1")));
+    assert_eq!(
+        (&called["name"], &called["parent_id"]),
+        (&json!("back"), &json!("00000000000000a1"))
+    );
     assert_eq!(ids(&texts)[0], "00000000000000a1");
     assert_eq!(texts, documents_of(zipkin.to_string().as_bytes()).unwrap());
 }
@@ -169,7 +210,11 @@ fn jaeger_and_zipkin_are_found() {
 #[test]
 fn what_is_bad_is_told_and_the_rest_is_found() {
     let good = r#"{"trace_id": "1", "id": "a"}"#;
-    let kept = read(format!("{good}\n{{\"id\": tru}}\n{good}\n{{\"traceId\": \"1\", \"id\": \"a\"}}\n").as_bytes(), Format::Auto);
+    let kept = read(
+        format!("{good}\n{{\"id\": tru}}\n{good}\n{{\"traceId\": \"1\", \"id\": \"a\"}}\n")
+            .as_bytes(),
+        Format::Auto,
+    );
     assert_eq!(kept.documents, [good, good]);
     insta::assert_snapshot!(kept.bad.join("\n"), @"
     2 not JSON of a trace: expected ident at line 1 column 11

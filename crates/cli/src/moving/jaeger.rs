@@ -126,9 +126,9 @@ fn otlp_span(span: &Span) -> Value {
         reference.ref_type == CHILD_OF && same_id(&reference.trace_id, &span.trace_id)
     };
     let parent = references.iter().find(is_parent);
-    let links = references.iter().filter(|reference| {
-        parent.is_none_or(|parent| !std::ptr::eq(parent, *reference))
-    });
+    let links = references
+        .iter()
+        .filter(|reference| parent.is_none_or(|parent| !std::ptr::eq(parent, *reference)));
     let links = links.map(|link| {
         json!({ "traceId": padded(&link.trace_id, 32), "spanId": padded(&link.span_id, 16) })
     });
@@ -136,12 +136,15 @@ fn otlp_span(span: &Span) -> Value {
         .map(|parent| &parent.span_id)
         .or(span.parent_span_id.as_ref());
     let parent_id = parent_id.map(|id| padded(id, 16));
-    let parent_id = parent_id.filter(|id| id.contains(|digit| digit != '0')).unwrap_or_default();
+    let parent_id = parent_id
+        .filter(|id| id.contains(|digit| digit != '0'))
+        .unwrap_or_default();
     let told = Told::of(span.tags.as_deref());
     let end = span.start_time.saturating_add(span.duration);
     let events = span.logs.iter().flatten().map(event);
     let is_scope_named = !told.scope_name.is_empty() || !told.scope_version.is_empty();
-    let scope = is_scope_named.then(|| json!({ "name": told.scope_name, "version": told.scope_version }));
+    let scope =
+        is_scope_named.then(|| json!({ "name": told.scope_name, "version": told.scope_version }));
     let written = json!({
         "traceId": padded(&span.trace_id, 32),
         "spanId": padded(&span.span_id, 16),
@@ -182,7 +185,11 @@ impl<'a> Told<'a> {
             match (tag.key.as_str(), text) {
                 ("span.kind", Some(kind)) => told.kind = number_of(kind),
                 ("otel.status_code", Some(code)) => {
-                    let code = if code == "ERROR" { 2 } else { u8::from(code == "OK") };
+                    let code = if code == "ERROR" {
+                        2
+                    } else {
+                        u8::from(code == "OK")
+                    };
                     status.insert("code".to_owned(), code.into());
                 }
                 ("otel.status_description", Some(message)) => {
@@ -298,16 +305,22 @@ fn process(group: &Value) -> Value {
 
 fn jaeger_span(scope: &Value, span: &Value, process_id: &str) -> Value {
     let trace_id = text(span, "traceId");
-    let (start, end) = (micros(span, "startTimeUnixNano"), micros(span, "endTimeUnixNano"));
+    let (start, end) = (
+        micros(span, "startTimeUnixNano"),
+        micros(span, "endTimeUnixNano"),
+    );
     let reference = |kind: &str, trace_id: &str, span_id: &str| json!({ "refType": kind, "traceID": trace_id, "spanID": span_id });
     let parent_id = text(span, "parentSpanId");
     let parent = (!parent_id.is_empty()).then(|| reference(CHILD_OF, trace_id, parent_id));
     let links = members(span, "links");
-    let links = links.map(|link| reference("FOLLOWS_FROM", text(link, "traceId"), text(link, "spanId")));
+    let links =
+        links.map(|link| reference("FOLLOWS_FROM", text(link, "traceId"), text(link, "spanId")));
     let logs = members(span, "events").map(|event| {
         let name = text(event, "name");
         let name = (!name.is_empty()).then(|| text_tag("event", name));
-        let fields = name.into_iter().chain(members(event, "attributes").map(tag));
+        let fields = name
+            .into_iter()
+            .chain(members(event, "attributes").map(tag));
         json!({ "timestamp": micros(event, "timeUnixNano"), "fields": fields.collect::<Vec<_>>() })
     });
     json!({
@@ -329,13 +342,22 @@ fn tags(scope: &Value, span: &Value) -> Vec<Value> {
     let kind = span.get("kind").and_then(Value::as_u64);
     let kind = kind.and_then(|kind| KINDS.get(usize::try_from(kind).ok()?));
     let status = span.get("status").unwrap_or(&Value::Null);
-    let code = status.get("code").and_then(Value::as_u64).unwrap_or_default();
+    let code = status
+        .get("code")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
     let named = [
         ("otel.scope.name", text(scope, "name")),
         ("otel.scope.version", text(scope, "version")),
         ("w3c.tracestate", text(span, "traceState")),
         ("span.kind", kind.copied().unwrap_or_default()),
-        ("otel.status_code", STATUS.get(usize::try_from(code).unwrap_or_default()).copied().unwrap_or_default()),
+        (
+            "otel.status_code",
+            STATUS
+                .get(usize::try_from(code).unwrap_or_default())
+                .copied()
+                .unwrap_or_default(),
+        ),
         ("otel.status_description", text(status, "message")),
     ];
     let said = named.iter().filter(|(_, value)| !value.is_empty());
@@ -390,10 +412,13 @@ fn plain(value: Option<&Value>) -> Value {
         return Value::Null;
     };
     match kind.as_str() {
-        "arrayValue" => members(value, "values").map(|value| plain(Some(value))).collect(),
+        "arrayValue" => members(value, "values")
+            .map(|value| plain(Some(value)))
+            .collect(),
         "kvlistValue" => {
             let members = members(value, "values");
-            let members = members.map(|member| (text(member, "key").to_owned(), plain(member.get("value"))));
+            let members =
+                members.map(|member| (text(member, "key").to_owned(), plain(member.get("value"))));
             Value::Object(members.collect())
         }
         "intValue" => integer(value),
@@ -403,7 +428,11 @@ fn plain(value: Option<&Value>) -> Value {
 
 /// Returns the items of a list that is a member, none if it is none.
 fn members<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
-    value.get(name).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -426,13 +455,17 @@ pub(crate) fn padded(id: &str, n_digits: usize) -> String {
 }
 
 fn same_id(one: &str, other: &str) -> bool {
-    one.trim_start_matches('0').eq_ignore_ascii_case(other.trim_start_matches('0'))
+    one.trim_start_matches('0')
+        .eq_ignore_ascii_case(other.trim_start_matches('0'))
 }
 
 /// Returns the number of a kind of span, 0 if it is none.
 pub(crate) fn number_of(kind: &str) -> u8 {
     let kind = kind.to_ascii_lowercase();
-    (0..).zip(KINDS).find(|(_, known)| kind == *known).map_or(0, |(number, _)| number)
+    (0..)
+        .zip(KINDS)
+        .find(|(_, known)| kind == *known)
+        .map_or(0, |(number, _)| number)
 }
 
 const CHILD_OF: &str = "CHILD_OF";

@@ -158,7 +158,10 @@ impl Unfinished {
 
     /// Makes the file durable under its name.
     pub(crate) fn finish(mut self) -> Result<(), Stop> {
-        let moved = self.file.sync_all().and_then(|()| rename(&self.part, &self.path));
+        let moved = self
+            .file
+            .sync_all()
+            .and_then(|()| rename(&self.part, &self.path));
         moved.map_err(|error| cannot_write(&self.path, &error))?;
         self.is_done = true;
         Ok(())

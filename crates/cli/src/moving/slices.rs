@@ -20,6 +20,8 @@ pub(crate) struct Slices {
     left: Window,
     /// How long the next slice is.
     length_secs: u64,
+    /// How long one may be.
+    length_max_secs: u64,
     /// How many traces a slice shall have, about.
     n_wanted: usize,
 }
@@ -48,6 +50,11 @@ impl Slices {
             filter: filter.map(str::to_owned),
             left: window,
             length_secs: LENGTH_FIRST_SECS,
+            length_max_secs: if client.endpoint().is_aws() {
+                AWS_LENGTH_MAX_SECS
+            } else {
+                u64::MAX
+            },
             n_wanted,
         }
     }
@@ -68,7 +75,8 @@ impl Slices {
                 self.length_secs = (self.length_secs / SHORTER).max(1);
                 continue;
             };
-            self.length_secs = following(self.length_secs, trace_ids.len(), self.n_wanted);
+            let length_secs = following(self.length_secs, trace_ids.len(), self.n_wanted);
+            self.length_secs = length_secs.min(self.length_max_secs);
             self.left.from = window.to;
             return Ok(Some(Slice { window, trace_ids }));
         }
@@ -110,15 +118,14 @@ fn following(length_secs: u64, n_traces: usize, n_wanted: usize) -> u64 {
     let n_traces = u64::try_from(n_traces.max(1)).unwrap_or(u64::MAX);
     let n_wanted = u64::try_from(n_wanted).unwrap_or(u64::MAX);
     let fitting = length_secs.saturating_mul(n_wanted) / n_traces;
-    let longest = length_secs.saturating_mul(LONGER).min(LENGTH_MAX_SECS);
-    fitting.clamp(1, longest)
+    fitting.clamp(1, length_secs.saturating_mul(LONGER))
 }
 
 const LENGTH_FIRST_SECS: u64 = 3_600;
 /// The longest window the original service takes.
-const LENGTH_MAX_SECS: u64 = 24 * 3_600;
+const AWS_LENGTH_MAX_SECS: u64 = 24 * 3_600;
 /// A slice of so many times the traces that are wanted is asked for again in parts.
-const TOO_MANY: usize = 4;
+const TOO_MANY: usize = 2;
 const SHORTER: u64 = 8;
 /// How much longer than the one before a slice may be.
 const LONGER: u64 = 4;
@@ -136,7 +143,7 @@ mod tests {
         check(3_600, 0, 14_400);
         check(3_600, 100, 3_600);
         check(3_600, 200, 1_800);
-        check(80_000, 0, 86_400);
+        check(u64::MAX, 0, u64::MAX);
         check(2, 400, 1);
         check(1, 100_000, 1);
     }

@@ -54,7 +54,9 @@ impl Node {
     fn settle(&mut self) {
         let members = self.members.iter();
         // Quotes, colon, comma.
-        let own: usize = members.map(|(name, json)| name.len() + json.len() + 4).sum();
+        let own: usize = members
+            .map(|(name, json)| name.len() + json.len() + 4)
+            .sum();
         self.n_bytes = own + BRACKETS_BYTES;
         for nested in &mut self.nested {
             nested.settle();
@@ -97,7 +99,8 @@ impl Node {
         if self.member("end_time").is_none() {
             // Nested, it was in progress because something around it was.
             self.members.retain(|(name, _)| name != "in_progress");
-            self.members.push(("in_progress".to_owned(), "true".to_owned()));
+            self.members
+                .push(("in_progress".to_owned(), "true".to_owned()));
         }
     }
 
@@ -184,7 +187,9 @@ mod tests {
 
     fn compiled(texts: &[String]) -> Vec<Value> {
         let documents = (1..).zip(texts).map(|(stamp, text)| Document {
-            segment_id: Segment::parse(text, &DocumentLimits::default()).unwrap().id(),
+            segment_id: Segment::parse(text, &DocumentLimits::default())
+                .unwrap()
+                .id(),
             in_progress: false,
             stamp,
             first_stamp: stamp,
@@ -206,7 +211,10 @@ mod tests {
         let texts = split_at(text.clone(), bytes_max);
         let lengths: Vec<usize> = texts.iter().map(String::len).collect();
         assert_eq!(texts.len(), n_documents, "{lengths:?} of {}", text.len());
-        assert!(lengths.iter().all(|length| *length <= bytes_max), "{lengths:?}");
+        assert!(
+            lengths.iter().all(|length| *length <= bytes_max),
+            "{lengths:?}"
+        );
         assert_eq!(compiled(&texts), compiled(&[text]));
     }
 
@@ -223,7 +231,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_cut_stays_as_it_is() {
-        for text in ["[]".to_owned(), "x".repeat(50), json!({ "id": "1", "user": "x".repeat(50) }).to_string()] {
+        for text in [
+            "[]".to_owned(),
+            "x".repeat(50),
+            json!({ "id": "1", "user": "x".repeat(50) }).to_string(),
+        ] {
             assert_eq!(split_at(text.clone(), 1), [text]);
         }
     }

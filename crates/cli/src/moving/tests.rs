@@ -120,7 +120,10 @@ fn compiled(texts: &[String]) -> BTreeMap<String, Value> {
     let entries = trace.segments.iter().map(|segment| {
         let mut text = String::new();
         segment.write_document(&mut text);
-        (segment.id().to_string(), in_order(serde_json::from_str(&text).unwrap()))
+        (
+            segment.id().to_string(),
+            in_order(serde_json::from_str(&text).unwrap()),
+        )
     });
     entries.collect()
 }
@@ -139,7 +142,9 @@ fn answered(texts: &[String]) -> Trace {
     let documents: Vec<Document> = (1..)
         .zip(texts)
         .map(|(stamp, text)| Document {
-            segment_id: Segment::parse(text, &DocumentLimits::default()).unwrap().id(),
+            segment_id: Segment::parse(text, &DocumentLimits::default())
+                .unwrap()
+                .id(),
             in_progress: false,
             stamp,
             first_stamp: stamp,
@@ -234,7 +239,11 @@ fn a_request_is_the_same_after_jaeger() {
 #[test]
 fn a_name_says_how_a_file_is_compressed() {
     let check = |asked, name: &str, expected| {
-        assert_eq!(Compression::of(asked, std::path::Path::new(name)), expected, "{name}");
+        assert_eq!(
+            Compression::of(asked, std::path::Path::new(name)),
+            expected,
+            "{name}"
+        );
     };
     check(None, "a.jsonl.gz", Compression::Gzip);
     check(None, "a.zst", Compression::Zstd);

@@ -136,9 +136,12 @@ fn resource(span: &Span) -> Vec<Value> {
 
 fn otlp_span(span: &Span, shared: &Shared<'_>) -> Value {
     let (id, parent_id) = shared.ids(span);
-    let end = span.timestamp.saturating_add(span.duration.unwrap_or_default());
+    let end = span
+        .timestamp
+        .saturating_add(span.duration.unwrap_or_default());
     let events = span.annotations.iter().flatten();
-    let events = events.map(|event| json!({ "timeUnixNano": nanos(event.timestamp), "name": event.value }));
+    let events =
+        events.map(|event| json!({ "timeUnixNano": nanos(event.timestamp), "name": event.value }));
     let error = tag(span, "error");
     let mut status = json!({});
     if let Some(error) = error.filter(|error| *error != "false") {
@@ -161,7 +164,9 @@ fn otlp_span(span: &Span, shared: &Shared<'_>) -> Value {
 fn attributes(span: &Span) -> Vec<Value> {
     let mut attributes = Vec::new();
     for (key, value) in span.tags.iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         let is_status = key == "http.status_code" || key == "http.response.status_code";
         if is_status && value.parse::<u16>().is_ok() {
             attributes.push(json!({ "key": key, "value": { "intValue": value } }));
@@ -174,12 +179,17 @@ fn attributes(span: &Span) -> Vec<Value> {
         attributes.push(text("http.target", path));
     }
     if let Some(remote) = &span.remote_endpoint {
-        let service = remote.service_name.as_deref().filter(|name| !name.is_empty());
+        let service = remote
+            .service_name
+            .as_deref()
+            .filter(|name| !name.is_empty());
         attributes.extend(service.map(|name| text("peer.service", name)));
         let address = remote.ipv4.as_deref().or(remote.ipv6.as_deref());
         attributes.extend(address.map(|address| text("net.peer.ip", address)));
         let port = remote.port;
-        attributes.extend(port.map(|port| json!({ "key": "net.peer.port", "value": { "intValue": port.to_string() } })));
+        attributes.extend(port.map(
+            |port| json!({ "key": "net.peer.port", "value": { "intValue": port.to_string() } }),
+        ));
     }
     attributes
 }

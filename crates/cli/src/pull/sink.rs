@@ -200,7 +200,9 @@ impl FolderSink {
                 content: Content::Http(call),
                 verdicts: None,
             };
-            self.journal.append(&record, self.now).map_err(Stop::failed)?;
+            self.journal
+                .append(&record, self.now)
+                .map_err(Stop::failed)?;
         }
         Ok(!texts.is_empty())
     }
@@ -215,7 +217,10 @@ fn journals(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "journal") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "journal")
+        {
             paths.push(path);
         }
     }
@@ -228,7 +233,9 @@ fn end_of(folder: &Path, last: Option<PathBuf>) -> std::io::Result<End> {
         return Ok(End::default());
     };
     let n_bytes = fs::metadata(folder.join(&last))?.len();
-    let name = last.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = last
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     Ok(End {
         file: name,
         n_bytes,
