@@ -42,6 +42,11 @@ pub enum Event {
 }
 
 impl Http2 {
+    /// Returns the status of an answer that has begun; 0 for one that has no short form.
+    pub fn status(&self, stream: u32) -> Option<u16> {
+        self.answers.get(&stream).map(|answer| answer.status)
+    }
+
     /// Begins with these settings, each a number and a value.
     pub fn open(wire: Wire, settings: &[(u16, u32)]) -> Result<Self> {
         let mut this = Self {
@@ -74,17 +79,28 @@ impl Http2 {
 
     /// Sends the head of a request and returns its number.
     pub fn start(&mut self, method: &str, path: &str, is_whole: bool) -> io::Result<u32> {
+        let fields = [("content-type", "application/json")];
+        self.start_with(method, path, &fields, is_whole)
+    }
+
+    /// Sends the head of a request with these fields and returns its number.
+    pub fn start_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        is_whole: bool,
+    ) -> io::Result<u32> {
         let stream = self.next_stream;
         self.next_stream += 2;
         let mut block = Vec::new();
-        let fields = [
+        let pseudo = [
             (":method", method),
             (":scheme", "http"),
             (":path", path),
             (":authority", "localhost"),
-            ("content-type", "application/json"),
         ];
-        for (name, value) in fields {
+        for (name, value) in pseudo.iter().chain(fields) {
             field(&mut block, name, value);
         }
         let end = if is_whole { END_STREAM } else { 0 };
@@ -101,6 +117,11 @@ impl Http2 {
             self.send(DATA, flags, stream, chunk)?;
         }
         Ok(())
+    }
+
+    /// Returns what has come of an answer so far.
+    pub fn so_far(&self, stream: u32) -> Answer {
+        self.answers.get(&stream).cloned().unwrap_or_default()
     }
 
     /// Takes a request back.

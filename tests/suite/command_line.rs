@@ -8,6 +8,7 @@ use roentgen_tests::process::describe;
 use roentgen_tests::{Home, server};
 use serde_json::{Value, json};
 
+use crate::accounts::{self, ALICE};
 use crate::fixture::{segment, trace_id};
 
 #[test]
@@ -260,5 +261,88 @@ fn the_ready_line_names_the_addresses() -> Result<()> {
     assert!(server.ready().is_object(), "{}", server.ready());
     assert_ne!(server.address().port(), 0);
     assert!(server::binary_under_test()?.is_file());
+    Ok(())
+}
+
+#[test]
+fn requests_are_signed_with_the_usual_credentials() -> Result<()> {
+    let home = Home::new()?;
+    let server = accounts::start(&home, "")?;
+    let endpoint = server.url();
+    let id = trace_id(1);
+    let file = home.folder().join("signed.json");
+    std::fs::write(&file, segment(&id, "00000000000000a1", &json!({})))?;
+    let file = file.display().to_string();
+    let signed = |arguments: &[&str], secret: &str| -> Result<_> {
+        let mut command = home.command();
+        command.args(arguments).args(["--endpoint", &endpoint]);
+        command
+            .env("AWS_ACCESS_KEY_ID", ALICE.id)
+            .env("AWS_SECRET_ACCESS_KEY", secret)
+            .env("AWS_REGION", "us-east-1");
+        Ok(command.output()?)
+    };
+    let secret = ALICE.secret;
+    for arguments in [&["put", &file, "--sign"][..], &["get", &id, "--sign"]] {
+        let output = signed(arguments, secret)?;
+        assert!(output.status.success(), "{}", describe(&output));
+    }
+    for (arguments, secret) in [
+        (&["get", &id, "--sign"][..], "another"),
+        (&["get", &id][..], secret),
+    ] {
+        let output = signed(arguments, secret)?;
+        assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trace_is_waited_for_until_it_is_done() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let endpoint = server.url();
+    let id = trace_id(1);
+    let begun = json!({ "in_progress": true, "end_time": null });
+    server.put_all(&[segment(&id, "00000000000000a1", &begun)])?;
+    let get = |wait: &str| -> Result<_> {
+        let mut command = home.command();
+        command.args(["get", "-", "--format", "documents", "--wait", wait]);
+        let mut child = command
+            .args(["--endpoint", &endpoint])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        writeln!(child.stdin.take().context("stdin")?, "{id}")?;
+        Ok(child)
+    };
+    let output = get("100ms")?.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
+    let waiting = get("60s")?;
+    server.put_all(&[segment(&id, "00000000000000a1", &json!({ "user": "late" }))])?;
+    let output = waiting.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("late") && text.lines().count() == 1,
+        "{}",
+        describe(&output)
+    );
+    Ok(())
+}
+
+#[test]
+fn a_shell_and_a_reader_are_told_of_every_command() -> Result<()> {
+    let home = Home::new()?;
+    for shell in ["bash", "zsh", "fish"] {
+        let output = home.run(&["completions", shell])?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("conform"), "{}", describe(&output));
+    }
+    let folder = home.folder().join("man1");
+    let output = home.run(&["man", "--dir", &folder.display().to_string()])?;
+    assert!(output.status.success(), "{}", describe(&output));
+    let page = std::fs::read_to_string(folder.join("roentgen-get.1"))?;
+    assert!(page.contains(".SH EXAMPLES"), "{page}");
     Ok(())
 }

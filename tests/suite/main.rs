@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod commands;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
@@ -51,9 +55,13 @@ mod put;
 #[cfg(test)]
 mod recorded;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod replaying;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
@@ -70,13 +78,19 @@ mod series;
 mod settings;
 #[cfg(test)]
 #[cfg(test)]
+mod span_bounds;
+#[cfg(test)]
 mod spans;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod summaries;
 #[cfg(test)]
+mod tail;
+#[cfg(test)]
 mod target_form;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -7,11 +7,14 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
+use http::Request;
 
 use crate::Session;
+use crate::client::{Client, Stream};
 use crate::exit::{Exit, Stop};
 use crate::moving::output::{Compression, Output};
 use crate::stopping::Stopping;
@@ -38,7 +41,9 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let path = &options.output;
     if is_file(path) && path.exists() && !options.force {
         let path = path.display();
-        return Err(Stop::usage(format!("{path} is there already; --force writes over it")));
+        return Err(Stop::usage(format!(
+            "{path} is there already; --force writes over it"
+        )));
     }
     tokio::select! {
         copied = copy(session, options) => copied,
@@ -50,14 +55,14 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
 }
 
 async fn copy(session: &Session, options: &Options) -> Result<Exit, Stop> {
-    let mut download = session.client.download(PATH).await?;
+    let mut download = download(&session.client).await?;
     // As it comes; it is compressed already.
     let mut output = Output::begin(&options.output, Compression::None)?;
     let progress = Progress::endless("bytes");
     let (pieces, taken) = mpsc::sync_channel::<Bytes>(PIECES_AHEAD);
     let checking = tokio::task::spawn_blocking(move || check(Pieces::of(taken)));
     let mut is_looked_at = true;
-    while let Some(piece) = download.next().await? {
+    while let Some(piece) = download.next(PATIENCE).await? {
         output.write(&piece)?;
         progress.advance(u64::try_from(piece.len()).unwrap_or_default());
         // Once something is wrong nobody looks on; what it was is told below.
@@ -70,11 +75,28 @@ async fn copy(session: &Session, options: &Options) -> Result<Exit, Stop> {
     progress.finish();
     let checked = checking.await.map_err(Stop::failed)?;
     let checked = checked.map_err(|error| {
-        Stop::new(Exit::Damaged, format!("the backup is not whole: {error}; there is none"))
+        Stop::new(
+            Exit::Damaged,
+            format!("the backup is not whole: {error}; there is none"),
+        )
     })?;
     output.finish()?;
     tell(&checked, options)?;
     Ok(Exit::Done)
+}
+
+async fn download(client: &Client) -> Result<Stream, Stop> {
+    let mut request = Request::new(Bytes::new());
+    let uri = client.url(PATH).parse();
+    *request.uri_mut() = uri.map_err(|error| Stop::usage(format!("{PATH}: {error}")))?;
+    let answer = client.stream(request).await?;
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    let (code, message) = answer.whole().await?.error();
+    Err(Stop::failed(format!(
+        "the server gives no backup: {code}: {message}"
+    )))
 }
 
 fn tell(checked: &Checked, options: &Options) -> Result<(), Stop> {
@@ -110,4 +132,6 @@ admin.
 
 Exit codes: 0 done, 1 refused, 2 the file is there already, 4 no server or gone before the end, 6 not whole.";
 const PATH: &str = "/api/v1/backup";
+/// How long the server may take to go on: a large partition is sealed before anything comes.
+const PATIENCE: Duration = Duration::from_mins(5);
 const PIECES_AHEAD: usize = 16;

@@ -6,9 +6,10 @@
 
 mod error;
 mod pages;
-mod retry;
-mod signer;
-mod tls;
+pub(crate) mod retry;
+pub(crate) mod signer;
+mod stream;
+pub(crate) mod tls;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -32,6 +33,7 @@ use serde::de::DeserializeOwned;
 pub use error::CallError;
 pub use pages::{Batch, Segment, Summaries, Summary, Trace};
 use signer::Signer;
+pub use stream::Stream;
 
 use crate::endpoint::{Endpoint, ServerFlags};
 use crate::exit::Stop;
@@ -183,8 +185,7 @@ impl Client {
     /// [`CallError::Unreachable`] if no answer comes.
     pub async fn send_bare(&self, mut request: Request<Bytes>) -> Result<Reply, CallError> {
         debug_assert!(!request.headers().contains_key(HOST), "the pool adds it");
-        let agent = HeaderValue::from_static(concat!("roentgen/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(USER_AGENT, agent);
+        request.headers_mut().insert(USER_AGENT, agent());
         let exchange = async {
             let response = self.shared.pool.request(request.map(Full::from)).await;
             let response = response.map_err(|error| self.unreachable(&root_cause(&error)))?;
@@ -210,6 +211,11 @@ impl Client {
             cause: cause.to_string(),
         }
     }
+}
+
+/// Returns who the command line says it is.
+const fn agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("roentgen/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Returns the innermost reason; the client's own words add only "client error (Connect)".

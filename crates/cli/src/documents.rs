@@ -33,17 +33,20 @@ pub(crate) fn read(file: &Path) -> Result<Vec<String>, Stop> {
 fn split(text: &str) -> Result<Vec<String>, String> {
     let mut documents = Vec::new();
     for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        let value = value.map_err(|error| format!("not JSON: {error}"))?.get();
-        match value.as_bytes().first() {
-            Some(b'{') => match body(value)? {
-                Some(body) => documents.extend(body),
-                None => documents.push(value.to_owned()),
-            },
-            Some(b'[') => documents.extend(list(value)?),
-            _ => return Err(format!("expected documents, found {}", start(value))),
-        }
+        let value = value.map_err(|error| format!("not JSON: {error}"))?;
+        documents.extend(of_value(value)?);
     }
     Ok(documents)
+}
+
+/// Returns the documents of a JSON value: a document, a list of documents or a `PutTraceSegments` body.
+pub(crate) fn of_value(value: &RawValue) -> Result<Vec<String>, String> {
+    let value = value.get();
+    match value.as_bytes().first() {
+        Some(b'{') => Ok(body(value)?.unwrap_or_else(|| vec![value.to_owned()])),
+        Some(b'[') => list(value),
+        _ => Err(format!("expected documents, found {}", start(value))),
+    }
 }
 
 /// Returns the documents of a `PutTraceSegments` body, nothing if it is none.

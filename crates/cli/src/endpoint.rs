@@ -15,21 +15,27 @@ use crate::exit::Stop;
 pub struct ServerFlags {
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         help = "The server to talk to; also ROENTGEN_ENDPOINT [default: the configured listen address]"
     )]
     pub(crate) endpoint: Option<String>,
     /// Sign requests with the usual AWS credentials; always done for *.amazonaws.com
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub sign: bool,
     /// The profile of the AWS configuration to take credentials from
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// The region requests are signed for; also `AWS_REGION` [default: the endpoint's]
-    #[arg(long, value_name = "REGION")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGION",
+        help = "The region requests are signed for; also AWS_REGION [default: the endpoint's]"
+    )]
+    #[expect(missing_docs, reason = "its help says it")]
     pub region: Option<String>,
     /// Certificates of the authorities an https endpoint is trusted by, instead of the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
 
@@ -90,6 +96,21 @@ impl Endpoint {
                 is_https,
             }),
             _ => Err(format!("endpoint {text} has a path; {wanted}")),
+        }
+    }
+
+    /// Returns host and port.
+    pub(crate) fn authority(&self) -> String {
+        let authority = self.base.split_once("://").map_or("", |(_, rest)| rest);
+        let port = if self.is_https { 443 } else { 80 };
+        let host_end = authority.rfind(']').map_or(0, |end| end + 1);
+        let has_port = authority
+            .get(host_end..)
+            .is_some_and(|rest| rest.contains(':'));
+        if has_port {
+            authority.to_owned()
+        } else {
+            format!("{authority}:{port}")
         }
     }
 
@@ -173,6 +194,18 @@ mod tests {
         ] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_is_found_at_host_and_port() {
+        let check = |text, authority: &str| {
+            assert_eq!(Endpoint::parse(text).unwrap().authority(), authority);
+        };
+        check("http://127.0.0.1:2000", "127.0.0.1:2000");
+        check("http://h", "h:80");
+        check("https://h", "h:443");
+        check("http://[::1]", "[::1]:80");
+        check("http://[::1]:7", "[::1]:7");
     }
 
     fn check_aws(text: &str, is_aws: bool, region: Option<&str>) {

@@ -1,6 +1,6 @@
 //! Filter expressions as people type them.
 
-use query::Filter;
+use query::{Filter, FilterError};
 
 use crate::exit::Stop;
 use crate::terminal::printable;
@@ -10,7 +10,19 @@ use crate::terminal::printable;
 /// # Errors
 /// Stops with the expression and a mark under the place that is not understood.
 pub fn filter(text: &str) -> Result<Filter, Stop> {
-    Filter::parse(text, &|_| Some(String::new())).map_err(|error| {
+    told(text, Filter::parse(text, &|_| Some(String::new())))
+}
+
+/// Returns the filter an expression says where there are no groups.
+///
+/// # Errors
+/// Stops with the expression and a mark under the place that is not understood, or that names a group.
+pub fn filter_without_groups(text: &str) -> Result<Filter, Stop> {
+    told(text, Filter::parse(text, &|_| None))
+}
+
+fn told(text: &str, parsed: Result<Filter, FilterError>) -> Result<Filter, Stop> {
+    parsed.map_err(|error| {
         let line = text.lines().nth(error.line.saturating_sub(1));
         let line = printable(line.unwrap_or_default());
         let (column, message) = (error.column, printable(&error.message));
@@ -37,6 +49,12 @@ mod tests {
         check("fault AND\nduration >> 5", "  duration >> 5\n            ^");
         check("", "  \n  ^");
         check("fault =\u{1b}", "  fault =\u{fffd}\n         ^");
+    }
+
+    #[test]
+    fn a_group_is_unknown_where_there_are_none() {
+        assert!(filter_without_groups("group.name = \"mine\"").is_err());
+        assert!(filter_without_groups("fault").is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! passed over, and so is a record of a kind or a door that is not known: what is there never changes its meaning.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use model::{Account, Timestamp};
@@ -175,6 +176,14 @@ fn encode_call(call: &Call, block: &mut Vec<u8>) {
         block.put_u16(answer.status);
         encode_bytes(&answer.body, block);
     }
+    let took = call.took().map(|took| u64::try_from(took.as_nanos()));
+    match took {
+        Some(Ok(nanos)) => {
+            block.put_u8(1);
+            block.put_u64(nanos);
+        }
+        Some(Err(_)) | None => block.put_u8(0),
+    }
 }
 
 /// Reads a call through its constructor: a file from elsewhere brings no credentials in, either.
@@ -194,6 +203,10 @@ fn decode_call(bytes: &mut Bytes) -> Result<Call, Malformed> {
             status: bytes.try_get_u16()?,
             body: decode_bytes(bytes)?,
         });
+    }
+    // Earlier versions end here.
+    if bytes.has_remaining() && decode_flag(bytes)? {
+        call = call.with_took(Duration::from_nanos(bytes.try_get_u64()?));
     }
     Ok(call)
 }

@@ -1,6 +1,7 @@
 //! What is kept of a call or datagram: all that is needed to send it again, and no credentials.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::{Account, Timestamp};
@@ -55,6 +56,7 @@ pub struct Call {
     body: Bytes,
     /// What was answered, if anything was.
     pub answer: Option<Answer>,
+    took: Option<Duration>,
 }
 
 /// An answer to a call.
@@ -122,7 +124,24 @@ impl Call {
             headers: headers.collect(),
             body,
             answer: None,
+            took: None,
         }
+    }
+
+    /// Returns the call with how long its answer took, from when the call was read whole to when the answer was made;
+    /// beyond 584 years it is not known.
+    #[must_use]
+    pub fn with_took(self, took: Duration) -> Self {
+        let is_countable = u64::try_from(took.as_nanos()).is_ok();
+        Self {
+            took: is_countable.then_some(took),
+            ..self
+        }
+    }
+
+    /// Returns how long the answer took, if that is known.
+    pub const fn took(&self) -> Option<Duration> {
+        self.took
     }
 
     /// Returns the method.

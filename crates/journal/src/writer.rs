@@ -59,6 +59,8 @@ pub struct Figures {
     pub n_files_removed: u64,
     /// Bytes of all files, older ones too.
     pub disk_bytes: u64,
+    /// How many files these are.
+    pub n_files: u64,
 }
 
 /// Why a record is not kept.
@@ -222,7 +224,7 @@ impl Journal {
             return Ok(());
         }
         let sealed = self.write_block(now);
-        self.figures.disk_bytes = self.disk_bytes();
+        self.measure();
         let n_records = self.payload.n_records;
         let mut bytes = std::mem::take(&mut self.payload.bytes);
         bytes.clear();
@@ -299,8 +301,17 @@ impl Journal {
                 Err(error) => return Err((oldest.path, error)),
             }
         }
-        self.figures.disk_bytes = self.disk_bytes();
+        self.measure();
         Ok(())
+    }
+
+    fn measure(&mut self) {
+        let n_older = match &self.place {
+            Place::Folder(folder) => folder.older.len(),
+            Place::File => 0,
+        };
+        self.figures.n_files = u64::try_from(n_older).unwrap_or(u64::MAX).saturating_add(1);
+        self.figures.disk_bytes = self.disk_bytes();
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -4,12 +4,16 @@
 mod json;
 mod mend;
 mod scalar;
+mod shape;
 #[cfg(test)]
 mod tests;
+mod weigh;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
+
+pub use weigh::{Weight, weigh};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

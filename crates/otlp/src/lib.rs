@@ -1,7 +1,8 @@
 //! Spans of OpenTelemetry and segments of X-Ray: each as the other.
 //!
 //! The secret this crate hides is what a span is: how OTLP writes it down, and which member of a
-//! segment document stands for which of its attributes. [`decode`] reads a request in either encoding,
+//! segment document stands for which of its attributes. [`weigh`] says what a request takes in memory, [`decode`] reads it, in
+//! either encoding,
 //! [`translate`] makes segment documents of its spans as the X-Ray exporter of the OpenTelemetry
 //! collector does, [`Translation`] does so piece by piece, and [`encode_response`] and [`encode_status`] write the answers OTLP asks for. [`spans_of`] makes spans
 //! of a trace. Spans that came as spans come back as they were sent, and of the spans of any other trace [`translate`]
@@ -48,7 +49,7 @@ mod tests;
 mod tests_support;
 mod value;
 
-pub use decode::{DecodeError, Encoding, Request, decode};
+pub use decode::{DecodeError, Encoding, Request, Weight, decode, weigh};
 pub use limits::{LimitError, Limits};
 pub use respond::{encode_response, encode_status};
 pub use segments::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::Timestamp;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::Request;
+use crate::{Request, Weight};
 
 /// What a request, and every span in it, may be; none for no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,16 @@ pub enum LimitError {
         n_spans: usize,
         /// How many it may bring.
         spans_max: usize,
+    },
+    /// It takes too much memory once it is decoded.
+    #[error(
+        "the request takes {n_bytes} bytes in memory, the limit is {bytes_max}; send smaller batches"
+    )]
+    TooLarge {
+        /// How many it takes.
+        n_bytes: usize,
+        /// How many it may take.
+        bytes_max: usize,
     },
     /// Its spans lie too far apart.
     #[error("the spans of the request are {} seconds apart, the limit is {}", spread.as_secs(), spread_max.as_secs())]
@@ -67,12 +77,29 @@ impl Limits {
         spread: None,
     };
 
+    /// Checks what a request takes, before it is decoded: it may have so many bytes of memory.
+    ///
+    /// # Errors
+    /// [`LimitError`] if it is not to be decoded.
+    pub fn check_weight(&self, weight: Weight, bytes_max: usize) -> Result<(), LimitError> {
+        let Weight { n_spans, n_bytes } = weight;
+        self.check_spans(n_spans)?;
+        if n_bytes > bytes_max {
+            return Err(LimitError::TooLarge { n_bytes, bytes_max });
+        }
+        Ok(())
+    }
+
+    fn check_spans(&self, n_spans: usize) -> Result<(), LimitError> {
+        let exceeded = self.spans_max.filter(|max| n_spans > *max);
+        exceeded.map_or(Ok(()), |spans_max| {
+            Err(LimitError::TooManySpans { n_spans, spans_max })
+        })
+    }
+
     /// Checks what a request is as a whole.
     pub(crate) fn check(&self, request: &Request) -> Result<(), LimitError> {
-        let n_spans = request.n_spans();
-        if let Some(spans_max) = self.spans_max.filter(|spans_max| n_spans > *spans_max) {
-            return Err(LimitError::TooManySpans { n_spans, spans_max });
-        }
+        self.check_spans(request.n_spans())?;
         let spread = spread(request);
         if let Some(spread_max) = self.spread.filter(|spread_max| spread > *spread_max) {
             return Err(LimitError::TooFarApart { spread, spread_max });

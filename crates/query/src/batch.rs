@@ -127,6 +127,19 @@ pub fn batch_get<S: TraceStore>(
 }
 
 impl<S: TraceStore> BatchPage<S> {
+    /// Returns how many bytes are made and wait to be asked for.
+    pub fn n_bytes_made(&self) -> usize {
+        self.made.iter().map(Bytes::len).sum()
+    }
+
+    /// Returns how many bytes of documents may be made at most when nothing waits and the next piece is asked for. A single
+    /// segment may be larger.
+    pub const fn n_bytes_unmade(&self) -> usize {
+        self.options
+            .page_bytes
+            .saturating_sub(self.progress.n_bytes)
+    }
+
     /// Returns the next piece of the response's JSON, nothing after the last.
     ///
     /// # Errors

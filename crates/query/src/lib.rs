@@ -31,7 +31,7 @@ pub use graph::{
 pub use groups::{Classifier, FilterAt, GroupHistory};
 pub use retrieval::{Retrieval, RetrievalOptions, Retrievals, retrieved_graph, retrieved_traces};
 pub use summaries::{
-    ExplainedSummaries, FilterOfGroup, SummariesOptions, explain_summaries, summaries,
+    ExplainedSummaries, FilterOfGroup, SummariesOptions, explain_summaries, summaries, summaries_of,
 };
 pub use time_series::{
     EdgeTest, Entity, EntitySelector, ServiceTest, TimeSeriesOptions, time_series,

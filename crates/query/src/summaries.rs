@@ -135,6 +135,38 @@ pub async fn explain_summaries<S: TraceStore>(
     })
 }
 
+/// Returns the summaries of those of some traces that a filter takes, in the order of the ids.
+///
+/// `slow_trace` is as in [`SummariesOptions`].
+///
+/// # Errors
+/// Only those of the store.
+pub async fn summaries_of<S: TraceStore>(
+    store: &S,
+    tenant: Tenant,
+    trace_ids: Vec<TraceId>,
+    filter: Option<&Filter>,
+    slow_trace: Duration,
+) -> Result<Vec<(TraceId, TraceSummary)>, QueryError> {
+    let mut kept = Vec::new();
+    for summary in store.summaries_of(tenant, trace_ids).await? {
+        let judgement = filter.map_or(Judgement::Keep, |filter| filter.judge(&summary));
+        let is_kept = match (judgement, filter) {
+            (Judgement::Keep, _) => true,
+            (Judgement::ReadDocuments, Some(filter)) => {
+                let stored = store.documents(tenant, summary.trace_id).await?;
+                filter.judge_documents(&summary, &stored.documents)
+            }
+            (Judgement::Skip, _) | (Judgement::ReadDocuments, None) => false,
+        };
+        if is_kept {
+            let root_causes = root_causes(store, tenant, &summary, slow_trace).await?;
+            kept.push((summary.trace_id, shape(&summary, root_causes)));
+        }
+    }
+    Ok(kept)
+}
+
 async fn trace_summary<S: TraceStore>(
     store: &S,
     tenant: Tenant,
@@ -142,7 +174,7 @@ async fn trace_summary<S: TraceStore>(
     options: &SummariesOptions,
     summary: &Summary,
 ) -> Result<TraceSummary, QueryError> {
-    let root_causes = root_causes(store, tenant, summary, options).await?;
+    let root_causes = root_causes(store, tenant, summary, options.slow_trace).await?;
     let matched_event_time = matched_event_time(summary, request);
     Ok(TraceSummary {
         matched_event_time,
@@ -249,9 +281,9 @@ async fn root_causes<S: TraceStore>(
     store: &S,
     tenant: Tenant,
     summary: &Summary,
-    options: &SummariesOptions,
+    slow_trace: Duration,
 ) -> Result<RootCauses, QueryError> {
-    let slow_ns = options.slow_trace.as_nanos();
+    let slow_ns = slow_trace.as_nanos();
     let is_slow = summary
         .response_ns
         .is_some_and(|ns| u128::from(ns) >= slow_ns);

@@ -9,10 +9,12 @@ use protocol::token::TokenKey;
 use query::{Filter, GroupHistory, GroupRef, QueryError, Retrievals};
 use sampling::{Sampling, SamplingError};
 use storage::{ALL_TRACES, ControlStore, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::house::{House, HouseError};
 use crate::refused::RefusedLog;
+use crate::tail::TAILS_MAX;
 
 /// The parts the requests of one account in one region are served with; shared by all of them.
 pub(crate) struct App {
@@ -29,6 +31,8 @@ pub(crate) struct App {
     classifying: Mutex<()>,
     pub(crate) token_key: TokenKey,
     pub(crate) refused: RefusedLog,
+    /// One permit for each client that follows what arrives.
+    pub(crate) tails: Arc<Semaphore>,
 }
 
 /// The groups there are, once they are read.
@@ -122,6 +126,7 @@ impl App {
             classifying: Mutex::default(),
             token_key,
             refused: RefusedLog::default(),
+            tails: Arc::new(Semaphore::new(TAILS_MAX)),
         };
         app.classify();
         Ok(app)

@@ -38,6 +38,10 @@ pub(crate) enum Errand {
     Spans,
     /// To see what was refused of its account.
     Refused,
+    /// To see what arrives of its account.
+    Tail,
+    /// To copy everything there is.
+    Backup,
     /// To see figures, which are of all accounts.
     Figures,
     /// To see what everybody may see.
@@ -183,17 +187,24 @@ fn check_rights(
         Errand::Call(operation) => Err(denied(operation)),
         Errand::Spans if is_allowed(Operation::PutTraceSegments) => Ok(()),
         Errand::Spans => Err(denied(Operation::PutTraceSegments)),
-        Errand::Refused if is_allowed(Operation::BatchGetTraces) => Ok(()),
+        Errand::Refused | Errand::Tail if is_allowed(Operation::BatchGetTraces) => Ok(()),
         Errand::Refused => Err(ApiError::forbidden(
             "what was refused is shown to keys with the right \"read\"",
         )),
-        Errand::Figures => {
+        Errand::Tail => Err(ApiError::forbidden(
+            "what arrives is shown to keys with the right \"read\"",
+        )),
+        Errand::Figures | Errand::Backup => {
             let is_own = app.account == accounts.default.account;
             let is_admin = key.rights.contains(&Right::Admin);
+            let what = match errand {
+                Errand::Backup => "a backup has",
+                _ => "figures are of",
+            };
             (is_own && is_admin).then_some(()).ok_or_else(|| {
-                ApiError::forbidden(
-                    "figures are of all accounts: they are shown to keys of the server's own account with the right \"admin\"",
-                )
+                ApiError::forbidden(format!(
+                    "{what} all accounts: for keys of the server's own account with the right \"admin\""
+                ))
             })
         }
     }

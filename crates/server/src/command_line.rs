@@ -1,7 +1,9 @@
 //! The command line: what can be asked of the program, and its exit codes.
 
 mod check;
+mod examples;
 mod manual;
+mod restore;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,11 +12,11 @@ use std::sync::Mutex;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use cli::{Exit, Stop, Surroundings, note, print};
+use cli::{Exit, Stop, Surroundings, note, print, printable};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
-use crate::config::settings::{Flag, Settings};
+use crate::config::settings::{DEFAULTS, Flag, Settings};
 use crate::config::values::Durability;
 use crate::config::{Config, Sources};
 use crate::log;
@@ -82,8 +84,10 @@ struct SettingFlags {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server (what happens without a command, too)
+    #[command(before_help = examples::SERVE)]
     Serve,
     /// Look at the configuration
+    #[command(before_help = examples::CONFIG)]
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
@@ -91,7 +95,20 @@ enum Command {
     #[command(flatten)]
     Client(cli::Command),
     /// Verify every record of a store no server has open; exit code 6 if anything is damaged
-    Check,
+    #[command(before_help = examples::CHECK)]
+    Check {
+        #[arg(
+            long,
+            help = "Also make again what is derived from documents, and compare"
+        )]
+        deep: bool,
+    },
+    /// Make a store of a backup, in the data folder, which must be empty or not there, and check it
+    #[command(before_help = examples::RESTORE, long_about = RESTORE_ABOUT)]
+    Restore {
+        /// The backup, "-" for standard input
+        file: PathBuf,
+    },
     /// Print completions for a shell
     #[command(before_help = manual::COMPLETIONS_EXAMPLES)]
     Completions {
@@ -106,13 +123,24 @@ enum Command {
         dir: Option<PathBuf>,
     },
     /// Print the version
+    #[command(before_help = examples::VERSION)]
     Version,
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print every setting, its value and where it is from
+    #[command(before_help = examples::CONFIG_SHOW)]
     Show,
+    /// Tell whether a configuration file is right; exit code 2 and what is wrong if not
+    #[command(before_help = examples::CONFIG_CHECK)]
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print the file of defaults, which explains every setting
+    #[command(before_help = examples::CONFIG_DEFAULT)]
+    Default,
 }
 
 /// Runs the program as its command line says.
@@ -138,12 +166,7 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
             let (config, settings) = load()?;
             serve_until_signalled(config, settings, sources, &cli.experiments)
         }
-        Some(Command::Config {
-            command: ConfigCommand::Show,
-        }) => {
-            let (_, settings) = load()?;
-            print(&settings.to_string()).map(|()| Exit::Done)
-        }
+        Some(Command::Config { command }) => configure(command, &sources),
         Some(Command::Client(command)) => {
             let (config, _) = load()?;
             let surroundings = Surroundings {
@@ -154,13 +177,36 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
             };
             cli::run(command, &surroundings)
         }
-        Some(Command::Check) => check::run(&load()?.0),
         Some(Command::Completions { shell }) => manual::complete(Cli::command(), shell),
         Some(Command::Man { dir }) => manual::print_or_write(Cli::command(), dir.as_deref()),
         Some(Command::Version) => {
             print(&format!("roentgen {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }
+        Some(Command::Check { deep: false }) => check::run(&load()?.0),
+        Some(Command::Check { deep: true }) => check::run_deep(&load()?.0),
+        Some(Command::Restore { file }) => restore::run(&load()?.0, &file),
     }
+}
+
+fn configure(command: ConfigCommand, sources: &Sources) -> Result<Exit, Stop> {
+    let load = |sources: &Sources| {
+        let loaded = Config::load(sources);
+        loaded.map_err(|error| Stop::new(Exit::Usage, error))
+    };
+    let text = match command {
+        ConfigCommand::Show => load(sources)?.1.to_string(),
+        ConfigCommand::Check { file } => {
+            // What is set elsewhere must not hide what is wrong here.
+            let name = printable(&file.display().to_string());
+            load(&Sources {
+                file: Some(file),
+                ..Sources::default()
+            })?;
+            format!("{name}: sound\n")
+        }
+        ConfigCommand::Default => DEFAULTS.to_owned(),
+    };
+    print(&text).map(|()| Exit::Done)
 }
 
 impl SettingFlags {
@@ -232,6 +278,10 @@ fn serve_until_signalled(
 }
 
 const AFTER_HELP: &str = "Every setting, its default and how to set it in a file or in the environment: roentgen config show";
+const RESTORE_ABOUT: &str = "Make a store of a backup, in the data folder, which must be empty or not there, and check it
+
+A backup is what GET /api/v1/backup of a server answers. It is unpacked beside the folder, verified against its checksums
+and only then given its name. Exit codes: 0 restored and sound, 2 the folder is not empty, 3 no such file, 6 no whole backup.";
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +290,43 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_begins_with_examples() {
+        let mut program = Cli::command();
+        program.build();
+        let mut names = Vec::new();
+        let mut waiting: Vec<_> = program.get_subcommands_mut().collect();
+        while let Some(command) = waiting.pop() {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let help = command.clone().render_long_help().to_string();
+            let mut lines = help.lines();
+            assert_eq!(lines.next(), Some("Examples:"), "{help}");
+            let example = lines.next().unwrap_or_default();
+            assert!(
+                example.starts_with("  ") && example.contains("roentgen"),
+                "{help}"
+            );
+            names.push(command.get_name().to_owned());
+            waiting.extend(command.get_subcommands_mut());
+        }
+        for name in [
+            "serve",
+            "default",
+            "get",
+            "bench",
+            "rules",
+            "show",
+            "completions",
+        ] {
+            assert!(
+                names.iter().any(|there| there == name),
+                "{name} in {names:?}"
+            );
+        }
     }
 
     fn check(arguments: &[&str], flags: &[(&str, &str)]) {

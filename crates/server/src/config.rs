@@ -36,6 +36,7 @@ pub struct Config {
     pub(crate) otlp: Otlp,
     pub(crate) http: Http,
     pub(crate) query: Query,
+    pub(crate) record: Record,
     /// The keys that were set anywhere but in the defaults.
     #[serde(skip)]
     set: BTreeSet<String>,
@@ -174,6 +175,16 @@ pub(crate) struct Query {
     pub(crate) summaries_per_page: usize,
     pub(crate) traces_scanned_per_page: u64,
     pub(crate) slow_trace: Span,
+}
+
+/// Whether and where traffic is recorded.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) dir: PathBuf,
+    pub(crate) max_bytes: ByteCount,
+    pub(crate) block_age: Span,
+    pub(crate) queue_bytes: ByteCount,
 }
 
 /// What was set outside of the compiled-in defaults.

@@ -38,7 +38,7 @@ pub(crate) async fn call(
         Operation::PutTraceSegments => {
             traces::put_trace_segments(app, body, origin, request_id).await
         }
-        Operation::BatchGetTraces => traces::batch_get_traces(app, body, request_id).await,
+        Operation::BatchGetTraces => traces::batch_get_traces(app, body, origin, request_id).await,
         Operation::GetTraceSummaries => traces::get_trace_summaries(app, body, request_id).await,
         Operation::PutTelemetryRecords => {
             traces::put_telemetry_records(app, body, request_id).await
@@ -155,7 +155,7 @@ fn sampling_error(error: SamplingError) -> ApiError {
 }
 
 /// Returns what a client is told of a query without an answer.
-fn query_error(error: QueryError) -> ApiError {
+pub(crate) fn query_error(error: QueryError) -> ApiError {
     match error {
         QueryError::Invalid(message) => ApiError::invalid_request(message),
         QueryError::NotFound { message, resource } => {

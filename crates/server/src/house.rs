@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use model::Timestamp;
 use query::Classifier;
 use storage::{Classify, OpenError, SledControl, SledStore, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::keys::Keyring;
 use crate::config::Config;
@@ -14,6 +14,7 @@ use crate::http::body::BodyRoom;
 use crate::intake::rates::Rates;
 use crate::log::Sparingly;
 use crate::metrics::Metrics;
+use crate::record::{RecordError, Recorder};
 
 /// What all accounts share.
 pub(crate) struct House {
@@ -23,6 +24,7 @@ pub(crate) struct House {
     pub(crate) classifier: Arc<Classifier>,
     pub(crate) bodies: BodyRoom,
     pub(crate) metrics: Metrics,
+    pub(crate) recorder: Recorder,
     /// Requests that were not let in.
     pub(crate) turned_away: Sparingly,
     /// Requests that may come again later.
@@ -30,6 +32,10 @@ pub(crate) struct House {
     pub(crate) rates: Rates,
     /// One permit for each piece of a request of spans that is made and stored at the same time.
     pub(crate) pieces: Semaphore,
+    /// One permit: a backup at a time.
+    pub(crate) backups: Arc<Semaphore>,
+    /// Whether the server stops: answers that have no end of their own end then.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 /// The settings and the keys that go with them: a request takes both once, so that it never sees half a change.
@@ -54,11 +60,16 @@ pub(crate) enum HouseError {
     /// A store does not close well.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// The folder for recorded traffic does not open.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 impl House {
     /// Opens the stores. Blocks.
     pub(crate) fn open(config: Config, keys: Keyring, now: Timestamp) -> Result<Self, HouseError> {
+        let metrics = Metrics::new();
+        let recorder = Recorder::open(&config, metrics.record.clone(), now)?;
         let store = SledStore::open(config.storage(), now)?;
         let control = Arc::new(SledControl::open(&config.data.dir)?);
         let classifier = Arc::new(Classifier::default());
@@ -69,11 +80,14 @@ impl House {
             store: Arc::new(store),
             control,
             classifier,
-            metrics: Metrics::new(),
+            metrics,
+            recorder,
             turned_away: Sparingly::default(),
             put_off: Sparingly::default(),
             rates: Rates::default(),
             pieces: Semaphore::new(PIECES_AT_ONCE),
+            backups: Arc::new(Semaphore::new(1)),
+            stopping: watch::Sender::new(false),
         })
     }
 
@@ -94,6 +108,7 @@ impl House {
 
     /// Makes everything durable and closes the stores. Blocks.
     pub(crate) fn close(&self) -> Result<(), HouseError> {
+        self.recorder.close();
         let closed = self.store.close();
         self.control.close()?;
         Ok(closed?)

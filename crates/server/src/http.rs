@@ -71,7 +71,7 @@ pub(crate) async fn serve(
             (doorway, accepted) = doors.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
                     let is_tls = reception.certificates.is_some();
-                    reception.receive(stream, Origin { doorway, peer, is_tls });
+                    reception.receive(stream, Origin { doorway, peer, is_tls, nth: 0 });
                 }
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accepting a connection"),
                 Err(error) => {

@@ -3,7 +3,8 @@
 //!
 //! 1. The account's rate comes first, once for all that came together however it is taken in; then `ingest` judges and
 //!    the store makes durable.
-//! 2. What was accepted and refused is counted by door, and what was refused is logged and remembered.
+//! 2. What was accepted and refused is counted by door, and kept with the traffic that is recorded; what was refused is
+//!    logged and remembered.
 
 pub(crate) mod rates;
 
@@ -21,6 +22,7 @@ use crate::clock;
 use crate::handlers::store_error;
 use crate::house::House;
 use crate::origin::Origin;
+use crate::record;
 use crate::refused::{self, Refused};
 use rates::{Allowed, RateError, seconds};
 
@@ -192,6 +194,7 @@ pub(crate) fn refuse_spans(app: &App, origin: Origin, rejected: &[RejectedSpan])
         let code = code_of(span.code);
         let metrics = &app.house.metrics;
         metrics.documents_refused(origin.doorway, code, 1);
+        record::tally(|tallies| tallies.refused(origin.nth, Some(&span.span_id), code));
         let refused = Refused {
             time,
             origin,
@@ -246,12 +249,17 @@ async fn take(
     documents: Vec<Cow<'_, str>>,
     limits: &Limits,
 ) -> Result<Verdicts, AcceptError> {
+    let n_documents = documents.len();
     let store = &*app.house.store;
     let verdicts = ingest::accept(store, app.tenant, documents, limits, clock::now()).await?;
     if let Some(first) = senders.of(0) {
         let metrics = &app.house.metrics;
         metrics.documents_accepted(first.doorway, verdicts.n_accepted);
     }
+    record::tally(|tallies| match senders {
+        Senders::One(origin) => tallies.accepted(origin.nth, verdicts.n_accepted),
+        Senders::Each(origins) => tallies.accepted_each(origins, &verdicts.refused, n_documents),
+    });
     tell_of_refusals(app, senders, &verdicts.refused);
     Ok(verdicts)
 }
@@ -270,6 +278,7 @@ fn tell_of_refusals(app: &App, senders: Senders<'_>, refused: &[Refusal]) {
         }
         let metrics = &app.house.metrics;
         metrics.documents_refused(origin.doorway, refusal.code, 1);
+        record::tally(|tallies| tallies.refused(origin.nth, refusal.id.as_deref(), refusal.code));
         let refused = Refused {
             time,
             origin,

@@ -1,4 +1,4 @@
-//! The process: the only crate to know sockets, hyper, the clock, the environment and signals.
+//! The process: the only crate to know listeners, configuration, the clock and the environment.
 //!
 //! The secret this crate hides is how the parts are put together and kept alive: doors, bounds,
 //! configuration, figures, start and stop. It decides nothing about segments or traces. Its face is
@@ -7,6 +7,7 @@
 mod accounts;
 mod app;
 mod auth;
+mod backup;
 mod clock;
 mod command_line;
 mod config;
@@ -20,11 +21,14 @@ mod log;
 mod metrics;
 mod origin;
 mod pages;
+mod parameters;
+mod record;
 mod refused;
 mod reload;
 mod serve;
 mod service;
 mod shutdown;
+mod tail;
 mod udp;
 
 pub use command_line::run;

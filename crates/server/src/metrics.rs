@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use storage::Stats;
 
 use crate::origin::Doorway;
+use crate::record;
 use crate::udp::figures::Figures;
 
 /// Every figure this process keeps.
@@ -32,10 +33,12 @@ pub(crate) struct Metrics {
     connections_refused: Family<ReasonLabel, Counter>,
     connections_evicted: Family<ReasonLabel, Counter>,
     tls_handshakes_failed: Counter,
+    tails_open: Gauge,
     telemetry: Family<OutcomeLabel, Counter>,
     resident_memory: Gauge,
     store: StoreGauges,
     pub(crate) datagrams: Figures,
+    pub(crate) record: record::figures::Figures,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +97,8 @@ impl Metrics {
         let store = StoreGauges::register(registry.sub_registry_with_prefix("store"));
         let datagrams = Figures::default();
         datagrams.register(registry.sub_registry_with_prefix("datagrams"));
+        let record = record::figures::Figures::default();
+        record.register(registry.sub_registry_with_prefix("record"));
         let latency = || Histogram::new(exponential_buckets(0.000_25, 2.0, 18));
         let mut metrics = Self {
             registry,
@@ -108,10 +113,12 @@ impl Metrics {
             connections_refused: Family::default(),
             connections_evicted: Family::default(),
             tls_handshakes_failed: Counter::default(),
+            tails_open: Gauge::default(),
             telemetry: Family::default(),
             resident_memory: Gauge::default(),
             store,
             datagrams,
+            record,
         };
         metrics.register();
         metrics.register_connections();
@@ -156,6 +163,8 @@ impl Metrics {
         let help = "Handshakes of TLS that did not come to their end";
         let failed = self.tls_handshakes_failed.clone();
         registry.register("tls_handshakes_failed", help, failed);
+        let help = "Clients that follow what arrives, at /api/v1/tail";
+        registry.register("tails_open", help, self.tails_open.clone());
     }
 
     /// Counts a request that begins.
@@ -237,6 +246,12 @@ impl Metrics {
         self.tls_handshakes_failed.inc();
     }
 
+    /// Counts a client that follows what arrives, until what is returned is dropped.
+    pub(crate) fn tail_opened(&self) -> OpenTail {
+        self.tails_open.inc();
+        OpenTail(self.tails_open.clone())
+    }
+
     /// Counts what a daemon reports.
     pub(crate) fn telemetry(&self, outcome: &'static str, n_segments: Option<i64>) {
         let n_segments = n_segments
@@ -260,6 +275,15 @@ impl Metrics {
         let mut rendered = String::new();
         text::encode(&mut rendered, &self.registry)?;
         Ok(rendered)
+    }
+}
+
+/// A client that follows what arrives.
+pub(crate) struct OpenTail(Gauge);
+
+impl Drop for OpenTail {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

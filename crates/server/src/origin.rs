@@ -22,6 +22,8 @@ pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
     /// Whether nobody between could read it.
     pub(crate) is_tls: bool,
+    /// Which one it is of those that are taken in together, counted from 0.
+    pub(crate) nth: usize,
 }
 
 impl Doorway {

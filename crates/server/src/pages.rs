@@ -1,7 +1,10 @@
 //! What is read with a browser or by a machine that watches: health, readiness, figures.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use protocol::{ApiError, json_response};
 use serde::Serialize;
@@ -9,7 +12,8 @@ use serde::Serialize;
 use crate::app::App;
 use crate::auth::Errand;
 use crate::house::House;
-use crate::refused;
+use crate::http::answer::Answer;
+use crate::{backup, refused, tail};
 
 /// A page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,10 @@ pub(crate) enum Page {
     Metrics,
     /// `/api/v1/refused`: what was refused lately.
     Refused,
+    /// `/api/v1/tail`: traces as they arrive.
+    Tail,
+    /// `/api/v1/backup`: a copy of the store.
+    Backup,
 }
 
 impl Page {
@@ -35,6 +43,8 @@ impl Page {
             "/readyz" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/api/v1/refused" => Self::Refused,
+            "/api/v1/tail" => Self::Tail,
+            "/api/v1/backup" => Self::Backup,
             _ => return None,
         };
         (method == Method::GET || method == Method::HEAD).then_some(page)
@@ -51,6 +61,8 @@ impl Page {
             Self::Index | Self::Health | Self::Ready => Errand::Public,
             Self::Metrics => Errand::Figures,
             Self::Refused => Errand::Refused,
+            Self::Tail => Errand::Tail,
+            Self::Backup => Errand::Backup,
         }
     }
 
@@ -62,29 +74,41 @@ impl Page {
             Self::Ready => "readyz",
             Self::Metrics => "metrics",
             Self::Refused => "refused",
+            Self::Tail => "tail",
+            Self::Backup => "backup",
         }
     }
 }
 
 /// Returns a page as an account may see it.
 pub(crate) async fn show(
-    app: &App,
+    app: &Arc<App>,
     page: Page,
-    query: &str,
+    parts: &Parts,
     request_id: &str,
-) -> Result<Response<Bytes>, ApiError> {
+) -> Result<Answer, ApiError> {
     let house = &app.house;
+    let query = parts.uri.query().unwrap_or_default();
     match page {
-        Page::Index => Ok(json_response(&INDEX, request_id)),
-        Page::Health => Ok(json_response(&State { status: "alive" }, request_id)),
+        Page::Index => Ok(json_response(&INDEX, request_id).into()),
+        Page::Health => Ok(json_response(&State { status: "alive" }, request_id).into()),
         Page::Ready if house.store.stats().is_writable => {
-            Ok(json_response(&State { status: "ready" }, request_id))
+            Ok(json_response(&State { status: "ready" }, request_id).into())
         }
         Page::Ready => Err(ApiError::unavailable(
             "the store takes no writes; the log says why",
         )),
-        Page::Metrics => metrics(house),
-        Page::Refused => refused::page::show(app, query, request_id).await,
+        Page::Metrics => metrics(house).map(Answer::from),
+        Page::Refused => {
+            let shown = refused::page::show(app, query, request_id).await;
+            shown.map(Answer::from)
+        }
+        Page::Tail => tail::open(app, query, &parts.headers, request_id).await,
+        // Looking whether it is there is not to cost a copy.
+        Page::Backup if parts.method == Method::HEAD => {
+            Err(ApiError::invalid_request("a backup is asked for with GET"))
+        }
+        Page::Backup => backup::open(app, request_id).await,
     }
 }
 
@@ -113,6 +137,6 @@ struct Index {
 const INDEX: Index = Index {
     server: "roentgen",
     version: env!("CARGO_PKG_VERSION"),
-    hint: "this is an X-Ray API endpoint: point an AWS SDK, a daemon or Grafana at it; see /healthz, /readyz, /metrics and /api/v1/refused",
+    hint: "this is an X-Ray API endpoint: point an AWS SDK, a daemon or Grafana at it; see /healthz, /readyz, /metrics, /api/v1/refused and /api/v1/tail",
 };
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

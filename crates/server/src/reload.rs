@@ -115,7 +115,7 @@ impl Reload {
 fn is_read_at_start(key: &str) -> bool {
     let (section, name) = key.split_once('.').unwrap_or((key, ""));
     match section {
-        "data" | "account" | "storage" => true,
+        "data" | "account" | "storage" | "record" => true,
         "server" => name != "hosts" && name != "origins",
         "log" => name == "format",
         "udp" => name == "receive_buffer" || name == "queue_bytes",

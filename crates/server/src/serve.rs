@@ -92,6 +92,7 @@ pub(crate) async fn serve(
     let shutdown = async {
         shutdown.await;
         stop.send_replace(true);
+        accounts.house.stopping.send_replace(true);
     };
     http::serve(doors, certificates, Arc::clone(&accounts), shutdown).await;
     if let Some(datagrams) = datagrams {

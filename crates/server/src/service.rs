@@ -29,6 +29,7 @@ use crate::http::grpc;
 use crate::intake;
 use crate::origin::{Doorway, Origin};
 use crate::pages::{self, Page};
+use crate::record::Recording;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,7 @@ pub(crate) async fn answer(
     let mut ended = Ended::new(Arc::clone(&house), under_way, name, span.clone());
     let in_force = house.in_force();
     let visitor = guard::check(&parts, &in_force.config);
+    let mut recording = Recording::default();
     let handled = async {
         let has_body = !body.is_end_stream();
         let entering = enter(&visitor, &parts, target);
@@ -102,7 +104,7 @@ pub(crate) async fn answer(
             in_force: &in_force,
             request_id: &request_id,
         };
-        handle(&accounts, &activity, asked, parts, body).await
+        handle(&accounts, &activity, asked, (parts, body), &mut recording).await
     };
     let handled = AssertUnwindSafe(handled)
         .catch_unwind()
@@ -131,6 +133,7 @@ pub(crate) async fn answer(
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     span.record("status", response.status().as_u16());
+    recording.end(response.status().as_u16());
     Ok(response)
 }
 
@@ -206,6 +209,14 @@ impl Target {
         }
     }
 
+    /// Tells whether it is a call of the API or of OTLP, and no page.
+    const fn is_call(self) -> bool {
+        match self {
+            Self::Operation(_) | Self::Spans(_) | Self::Grpc => true,
+            Self::Page(_) => false,
+        }
+    }
+
     const fn errand(self) -> Errand {
         match self {
             Self::Operation(operation) => Errand::Call(operation),
@@ -234,8 +245,8 @@ async fn handle(
     accounts: &Accounts,
     activity: &Activity,
     asked: Asked<'_>,
-    parts: Parts,
-    body: Incoming,
+    (parts, body): (Parts, Incoming),
+    recording: &mut Recording,
 ) -> Result<Answer, ApiError> {
     let has_body = !body.is_end_stream();
     let errand = asked.target.errand();
@@ -287,7 +298,12 @@ async fn handle(
     };
     let (app, signed) = admitted.map_err(|error| turn_away(None, error))?;
     let received = received.replaced(signed);
-    let answer = serve(&app, asked, parts, received, &limits).await?;
+    if asked.target.is_call() {
+        let recorder = &accounts.house.recorder;
+        *recording = recorder.call(asked.origin, &app.account, &parts, &received.bytes);
+    }
+    let serving = serve(&app, asked, parts, received, &limits);
+    let answer = recording.watch(serving).await?;
     answer.placed(&limits.share)
 }
 
@@ -316,11 +332,7 @@ async fn serve(
             let received = inflate(received).await?;
             handlers::call(app, operation, &received, origin, request_id).await
         }
-        Target::Page(page) => {
-            let query = parts.uri.query().unwrap_or_default();
-            let page = pages::show(app, page, query, request_id).await;
-            page.map(Answer::from)
-        }
+        Target::Page(page) => pages::show(app, page, &parts, request_id).await,
         Target::Spans(encoding) => {
             let received = inflate(received).await?;
             spans::take(app, origin, &received.bytes, encoding, request_id).await

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use model::{Head, Tenant, Timestamp, TraceId};
 
+use crate::changes::Change;
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, Tree};
 use crate::index::{Candidate, Counted, Index, Limits, Verdict, text_hash};
@@ -51,9 +52,11 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    /// Returns the trace of the document.
-    pub(crate) fn trace(&self) -> Option<(Tenant, TraceId)> {
-        keys::read_segment(&self.key).map(|(tenant, trace_id, _)| (tenant, trace_id))
+    /// Returns the change it is, and whose.
+    pub(crate) fn change(&self) -> Option<(Tenant, Change)> {
+        let (tenant, trace_id, _) = keys::read_segment(&self.key)?;
+        let stamp = self.record.stamp;
+        Some((tenant, Change { stamp, trace_id }))
     }
 }
 

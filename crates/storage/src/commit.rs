@@ -50,6 +50,9 @@ enum Job {
     Batch(Batch),
     Telemetry(Telemetry, oneshot::Sender<Answer>),
     Tick(Timestamp),
+    /// Begin a fresh partition, if the one that takes writes has anything; answered with the last number of those that
+    /// hold what was acknowledged before.
+    Roll(Timestamp, oneshot::Sender<Result<u32, StoreError>>),
 }
 
 /// One put.
@@ -149,6 +152,13 @@ impl Committer {
         let (answer, answered) = oneshot::channel();
         self.job(Job::Telemetry(telemetry, answer))?;
         answered.await.unwrap_or(Err(StoreError::Closed)).map(drop)
+    }
+
+    /// Has a fresh partition begun, and returns the last number of those that hold what was acknowledged before. Blocks.
+    pub(crate) fn roll(&self, now: Timestamp) -> Result<u32, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.job(Job::Roll(now, answer))?;
+        answered.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Lets the threads do what time asks for.

@@ -15,6 +15,7 @@ use crate::StoreError;
 use crate::engine::VALUE_BYTES_MAX;
 
 pub(crate) use rewrite::NAME as FOLDER;
+pub(crate) use sled_control::SettingsCopy;
 pub use sled_control::SledControl;
 
 /// A durable home of small records. All calls block for a moment.

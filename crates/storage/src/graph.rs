@@ -19,7 +19,7 @@ use std::sync::{Arc, PoisonError};
 
 use model::{Cells, Tenant, Timestamp, TraceId};
 
-pub(crate) use contribution::{Kept, Refresh};
+pub(crate) use contribution::{Contribution, Kept, Refresh, Share};
 pub(crate) use hours::{HourSums, StoredHour};
 
 use crate::active::Active;

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use model::{Document, Head, Service, Tenant, TraceId, Version, wins};
 
+use crate::changes::Change;
 use crate::graph::{Kept, Refresh};
 use crate::older::Traces;
 use crate::record::{BlockEntry, Damage, Record, encode};
@@ -251,6 +252,24 @@ impl Index {
             return None;
         }
         Some(entry.summary(trace_id))
+    }
+
+    /// Returns a tenant's traces whose last change here has a stamp after one, up to another; in no order.
+    pub(crate) fn changed_within(
+        &self,
+        tenant: Tenant,
+        after: u64,
+        until: u64,
+    ) -> impl Iterator<Item = Change> + '_ {
+        let owned = self
+            .traces
+            .iter()
+            .filter(move |((owner, _), entry)| *owner == tenant && !entry.documents.is_empty());
+        let changes = owned.map(|((_, trace_id), entry)| Change {
+            stamp: entry.changed,
+            trace_id: *trace_id,
+        });
+        changes.filter(move |change| after < change.stamp && change.stamp <= until)
     }
 
     /// Returns the tenants that have traces.

@@ -13,10 +13,13 @@
 #![deny(clippy::little_endian_bytes, clippy::host_endian_bytes)]
 
 mod active;
+mod backup;
+mod changes;
 mod codec;
 mod commit;
 pub mod control;
 mod dictionary;
+mod documents;
 mod engine;
 mod graph;
 pub mod guard;
@@ -46,11 +49,13 @@ use std::sync::Arc;
 
 use model::{Cells, Document, Head, Summary, Tenant, Timestamp, TraceId, ZoneFacts};
 
+pub use backup::{Backup, BackupError, RestoreError, Restored, restore};
+pub use changes::{Change, Follower, Gap, Taken};
 pub use control::{CONTROL_VALUE_BYTES_MAX, ControlKind, ControlRecord, ControlStore, SledControl};
 pub use graph::{ALL_TRACES, GraphParts, GraphScan, minute_of};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
-pub use verify::{CheckError, CheckReport, PartitionReport, check};
+pub use verify::{CheckError, CheckReport, PartitionReport, check, check_deep};
 
 /// A durable home of traces, as ingest and query see it.
 ///
@@ -85,6 +90,13 @@ pub trait TraceStore: Send + Sync + 'static {
         tenant: Tenant,
         scan: Scan,
     ) -> impl Future<Output = Result<ScanPage, StoreError>> + Send;
+
+    /// Returns the summaries of some traces, in the order they are asked for, without those that are not known.
+    fn summaries_of(
+        &self,
+        tenant: Tenant,
+        trace_ids: Vec<TraceId>,
+    ) -> impl Future<Output = Result<Vec<Summary>, StoreError>> + Send;
 
     /// Returns sums for service graphs by the first minute of each bucket; buckets without any are
     /// left out. Reads no traces, but for those that changed since it was last called.

@@ -137,12 +137,17 @@ impl Manifest {
 
 /// Writes a manifest of the current format durably.
 pub(crate) fn write(data: &Path, format: u32, manifest: &Manifest) -> io::Result<()> {
+    write_durably(&data.join(NAME), &to_bytes(format, manifest))
+}
+
+/// Returns the file of a manifest of the current format.
+pub(crate) fn to_bytes(format: u32, manifest: &Manifest) -> Vec<u8> {
     let payload = encode(manifest);
     let mut bytes = MAGIC.to_vec();
     bytes.extend(format.to_be_bytes());
     bytes.extend(crc32c::crc32c(&payload).to_be_bytes());
     bytes.extend(payload);
-    write_durably(&data.join(NAME), &bytes)
+    bytes
 }
 
 /// Reads what stands in a manifest of any format; nothing if there is none.

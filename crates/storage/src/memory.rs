@@ -139,6 +139,19 @@ impl TraceStore for MemoryStore {
         Ok(page)
     }
 
+    async fn summaries_of(
+        &self,
+        tenant: Tenant,
+        trace_ids: Vec<TraceId>,
+    ) -> Result<Vec<Summary>, StoreError> {
+        let state = self.state();
+        let found = trace_ids.into_iter().filter_map(|trace_id| {
+            let trace = state.traces.get(&(tenant, trace_id))?;
+            Some(trace.summary(trace_id))
+        });
+        Ok(found.collect())
+    }
+
     fn newest_stamp(&self) -> u64 {
         self.state().newest_stamp
     }

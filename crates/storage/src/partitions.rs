@@ -256,18 +256,36 @@ impl Opened {
         dictionaries: &Dictionaries,
     ) -> Result<Vec<(Document, Head)>, EngineError> {
         let (documents, _) = self.documents(tenant, trace_id, dictionaries)?;
-        let limits = DocumentLimits {
-            document_bytes_max: usize::MAX,
-        };
-        let mut with_heads = Vec::with_capacity(documents.len());
-        for document in documents {
-            // Stored documents were valid when they came in.
-            let head = Segment::parse(&document.text, &limits).map(|segment| segment.head());
-            if let Ok(head) = head {
-                with_heads.push((document, head));
-            }
-        }
-        Ok(with_heads)
+        let with_heads = documents.into_iter().filter_map(|document| {
+            let head = head_of(&document)?;
+            Some((document, head))
+        });
+        Ok(with_heads.collect())
+    }
+
+    /// Returns the latest revision of a trace this partition's records tell of, 0 if it has none of them.
+    pub(crate) fn revision(
+        &self,
+        tenant: Tenant,
+        trace_id: TraceId,
+        dictionaries: &Dictionaries,
+    ) -> Result<u32, EngineError> {
+        let mut revision = 0;
+        let prefix = keys::trace_prefix(tenant, trace_id);
+        self.scan_records(
+            Tree::Segments,
+            &prefix,
+            &[],
+            dictionaries,
+            &mut |_, read| {
+                // What is damaged is told where documents are read.
+                if let Ok((record, _)) = read {
+                    revision = revision.max(record.revision);
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(revision)
     }
 
     /// Returns the engine itself, for small values that need no envelope.
@@ -341,6 +359,15 @@ thread_local! {
 
 /// Payloads up to this size stand behind their envelope.
 const INLINE_BYTES_MAX: usize = VALUE_BYTES_MAX - 64;
+
+/// Returns the head of a stored document; those were valid when they came in.
+pub(crate) fn head_of(document: &Document) -> Option<Head> {
+    let limits = DocumentLimits {
+        document_bytes_max: usize::MAX,
+    };
+    let segment = Segment::parse(&document.text, &limits).ok()?;
+    Some(segment.head())
+}
 
 fn to_document(
     segment_id: Option<SegmentId>,

@@ -15,31 +15,57 @@ use crate::partitions::Opened;
 use crate::sealed::Sealed;
 use crate::store::{Shared, Stats};
 
+/// Why a partition is dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Age,
+    Disk,
+    FreeDisk,
+}
+
+impl Reason {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Age => "older than the retention",
+            Self::Disk => "over the disk limit",
+            Self::FreeDisk => "too little free disk",
+        }
+    }
+}
+
 impl Shared {
     /// Drops the partitions that are kept no longer.
     pub(crate) fn enforce_retention(&self, now: Timestamp) {
         let oldest_kept = now.before(self.config.retention);
         while let Some(oldest) = self.partitions().sealed.first().cloned() {
             let disk_bytes = self.counters.disk_bytes.load(Ordering::Relaxed);
-            let reason = if oldest.facts.at < oldest_kept {
-                "older than the retention"
+            let reason = if self.check_free_disk().is_err() {
+                Reason::FreeDisk
+            } else if oldest.facts.at < oldest_kept {
+                Reason::Age
             } else if disk_bytes > self.config.disk_bytes_max {
-                "over the disk limit"
-            } else if self.check_free_disk().is_err() {
-                "too little free disk"
+                Reason::Disk
             } else {
                 return;
             };
-            if let Err(error) = self.drop_partition(&oldest, reason) {
-                tracing::error!(partition = oldest.number, %error, "cannot drop a partition");
-                return;
+            match self.drop_partition(&oldest, reason) {
+                Ok(true) => self.measure_disk(),
+                // It goes once it is copied.
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::error!(partition = oldest.number, %error, "cannot drop a partition");
+                    return;
+                }
             }
-            self.measure_disk();
         }
     }
 
-    fn drop_partition(&self, sealed: &Sealed, reason: &str) -> std::io::Result<()> {
+    /// Drops a partition; tells whether it did: one that is being copied only goes if the disk is nearly full.
+    fn drop_partition(&self, sealed: &Sealed, reason: Reason) -> std::io::Result<bool> {
         let mut manifest = self.lock_manifest();
+        if self.pins.holds(sealed.number) && reason != Reason::FreeDisk {
+            return Ok(false);
+        }
         let mut next = manifest.clone();
         next.partitions
             .retain(|entry| entry.number != sealed.number);
@@ -57,11 +83,11 @@ impl Shared {
         self.counters.n_dropped.fetch_add(1, Ordering::Relaxed);
         tracing::info!(
             partition = sealed.number,
-            reason,
+            reason = reason.words(),
             n_documents = sealed.facts.n_documents,
             "dropped a partition"
         );
-        Ok(())
+        Ok(true)
     }
 
     /// Refuses if writing on would take the disk's last space.

@@ -18,11 +18,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::vec::IntoIter;
 
-use model::{Summary, Tenant, TraceId};
+use model::{Head, Summary, Tenant, TraceId};
 
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
 use crate::keys;
+use crate::partitions::head_of;
 use crate::record::{BlockEntry, Damage, Zone, decode};
 use crate::sealed::Sealed;
 use crate::store::{Partitions, Shared};
@@ -88,6 +89,35 @@ pub(crate) fn run(shared: &Shared, tenant: Tenant, scan: &Scan) -> Result<ScanPa
     }
     page.effort = context.effort.get();
     Ok(page)
+}
+
+/// Returns the summary of a trace; nothing if it is not known.
+pub(crate) fn one(
+    shared: &Shared,
+    tenant: Tenant,
+    trace_id: TraceId,
+) -> Result<Option<Summary>, EngineError> {
+    let partitions = shared.partitions();
+    // The newest partition that has documents of a trace knows of the older ones', too.
+    let unsealed: Vec<&Arc<Active>> = partitions.unsealed().collect();
+    for active in unsealed.into_iter().rev() {
+        let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = index.summary(tenant, trace_id) {
+            return Ok(Some(found.map_err(damaged)?.summary));
+        }
+    }
+    let mut revision = 0;
+    for sealed in &partitions.sealed {
+        if sealed.may_hold(tenant, trace_id) {
+            let read = shared.read_sealed(sealed, |opened| {
+                opened.revision(tenant, trace_id, &shared.dictionaries)
+            })?;
+            revision = revision.max(read.unwrap_or_default());
+        }
+    }
+    let documents = shared.documents(tenant, trace_id)?.documents;
+    let heads: Vec<Head> = documents.iter().filter_map(head_of).collect();
+    Ok((!heads.is_empty()).then(|| Summary::of(trace_id, &heads, revision)))
 }
 
 /// What all sources of a step need.

@@ -16,7 +16,7 @@ use model::{Tenant, Timestamp, TraceGraph, ZoneFacts};
 
 use crate::active::Active;
 use crate::engine::{EngineError, Tree};
-use crate::graph::HourSums;
+use crate::graph::{Contribution, HourSums};
 use crate::index::Index;
 use crate::keys;
 use crate::manifest::{DERIVED, SealedFacts};
@@ -26,6 +26,17 @@ use crate::record::{BlockEntry, Record, Zone, encode};
 use crate::sealed::{Members, Sealed};
 use crate::store::Shared;
 use crate::{Position, Window, WindowBy};
+
+/// What is derived of some traces of a tenant.
+pub(crate) struct DerivedPart {
+    pub(crate) tenant: Tenant,
+    pub(crate) block: Vec<BlockEntry>,
+    pub(crate) contributions: Vec<Contribution>,
+}
+
+/// What is done with each part of what is derived.
+pub(crate) type VisitDerived<'a> =
+    &'a mut dyn FnMut(DerivedPart, &mut SealedFacts) -> Result<(), EngineError>;
 
 impl Shared {
     /// Seals a partition. What fails is tried again with the next chore; what is damaged is set aside.
@@ -83,9 +94,9 @@ impl Shared {
     /// Writes what is derived from a partition's documents: the blocks of all tenants, one after another,
     /// so that only one is in memory, and the sums for graphs. Returns what the manifest will say.
     fn write_derived(&self, active: &Active) -> Result<SealedFacts, EngineError> {
-        let (mut facts, places) = {
+        let mut facts = {
             let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
-            (facts_of(&index), places_of(&index))
+            facts_of(&index)
         };
         active.handle.with(|opened| {
             [Tree::Zones, Tree::Blocks, Tree::Graph]
@@ -93,9 +104,41 @@ impl Shared {
                 .try_for_each(|tree| clear(opened, tree))
         })?;
         let mut sums = HourSums::default();
+        self.each_derived(active, &mut facts, &mut |part, facts| {
+            for contribution in &part.contributions {
+                sums.add(part.tenant, contribution);
+            }
+            active.handle.with(|opened| {
+                write_blocks(opened, part.tenant, part.block, facts)?;
+                if sums.is_large() {
+                    sums.write(opened)?;
+                }
+                Ok(())
+            })
+        })?;
+        active.handle.with(|opened| sums.write(opened))?;
+        Ok(facts)
+    }
+
+    /// Derives everything from a partition's documents, some traces at a time, in the order of blocks. `facts` learn when
+    /// requests and calls began.
+    pub(crate) fn each_derived(
+        &self,
+        active: &Active,
+        facts: &mut SealedFacts,
+        visit: VisitDerived<'_>,
+    ) -> Result<(), EngineError> {
+        let places = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            places_of(&index)
+        };
         for (tenant, places) in places {
             for places in places.chunks(TRACES_PER_BLOCK) {
-                let mut block = Vec::with_capacity(places.len());
+                let mut part = DerivedPart {
+                    tenant,
+                    block: Vec::with_capacity(places.len()),
+                    contributions: Vec::with_capacity(places.len()),
+                };
                 for place in places {
                     let parts = {
                         let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +146,7 @@ impl Shared {
                     };
                     let Some(parts) = parts else { continue };
                     let parts = parts.map_err(damaged)?;
-                    block.push(BlockEntry {
+                    part.block.push(BlockEntry {
                         first_stamp: parts.first_stamp,
                         summary: parts.now.summary.clone(),
                     });
@@ -111,21 +154,14 @@ impl Shared {
                     for graph in before.into_iter().chain([&parts.now.graph]) {
                         facts.extend_active(graph);
                     }
-                    let contribution =
-                        self.contribution(active.number, tenant, place.trace_id, parts)?;
-                    sums.add(tenant, &contribution);
+                    let number = active.number;
+                    let contribution = self.contribution(number, tenant, place.trace_id, parts)?;
+                    part.contributions.push(contribution);
                 }
-                active.handle.with(|opened| {
-                    write_blocks(opened, tenant, block, &mut facts)?;
-                    if sums.is_large() {
-                        sums.write(opened)?;
-                    }
-                    Ok(())
-                })?;
+                visit(part, facts)?;
             }
         }
-        active.handle.with(|opened| sums.write(opened))?;
-        Ok(facts)
+        Ok(())
     }
 
     /// Derives again what was derived in an older way, partition by partition, before anything is served.
@@ -256,7 +292,7 @@ fn places_of(index: &Index) -> Vec<(Tenant, Vec<Position>)> {
         .collect()
 }
 
-fn facts_of(index: &Index) -> SealedFacts {
+pub(crate) fn facts_of(index: &Index) -> SealedFacts {
     SealedFacts {
         n_documents: index.n_documents,
         document_bytes: index.document_bytes,
@@ -296,13 +332,22 @@ fn write_block(
     block: &[BlockEntry],
     facts: &mut SealedFacts,
 ) -> Result<(), EngineError> {
-    let Some(entry) = block.first() else {
+    let (Some(entry), Some(zone)) = (block.first(), zone_of(block)) else {
         return Ok(());
     };
     let first = Position {
         start: entry.summary.start,
         trace_id: entry.summary.trace_id,
     };
+    facts.add_zone(&zone);
+    let key = keys::block(tenant, first);
+    opened.put(Tree::Blocks, &key, Record::of_payload(&encode(&block)))?;
+    opened.put(Tree::Zones, &key, Record::of_payload(&encode(&zone)))
+}
+
+/// Returns the zone of a block; nothing for an empty one.
+pub(crate) fn zone_of(block: &[BlockEntry]) -> Option<Zone> {
+    let entry = block.first()?;
     let mut zone = Zone {
         n_traces: 0,
         start_min: entry.summary.start,
@@ -318,21 +363,20 @@ fn write_block(
         zone.end_min = zone.end_min.min(summary.end);
         zone.end_max = zone.end_max.max(summary.end);
     }
-    facts.n_traces += u64::from(zone.n_traces);
-    facts.starts = (
-        facts.starts.0.min(zone.start_min),
-        facts.starts.1.max(zone.start_max),
-    );
-    facts.ends = (
-        facts.ends.0.min(zone.end_min),
-        facts.ends.1.max(zone.end_max),
-    );
-    let key = keys::block(tenant, first);
-    opened.put(Tree::Blocks, &key, Record::of_payload(&encode(&block)))?;
-    opened.put(Tree::Zones, &key, Record::of_payload(&encode(&zone)))
+    Some(zone)
 }
 
 impl SealedFacts {
+    /// Takes note of a block's traces.
+    pub(crate) fn add_zone(&mut self, zone: &Zone) {
+        self.n_traces += u64::from(zone.n_traces);
+        self.starts = (
+            self.starts.0.min(zone.start_min),
+            self.starts.1.max(zone.start_max),
+        );
+        self.ends = (self.ends.0.min(zone.end_min), self.ends.1.max(zone.end_max));
+    }
+
     /// Takes note of when a trace's requests and calls began.
     fn extend_active(&mut self, graph: &TraceGraph) {
         let requests = graph.requests.iter().map(|request| request.start);

@@ -1,6 +1,6 @@
 //! The store: opens what is there, owns the threads, answers reads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::{Cells, Document, SegmentId, Tenant, Timestamp, TraceId, wins};
+use model::{Cells, Summary, Tenant, Timestamp, TraceId};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
+use crate::backup::Pins;
+use crate::changes::Hub;
 use crate::commit::{Backlog, Committer, Telemetry};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine};
@@ -96,8 +98,8 @@ pub struct Stats {
 /// A store in a folder, on sled. Cheap to clone; the last [`SledStore::close`] ends its threads.
 #[derive(Clone)]
 pub struct SledStore {
-    shared: Arc<Shared>,
-    committer: Arc<Committer>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) committer: Arc<Committer>,
 }
 
 /// What the store's threads share.
@@ -115,6 +117,10 @@ pub(crate) struct Shared {
     pub(crate) classify: OnceLock<Arc<dyn Classify>>,
     /// Bytes of documents that may still be put.
     pub(crate) room: Arc<Semaphore>,
+    /// What is being copied.
+    pub(crate) pins: Pins,
+    /// What becomes durable is told here.
+    pub(crate) changes: Arc<Hub>,
     /// Watched by who waits for partitions to be sealed.
     pub(crate) backlog: Backlog,
     /// Bounds the threads that read.
@@ -166,32 +172,16 @@ impl SledStore {
         let manifest = migrations::apply(&config.data)?;
         let dictionaries = Dictionaries::open(&config.data.join("dict"))
             .map_err(|source| failed("reading dictionaries of", &source))?;
-        let room = usize::try_from(config.bytes_in_flight).unwrap_or(usize::MAX);
         let opening = Opening {
             engine: &engine,
             config: &config,
             dictionaries: &dictionaries,
         };
         let (partitions, manifest, n_quarantined) = opening.partitions(manifest, now)?;
-        let newest_stamp = partitions.newest_stamp();
-        let shared = Arc::new(Shared {
-            engine,
-            dictionaries,
-            manifest: Mutex::new(manifest),
-            partitions: RwLock::new(Arc::new(partitions)),
-            open: OpenPartitions::new(N_OPEN_SEALED_MAX),
-            newest_stamp: newest_stamp.into(),
-            classify: OnceLock::new(),
-            counters: Counters {
-                n_quarantined: n_quarantined.into(),
-                ..Counters::default()
-            },
-            room: Arc::new(Semaphore::new(room)),
-            backlog: Backlog::default(),
-            readers: Semaphore::new(N_READERS_MAX),
-            _lock: lock,
-            config,
-        });
+        let shared = Shared::new(config, lock, manifest, engine, dictionaries, partitions);
+        let n_set_aside = &shared.counters.n_quarantined;
+        n_set_aside.store(n_quarantined, Ordering::Relaxed);
+        let shared = Arc::new(shared);
         shared.restore_all_older();
         shared.derive_again_all(now)?;
         let committer = Committer::start(&shared).map_err(|source| {
@@ -232,6 +222,7 @@ impl SledStore {
     /// Call it every few seconds; returns at once, the work happens on the store's own threads.
     pub fn maintain(&self, now: Timestamp) {
         self.committer.tick(now);
+        self.shared.changes.tidy(now);
     }
 
     /// Sets what tells the groups of traces, once, before the first [`SledStore::maintain`]; without
@@ -271,7 +262,7 @@ impl SledStore {
     }
 
     /// Runs blocking work that reads on a thread of the blocking pool, a bounded number at a time.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -317,6 +308,19 @@ impl TraceStore for SledStore {
     async fn summaries(&self, tenant: Tenant, scan: Scan) -> Result<ScanPage, StoreError> {
         self.read(move |shared| scan::run(shared, tenant, &scan))
             .await
+    }
+
+    async fn summaries_of(
+        &self,
+        tenant: Tenant,
+        trace_ids: Vec<TraceId>,
+    ) -> Result<Vec<Summary>, StoreError> {
+        self.read(move |shared| {
+            let found = trace_ids.into_iter();
+            let found = found.map(|trace_id| scan::one(shared, tenant, trace_id));
+            found.filter_map(Result::transpose).collect()
+        })
+        .await
     }
 
     async fn graph(
@@ -373,6 +377,36 @@ impl Partitions {
 }
 
 impl Shared {
+    /// Returns what the threads of a store with these partitions share.
+    pub(crate) fn new(
+        config: Config,
+        lock: File,
+        manifest: Manifest,
+        engine: Arc<dyn Engine>,
+        dictionaries: Dictionaries,
+        partitions: Partitions,
+    ) -> Self {
+        let newest_stamp = partitions.newest_stamp();
+        let room = usize::try_from(config.bytes_in_flight).unwrap_or(usize::MAX);
+        Self {
+            engine,
+            dictionaries,
+            manifest: Mutex::new(manifest),
+            partitions: RwLock::new(Arc::new(partitions)),
+            open: OpenPartitions::new(N_OPEN_SEALED_MAX),
+            newest_stamp: newest_stamp.into(),
+            classify: OnceLock::new(),
+            counters: Counters::default(),
+            room: Arc::new(Semaphore::new(room)),
+            pins: Pins::default(),
+            changes: Arc::new(Hub::after(newest_stamp)),
+            backlog: Backlog::default(),
+            readers: Semaphore::new(N_READERS_MAX),
+            _lock: lock,
+            config,
+        }
+    }
+
     /// Returns the partitions there are at this moment.
     pub(crate) fn partitions(&self) -> Arc<Partitions> {
         Arc::clone(
@@ -409,79 +443,6 @@ impl Shared {
             trace_bytes_max: self.config.trace_bytes_max,
         }
     }
-
-    /// Returns the winning copies of a trace's documents from all partitions that may have some.
-    pub(crate) fn documents(
-        &self,
-        tenant: Tenant,
-        trace_id: TraceId,
-    ) -> Result<StoredTrace, EngineError> {
-        self.documents_up_to(tenant, trace_id, u32::MAX)
-    }
-
-    /// Returns the winning copies from the partitions up to one.
-    pub(crate) fn documents_up_to(
-        &self,
-        tenant: Tenant,
-        trace_id: TraceId,
-        number: u32,
-    ) -> Result<StoredTrace, EngineError> {
-        let partitions = self.partitions();
-        let mut found: HashMap<SegmentId, Document> = HashMap::new();
-        let mut n_damaged = 0;
-        let mut take = |documents: Vec<Document>| {
-            for document in documents {
-                merge_copy(&mut found, document);
-            }
-        };
-        for sealed in &partitions.sealed {
-            if sealed.number > number || !sealed.may_hold(tenant, trace_id) {
-                continue;
-            }
-            let read = self.read_sealed(sealed, |opened| {
-                opened.documents(tenant, trace_id, &self.dictionaries)
-            })?;
-            let Some((documents, n_left_out)) = read else {
-                continue;
-            };
-            n_damaged += n_left_out;
-            take(documents);
-        }
-        let unsealed = partitions.unsealed();
-        for active in unsealed.filter(|active| active.number <= number) {
-            let (documents, n_left_out) = active
-                .handle
-                .with(|opened| opened.documents(tenant, trace_id, &self.dictionaries))?;
-            n_damaged += n_left_out;
-            take(documents);
-        }
-        self.counters
-            .n_damaged_records
-            .fetch_add(n_damaged.into(), Ordering::Relaxed);
-        let documents: Vec<Document> = found.into_values().collect();
-        let bytes = documents
-            .iter()
-            .map(|document| document.text.len())
-            .sum::<usize>();
-        Ok(StoredTrace {
-            documents,
-            n_damaged,
-            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-        })
-    }
-}
-
-/// Keeps the copy that counts of two, and the earlier of their first arrivals.
-pub(crate) fn merge_copy(found: &mut HashMap<SegmentId, Document>, document: Document) {
-    let Some(known) = found.get_mut(&document.segment_id) else {
-        found.insert(document.segment_id, document);
-        return;
-    };
-    let first_stamp = known.first_stamp.min(document.first_stamp);
-    if wins(document.version(), known.version()) {
-        *known = document;
-    }
-    known.first_stamp = first_stamp;
 }
 
 const N_READERS_MAX: usize = 8;

@@ -14,6 +14,7 @@ mod lists;
 mod load;
 mod raw;
 mod reads;
+mod replays;
 mod report;
 mod samplers;
 mod sides;

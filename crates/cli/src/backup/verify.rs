@@ -128,19 +128,29 @@ mod tests {
             let mut header = tar::Header::new_gnu();
             header.set_size(u64::try_from(text.len()).unwrap());
             header.set_mode(0o600);
-            builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+            builder
+                .append_data(&mut header, name, text.as_bytes())
+                .unwrap();
         }
         zstd::encode_all(&builder.into_inner().unwrap()[..], 1).unwrap()
     }
 
     fn line(name: &str, text: &str) -> String {
-        format!("{:08x} {} {name}\n", crc32c::crc32c(text.as_bytes()), text.len())
+        format!(
+            "{:08x} {} {name}\n",
+            crc32c::crc32c(text.as_bytes()),
+            text.len()
+        )
     }
 
     #[test]
     fn a_backup_is_whole_if_its_last_file_says_so() {
         let sums = format!("{}{}", line("BACKUP", "one"), line("p/1/members", "two"));
-        let whole = [("BACKUP", "one"), ("p/1/members", "two"), ("SUMS", sums.as_str())];
+        let whole = [
+            ("BACKUP", "one"),
+            ("p/1/members", "two"),
+            ("SUMS", sums.as_str()),
+        ];
         let bytes = archive(&whole);
         let checked = Checked {
             n_files: 2,
@@ -148,7 +158,11 @@ mod tests {
         };
         assert_eq!(check(&bytes[..]).unwrap(), checked);
         for n_bytes in 0..bytes.len() {
-            assert!(check(&bytes[..n_bytes]).is_err(), "{n_bytes} of {}", bytes.len());
+            assert!(
+                check(&bytes[..n_bytes]).is_err(),
+                "{n_bytes} of {}",
+                bytes.len()
+            );
         }
         let fails = |files: &[(&str, &str)], words: &str| {
             let message = check(&archive(files)[..]).unwrap_err().to_string();
@@ -158,7 +172,10 @@ mod tests {
         fails(&[whole[0], ("p/1/members", "twO"), whole[2]], "p/1/members");
         fails(&[whole[0], whole[2]], "end is missing");
         fails(&[whole[0], whole[1], ("more", ""), whole[2]], "more");
-        fails(&[whole[0], whole[1], whole[2], ("more", "")], "end is missing");
+        fails(
+            &[whole[0], whole[1], whole[2], ("more", "")],
+            "end is missing",
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{CallError, Reply};
 
 /// Returns how long to wait before the next try, nothing if there shall be none. `may_repeat` tells whether a call that
 /// failed may be done again; one the server had no room for always may.
-pub(super) fn pause(
+pub(crate) fn pause(
     outcome: &Result<Reply, CallError>,
     may_repeat: bool,
     n_tries: u32,
@@ -34,7 +34,7 @@ pub(super) fn pause(
 }
 
 /// Tells whether an operation may be done twice. Documents may: the same one again changes nothing.
-pub(super) fn may_repeat(operation: Operation) -> bool {
+pub(crate) fn may_repeat(operation: Operation) -> bool {
     let name = operation.name();
     let is_read = ["Get", "BatchGet", "List"]
         .iter()
@@ -70,7 +70,7 @@ fn part_of(whole: Duration, part: u32) -> Duration {
     whole.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 const ASKED_MAX: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use crate::endpoint::{Endpoint, ServerFlags, variable};
 
 /// Who signs. Credentials are looked for with the first request, and again before they expire.
 #[derive(Debug)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     profile: Option<String>,
     region: Option<String>,
     now: fn() -> Timestamp,
@@ -39,7 +39,7 @@ struct Source {
 impl Signer {
     /// Returns the signer of requests to a server: for the region that is named, else the endpoint's, else the
     /// environment's, else the profile's.
-    pub(super) fn new(
+    pub(crate) fn new(
         endpoint: &Endpoint,
         flags: &ServerFlags,
         environment: &[(OsString, OsString)],
@@ -63,7 +63,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`CallError::Unsigned`] if there are no credentials or no region.
-    pub(super) async fn sign(&self, request: &mut Request<Bytes>) -> Result<(), CallError> {
+    pub(crate) async fn sign(&self, request: &mut Request<Bytes>) -> Result<(), CallError> {
         let source = self.source.get_or_try_init(|| self.look()).await?;
         let now = SystemTime::UNIX_EPOCH + Duration::from_nanos((self.now)().as_nanos());
         let credentials = self.credentials(source, now).await?;
@@ -107,8 +107,12 @@ impl Signer {
             return Ok(credentials.clone());
         }
         let credentials = source.provider.provide_credentials().await;
-        let credentials =
-            credentials.map_err(|error| CallError::Unsigned(super::root_cause(&error)))?;
+        let credentials = credentials.map_err(|error| {
+            let cause = super::root_cause(&error);
+            CallError::Unsigned(format!(
+                "no AWS credentials ({cause}); set AWS_ACCESS_KEY_ID, log in, or name a --profile"
+            ))
+        })?;
         *known = Some(credentials.clone());
         Ok(credentials)
     }

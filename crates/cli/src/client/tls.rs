@@ -16,7 +16,7 @@ use crate::endpoint::Endpoint;
 ///
 /// # Errors
 /// Says what is wrong with the file, or that the system has no authorities.
-pub(super) fn connector(
+pub(crate) fn connector(
     endpoint: &Endpoint,
     ca_file: Option<&Path>,
 ) -> Result<HttpsConnector<HttpConnector>, String> {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::note;
 
@@ -97,10 +97,10 @@ fn target() -> ProgressDrawTarget {
 
 /// Returns how far the work is, in a line.
 fn line(n_done: u64, total: Option<u64>, what: &str, elapsed: Duration) -> String {
-    let elapsed = HumanDuration(elapsed);
+    let elapsed = humantime::format_duration(Duration::from_secs(elapsed.as_secs()));
     match total {
-        Some(total) => format!("{n_done} of {total} {what} after {elapsed:#}"),
-        None => format!("{n_done} {what} after {elapsed:#}"),
+        Some(total) => format!("{n_done} of {total} {what} after {elapsed}"),
+        None => format!("{n_done} {what} after {elapsed}"),
     }
 }
 
@@ -112,11 +112,11 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_the_work_is() {
-        let elapsed = Duration::from_secs(90);
+        let elapsed = Duration::from_millis(90_500);
         assert_eq!(
             line(5, Some(10), "documents", elapsed),
-            "5 of 10 documents after 90s"
+            "5 of 10 documents after 1m 30s"
         );
-        assert_eq!(line(5, None, "traces", elapsed), "5 traces after 90s");
+        assert_eq!(line(5, None, "traces", elapsed), "5 traces after 1m 30s");
     }
 }

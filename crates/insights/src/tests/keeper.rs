@@ -344,6 +344,14 @@ impl TraceStore for Damaged {
         self.0.summaries(tenant, scan).await
     }
 
+    async fn summaries_of(
+        &self,
+        tenant: Tenant,
+        trace_ids: Vec<model::TraceId>,
+    ) -> Result<Vec<Summary>, StoreError> {
+        self.0.summaries_of(tenant, trace_ids).await
+    }
+
     async fn graph(
         &self,
         tenant: Tenant,

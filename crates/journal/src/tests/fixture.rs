@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::support::{NOW, call, datagram, folder, limits, read};
-use crate::{Journal, Record};
+use crate::{Content, Journal, Record};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -24,6 +25,17 @@ fn a_file_of_format_1_is_read() {
     assert_eq!(bytes[..12], *b"RTGNJRNL\0\0\0\x01");
     let came = read(&[path]);
     assert_eq!(came.records, records().concat());
+    assert!(came.errors.is_empty() && came.torn_bytes == 0);
+}
+
+#[test]
+fn a_file_of_format_1_with_how_long_answers_took_is_read() {
+    let mut record = call();
+    if let Content::Http(call) = record.content {
+        record.content = Content::Http(call.with_took(Duration::from_nanos(1_234_567)));
+    }
+    let came = read(&[fixture("format_1_took.journal")]);
+    assert_eq!(came.records, [record, datagram(1)]);
     assert!(came.errors.is_empty() && came.torn_bytes == 0);
 }
 

@@ -45,9 +45,11 @@ fn a_folder_never_grows_over_its_limit_and_loses_the_oldest_first() {
         n_records: n_written,
         n_blocks,
         n_files_removed,
+        n_files: n_files_told,
         ..
     } = journal.figures();
     let n_files = u64::try_from(files(folder.path()).len()).unwrap();
+    assert_eq!(n_files_told, n_files);
     assert_eq!((n_written, n_blocks), (n_records, n_records / 2));
     assert!(
         n_files >= 5 && n_files_removed > 10,

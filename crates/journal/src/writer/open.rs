@@ -166,7 +166,7 @@ impl Journal {
             figures: Figures::default(),
             has_failed: false,
         };
-        journal.figures.disk_bytes = journal.disk_bytes();
+        journal.measure();
         journal
     }
 }

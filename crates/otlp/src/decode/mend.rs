@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use prost::encoding::{WireType, decode_key, decode_varint, encode_varint};
 
+use super::shape::{Field, LEVELS_MAX, Message};
+
 /// Returns a request in protobuf with its texts made UTF-8; none if they all are, or if it is no request.
 pub(super) fn protobuf(body: &[u8]) -> Option<Vec<u8>> {
     match mended(Message::Request, body, LEVELS_MAX)? {
@@ -51,63 +53,6 @@ fn unit(text: &str) -> Option<u32> {
     are_hex.then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
-/// The messages a request is made of (source: `trace.proto`, `resource.proto` and `common.proto` of OTLP).
-#[derive(Clone, Copy)]
-enum Message {
-    Request,
-    ResourceSpans,
-    Resource,
-    EntityRef,
-    ScopeSpans,
-    Scope,
-    Span,
-    Event,
-    Link,
-    Status,
-    KeyValue,
-    AnyValue,
-    ArrayValue,
-    KeyValueList,
-}
-
-/// What may be broken in a field.
-enum Field {
-    Text,
-    Message(Message),
-}
-
-impl Message {
-    /// Returns what is in the field of a number; none if that cannot be broken.
-    fn field(self, number: u32) -> Option<Field> {
-        let field = match (self, number) {
-            (Self::ResourceSpans | Self::ScopeSpans | Self::Link, 3)
-            | (Self::EntityRef, 1..=4)
-            | (Self::Scope, 1 | 2)
-            | (Self::Span, 3 | 5)
-            | (Self::Event | Self::Status, 2)
-            | (Self::KeyValue | Self::AnyValue, 1) => Field::Text,
-            (Self::Request, 1) => Field::Message(Self::ResourceSpans),
-            (Self::ResourceSpans, 1) => Field::Message(Self::Resource),
-            (Self::ResourceSpans, 2) => Field::Message(Self::ScopeSpans),
-            (Self::Resource, 3) => Field::Message(Self::EntityRef),
-            (Self::ScopeSpans, 1) => Field::Message(Self::Scope),
-            (Self::ScopeSpans, 2) => Field::Message(Self::Span),
-            (Self::Span, 11) => Field::Message(Self::Event),
-            (Self::Span, 13) => Field::Message(Self::Link),
-            (Self::Span, 15) => Field::Message(Self::Status),
-            (Self::Resource | Self::KeyValueList, 1)
-            | (Self::Scope | Self::Event, 3)
-            | (Self::Span, 9)
-            | (Self::Link, 4) => Field::Message(Self::KeyValue),
-            (Self::KeyValue, 2) | (Self::ArrayValue, 1) => Field::Message(Self::AnyValue),
-            (Self::AnyValue, 5) => Field::Message(Self::ArrayValue),
-            (Self::AnyValue, 6) => Field::Message(Self::KeyValueList),
-            _ => return None,
-        };
-        Some(field)
-    }
-}
-
 /// Returns the bytes of a message with its texts made UTF-8, as they are if they all are; none if they are no message.
 fn mended(message: Message, bytes: &[u8], n_levels: usize) -> Option<Cow<'_, [u8]>> {
     let mut out = Vec::new();
@@ -120,18 +65,18 @@ fn mended(message: Message, bytes: &[u8], n_levels: usize) -> Option<Cow<'_, [u8
             continue;
         };
         let value = match message.field(number) {
-            Some(Field::Text) => match String::from_utf8_lossy(value) {
+            Some(Field::Text | Field::Texts) => match String::from_utf8_lossy(value) {
                 Cow::Borrowed(_) => continue,
                 Cow::Owned(text) => text.into_bytes(),
             },
             // What is nested deeper is not read either.
-            Some(Field::Message(inner)) if n_levels > 0 => {
+            Some(Field::Message(inner) | Field::Messages(inner)) if n_levels > 0 => {
                 match mended(inner, value, n_levels - 1)? {
                     Cow::Borrowed(_) => continue,
                     Cow::Owned(value) => value,
                 }
             }
-            Some(Field::Message(_)) | None => continue,
+            Some(Field::Message(_) | Field::Messages(_)) | None => continue,
         };
         out.extend_from_slice(bytes.get(n_taken..n_before)?);
         encode_varint(u64::try_from(value.len()).ok()?, &mut out);
@@ -172,5 +117,3 @@ fn take_value<'a>(rest: &mut &'a [u8], wire_type: WireType) -> Option<Option<&'a
 
 /// Bytes of an escape like `\ufffd`.
 const UNIT_BYTES: usize = 6;
-/// How many messages may be nested in each other, as `prost` reads them.
-const LEVELS_MAX: usize = 100;

@@ -1,15 +1,27 @@
 //! `roentgen check`: verifies a store nobody has open.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use bytesize::ByteSize;
 use cli::{Exit, Stop, note, print};
-use storage::{CheckError, PartitionReport};
+use storage::{CheckError, CheckReport, PartitionReport};
 
 use crate::config::Config;
 
 /// Verifies the configured store and prints a line for each partition.
 pub(crate) fn run(config: &Config) -> Result<Exit, Stop> {
+    check(config, storage::check)
+}
+
+/// Does the same, and makes again what is derived from documents.
+pub(crate) fn run_deep(config: &Config) -> Result<Exit, Stop> {
+    check(config, storage::check_deep)
+}
+
+type Check = fn(&Path, &mut dyn FnMut(&PartitionReport)) -> Result<CheckReport, CheckError>;
+
+fn check(config: &Config, check: Check) -> Result<Exit, Stop> {
     // Opening a store may write; the guard keeps that durable. Where it cannot stand, looking is
     // still worth more than refusing to look.
     if let Err(error) = storage::guard::install() {
@@ -19,7 +31,7 @@ pub(crate) fn run(config: &Config) -> Result<Exit, Stop> {
         // What cannot be printed now is in the exit code all the same.
         let _printed = print(&summary(partition));
     };
-    let report = storage::check(&config.data.dir, &mut progress).map_err(|error| {
+    let report = check(&config.data.dir, &mut progress).map_err(|error| {
         let exit = match &error {
             CheckError::NoStore(_) => Exit::NotFound,
             CheckError::Open(_) => Exit::Failed,

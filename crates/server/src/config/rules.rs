@@ -31,6 +31,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Broken> {
         storage(config),
         udp(config),
         otlp(config),
+        record(config),
     ];
     for (key, holds, message) in rules.into_iter().flatten() {
         if !holds {
@@ -234,6 +235,23 @@ fn otlp(config: &Config) -> Vec<Rule> {
         config.otlp.documents_bytes.0 >= 1 << 20,
         "must be at least 1MiB, or a large span would never be taken",
     )]
+}
+
+fn record(config: &Config) -> Vec<Rule> {
+    let record = &config.record;
+    vec![
+        (
+            "record.max_bytes",
+            record.max_bytes.0 >= 1 << 20,
+            "must be at least 1MiB: a quarter of it is what one file, and so one call, may have",
+        ),
+        ("record.block_age", !record.block_age.0.is_zero(), POSITIVE),
+        (
+            "record.queue_bytes",
+            (1 << 20..1 << 32).contains(&record.queue_bytes.0),
+            "must be at least 1MiB and less than 4GiB",
+        ),
+    ]
 }
 
 /// What is read of a body before there is a place for it, and some.

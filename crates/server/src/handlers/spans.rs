@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
-use otlp::{Bounds, Encoding, Rules, Translated, Translation};
+use otlp::{Bounds, Encoding, Rules, Translated, Translation, Weight};
 use protocol::{ApiError, ErrorKind, REQUEST_ID};
 use tokio::task::spawn_blocking;
 use tracing::debug;
@@ -18,8 +18,9 @@ use crate::app::App;
 use crate::clock;
 use crate::config::Config;
 use crate::http::answer::Answer;
+use crate::http::body::room::Place;
 use crate::http::body::{BodyLimits, Received};
-use crate::http::grpc;
+use crate::http::grpc::{self, Unread};
 use crate::intake;
 use crate::origin::Origin;
 
@@ -50,7 +51,9 @@ pub(crate) async fn take(
     encoding: Encoding,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
-    let left_out = store(app, origin, body.clone(), encoding).await?;
+    let config = app.config();
+    let limits = BodyLimits::of(&config, &app.house.bodies, origin.peer.ip());
+    let left_out = store(app, origin, body.clone(), encoding, &limits).await?;
     let body = otlp::encode_response(left_out.n_spans, &left_out.message, encoding);
     let mut response = Response::new(Bytes::from(body));
     dress(response.headers_mut(), encoding, request_id);
@@ -65,24 +68,21 @@ pub(crate) async fn take_grpc(
     received: Received,
     limits: &BodyLimits,
 ) -> Result<Answer, ApiError> {
-    let body = received.bytes.clone();
-    let house = Arc::clone(&app.house);
-    let owner = Arc::clone(&app);
-    let answering = grpc::unary(head, body, limits.bytes_max, async move |message| {
-        // The message may be a part of the body, which keeps its place until it is stored.
-        let _place = received;
-        let left_out = store(&app, origin, message, Encoding::Protobuf).await?;
-        let answer = otlp::encode_response(left_out.n_spans, &left_out.message, Encoding::Protobuf);
-        Ok(Bytes::from(answer))
-    });
-    let answer = answering.await?;
-    if let Some(status) = grpc::refusal(&answer) {
-        let (code, detail) = (grpc::name(status.code()), status.message());
-        debug!(code, detail, "a request was refused");
-        let error = ApiError::invalid_request(detail.to_owned());
-        intake::refuse_call(&house, Some(&owner), origin, error, b"");
-    }
-    Ok(answer)
+    let refuse = |error| intake::refuse_call(&app.house, Some(&app), origin, error, b"");
+    let message = match grpc::message(&head.headers, received, limits).await {
+        Ok(message) => message,
+        Err(Unread::Refused(error)) => return Err(refuse(error)),
+        Err(Unread::Told(status)) => {
+            let (code, detail) = (grpc::name(status.code()), status.message());
+            debug!(code, detail, "a request was refused");
+            refuse(ApiError::invalid_request(detail.to_owned()));
+            return Ok(grpc::tell(status));
+        }
+    };
+    let encoding = Encoding::Protobuf;
+    let left_out = store(&app, origin, message.bytes.clone(), encoding, limits).await?;
+    let answer = otlp::encode_response(left_out.n_spans, &left_out.message, encoding);
+    Ok(grpc::answer(Bytes::from(answer)))
 }
 
 /// Returns a refusal as OTLP writes it: a status of gRPC as the body (spec: OTLP, "Failures").
@@ -112,42 +112,115 @@ pub(crate) fn refusal(error: &ApiError, encoding: Encoding, request_id: &str) ->
 pub(crate) struct Pieces {
     n_spans: usize,
     /// Absent when everything is made.
-    translation: Option<Translation>,
+    source: Option<Source>,
+}
+
+/// What pieces are made of.
+struct Source {
+    translation: Translation,
+    /// Where it is in memory, also while nobody waits for it any more.
+    _place: Option<Place>,
+}
+
+/// How a request becomes documents.
+pub(crate) struct Reading {
+    pub(crate) config: Arc<Config>,
+    pub(crate) body: Bytes,
+    pub(crate) encoding: Encoding,
+    /// Bytes the documents may have together.
+    pub(crate) documents_bytes_max: usize,
 }
 
 impl Pieces {
-    /// Reads a request whose documents may have so many bytes together.
-    pub(crate) async fn of(
-        config: Arc<Config>,
-        body: Bytes,
-        encoding: Encoding,
-        documents_bytes_max: usize,
-    ) -> Result<Self, ApiError> {
-        let reading =
-            spawn_blocking(move || translation(&config, &body, encoding, documents_bytes_max));
-        let translation = reading
+    /// Reads a request; refuses one that is too much before anything is made of it.
+    pub(crate) async fn of(reading: Reading) -> Result<Self, ApiError> {
+        reading.weigh().await?;
+        Self::read(reading, None).await
+    }
+
+    /// Does the same once there is a place for what the request becomes.
+    async fn placed(reading: Reading, limits: &BodyLimits) -> Result<Self, ApiError> {
+        let weight = reading.weigh().await?;
+        let place = limits.decoded_place(weight.n_bytes).await?;
+        Self::read(reading, Some(place)).await
+    }
+
+    async fn read(reading: Reading, place: Option<Place>) -> Result<Self, ApiError> {
+        let reading = spawn_blocking(move || {
+            Ok(Source {
+                translation: reading.translation()?,
+                _place: place,
+            })
+        });
+        let source = reading
             .await
             .unwrap_or_else(|error| Err(ApiError::internal(error.to_string())))?;
         Ok(Self {
-            n_spans: translation.n_spans(),
-            translation: Some(translation),
+            n_spans: source.translation.n_spans(),
+            source: Some(source),
         })
     }
 
     /// Returns what became of the next spans; nothing at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Translated>, ApiError> {
-        let Some(mut translation) = self.translation.take() else {
+        let Some(mut source) = self.source.take() else {
             return Ok(None);
         };
         let making = spawn_blocking(move || {
-            let piece = translation.next_piece();
-            ((!translation.is_done()).then_some(translation), piece)
+            let piece = source.translation.next_piece();
+            ((!source.translation.is_done()).then_some(source), piece)
         });
-        let (translation, piece) = making
+        let (source, piece) = making
             .await
             .map_err(|error| ApiError::internal(error.to_string()))?;
-        self.translation = translation;
+        self.source = source;
         Ok(Some(piece))
+    }
+}
+
+impl Reading {
+    /// Returns what the request takes once it is decoded, if it is to be.
+    async fn weigh(&self) -> Result<Weight, ApiError> {
+        let bytes_max = in_memory(self.config.otlp.request_bytes.0);
+        if bytes_max > 0 && self.body.len() > bytes_max {
+            return Err(ApiError::too_large(format!(
+                "the request has {} bytes, the limit is {bytes_max} (setting otlp.request_bytes); send smaller batches",
+                self.body.len()
+            )));
+        }
+        let (body, encoding) = (self.body.clone(), self.encoding);
+        let weighing = spawn_blocking(move || otlp::weigh(&body, encoding)).await;
+        let weight = weighing.map_err(|error| ApiError::internal(error.to_string()))?;
+        let bytes_max = in_memory(self.config.http.body_bytes.0).saturating_mul(DECODED_PER_BYTE);
+        let checked = limits(&self.config).check_weight(weight, bytes_max);
+        checked.map_err(|error| ApiError::invalid_request(error.to_string()))?;
+        Ok(weight)
+    }
+
+    fn translation(&self) -> Result<Translation, ApiError> {
+        let invalid = |error: &dyn std::error::Error| {
+            let cause = error
+                .source()
+                .map_or_else(String::new, |cause| format!(": {cause}"));
+            ApiError::invalid_request(format!("{error}{cause}"))
+        };
+        let config = &*self.config;
+        let settings = &config.otlp;
+        let request = otlp::decode(&self.body, self.encoding).map_err(|error| invalid(&error))?;
+        let rules = Rules {
+            indexed_attributes: settings.indexed_attributes.0.clone(),
+            index_all_attributes: settings.index_all_attributes,
+            log_groups: settings.log_groups.0.clone(),
+            consumer_segments: settings.consumer_segments,
+        };
+        let bounds = Bounds {
+            // The store takes no batch larger than what may wait for it.
+            piece_bytes: PIECE_BYTES.min(in_memory(config.storage.bytes_in_flight.0) / 4),
+            piece_spans: PIECE_SPANS,
+            documents_bytes_max: Some(self.documents_bytes_max),
+        };
+        Translation::begin(request, rules, limits(config), bounds, clock::now())
+            .map_err(|error| invalid(&error))
     }
 }
 
@@ -168,16 +241,23 @@ impl LeftOut {
     }
 }
 
-/// Stores spans: the rate is asked once, for all of them, and then a piece at a time is made and stored.
+/// Stores spans: what they take is known before they are decoded, the rate is asked once, for all of them, and then a
+/// piece at a time is made and stored.
 async fn store(
     app: &Arc<App>,
     origin: Origin,
     body: Bytes,
     encoding: Encoding,
+    limits: &BodyLimits,
 ) -> Result<LeftOut, ApiError> {
     let config = app.config();
-    let bytes_max = in_memory(config.otlp.documents_bytes.0);
-    let mut pieces = Pieces::of(Arc::clone(&config), body, encoding, bytes_max)
+    let reading = Reading {
+        body,
+        encoding,
+        documents_bytes_max: in_memory(config.otlp.documents_bytes.0),
+        config,
+    };
+    let mut pieces = Pieces::placed(reading, limits)
         .await
         .map_err(|error| intake::refuse_call(&app.house, Some(app), origin, error, b""))?;
     intake::admit_segments(app, pieces.n_spans)
@@ -224,43 +304,6 @@ async fn store_piece(
     Ok(())
 }
 
-fn translation(
-    config: &Config,
-    body: &[u8],
-    encoding: Encoding,
-    documents_bytes_max: usize,
-) -> Result<Translation, ApiError> {
-    let invalid = |error: &dyn std::error::Error| {
-        let cause = error
-            .source()
-            .map_or_else(String::new, |cause| format!(": {cause}"));
-        ApiError::invalid_request(format!("{error}{cause}"))
-    };
-    let settings = &config.otlp;
-    let bytes_max = in_memory(settings.request_bytes.0);
-    if bytes_max > 0 && body.len() > bytes_max {
-        return Err(ApiError::too_large(format!(
-            "the request has {} bytes, the limit is {bytes_max} (setting otlp.request_bytes); send smaller batches",
-            body.len()
-        )));
-    }
-    let request = otlp::decode(body, encoding).map_err(|error| invalid(&error))?;
-    let rules = Rules {
-        indexed_attributes: settings.indexed_attributes.0.clone(),
-        index_all_attributes: settings.index_all_attributes,
-        log_groups: settings.log_groups.0.clone(),
-        consumer_segments: settings.consumer_segments,
-    };
-    let bounds = Bounds {
-        // The store takes no batch larger than what may wait for it.
-        piece_bytes: PIECE_BYTES.min(in_memory(config.storage.bytes_in_flight.0) / 4),
-        piece_spans: PIECE_SPANS,
-        documents_bytes_max: Some(documents_bytes_max),
-    };
-    Translation::begin(request, rules, limits(config), bounds, clock::now())
-        .map_err(|error| invalid(&error))
-}
-
 /// Zero stands for no limit.
 fn limits(config: &Config) -> otlp::Limits {
     let settings = &config.otlp;
@@ -290,3 +333,6 @@ fn dress(headers: &mut HeaderMap, encoding: Encoding, request_id: &str) {
 /// Bytes of documents, and spans, that are made and stored at a time. Exporters send 512 spans at once.
 const PIECE_BYTES: usize = 2 << 20;
 const PIECE_SPANS: usize = 1024;
+/// Bytes of memory a request may take for each byte the largest body may have. Of exporters it takes two to five for each
+/// byte it has itself.
+const DECODED_PER_BYTE: usize = 8;

@@ -1,24 +1,25 @@
 //! Traces in and out: segments, batches, summaries, telemetry.
 
+mod page;
+
 use std::sync::Arc;
 
-use futures_util::stream;
 use ingest::{Limits, Refusal};
 use protocol::shapes::{
     BatchGetTracesRequest, GetTraceSummariesRequest, PutTelemetryRecordsRequest,
     PutTelemetryRecordsResponse, PutTraceSegmentsRequest, PutTraceSegmentsResponse,
     TelemetryRecord, UnprocessedTraceSegment,
 };
-use protocol::{ApiError, decode, json_head, json_response};
-use query::{BatchOptions, BatchPage, GroupRef, SummariesOptions};
-use storage::{SledStore, TraceStore};
-use tracing::{Span, error};
+use protocol::{ApiError, decode, json_response};
+use query::{BatchOptions, GroupRef, SummariesOptions};
+use storage::TraceStore;
 
 use super::{in_memory, query_error, store_error};
 use crate::app::{App, filter_of};
 use crate::config::values::Orphans;
-use crate::http::answer::{Answer, BrokenOff, Chunks};
-use crate::http::body::Received;
+use crate::http::answer::Answer;
+use crate::http::body::room::Patience;
+use crate::http::body::{BodyLimits, Received};
 use crate::origin::Origin;
 use crate::{clock, intake};
 
@@ -57,6 +58,7 @@ fn unprocessed(refusal: Refusal) -> UnprocessedTraceSegment {
 pub(super) async fn batch_get_traces(
     app: &App,
     body: &Received,
+    origin: Origin,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     let request: BatchGetTracesRequest = decode(&body.bytes)?;
@@ -72,35 +74,9 @@ pub(super) async fn batch_get_traces(
     };
     let store = Arc::clone(&app.house.store);
     let page = query::batch_get(store, app.tenant, &request, options).map_err(query_error)?;
-    stream_page(page, request_id).await
-}
-
-/// Returns a page as it is made. A page of one piece has a length; and a store that fails at the
-/// first two pieces is still answered with an error instead of half a page.
-async fn stream_page(mut page: BatchPage<SledStore>, request_id: &str) -> Result<Answer, ApiError> {
-    let first = page.next().await.map_err(query_error)?.unwrap_or_default();
-    let head = json_head(request_id);
-    let Some(second) = page.next().await.map_err(query_error)? else {
-        return Ok(Answer::Whole(head.map(|_| first)));
-    };
-    let begun = [Ok(first), Ok(second)];
-    Ok(Answer::streamed(head, begun, chunks(page)))
-}
-
-/// Returns the pieces of a page that are not made yet, each made once the one before was sent.
-fn chunks(page: BatchPage<SledStore>) -> Chunks {
-    let unmade = Some((page, Span::current()));
-    Box::pin(stream::unfold(unmade, async |unmade| {
-        let (mut page, span) = unmade?;
-        match page.next().await {
-            Ok(Some(chunk)) => Some((Ok(chunk), Some((page, span)))),
-            Ok(None) => None,
-            Err(error) => {
-                span.in_scope(|| error!(%error, "a page of traces was broken off"));
-                Some((Err(BrokenOff(error.to_string())), None))
-            }
-        }
-    }))
+    let limits = BodyLimits::of(&app.config(), &app.house.bodies, origin.peer.ip());
+    let patience = Patience::new(app.config().storage.queue_wait.0);
+    page::answer(page, limits.share, patience, request_id).await
 }
 
 pub(super) async fn get_trace_summaries(

@@ -63,11 +63,8 @@ impl Answer {
     pub(crate) fn placed(self, share: &Arc<Share>) -> Result<Self, ApiError> {
         match self {
             Self::Whole(response) if response.body().len() > super::HTTP2_SEND_BYTES => {
-                let place = share.answer_place(response.body().len()).ok_or_else(|| {
-                    ApiError::throttled(
-                        "too many answers wait to be read; read them, or retry with backoff",
-                    )
-                })?;
+                let place = share.answer_place(response.body().len());
+                let place = place.ok_or_else(unread)?;
                 Ok(Self::Held(response, place))
             }
             Self::Whole(_) | Self::Held(..) | Self::Streamed(..) | Self::Framed(_) => Ok(self),
@@ -90,6 +87,11 @@ impl Answer {
             Self::Framed(response) => response.map(|framed| body(Source::Framed(framed), None)),
         }
     }
+}
+
+/// Returns what a client is told whose answers find no place any more.
+pub(crate) fn unread() -> ApiError {
+    ApiError::throttled("too many answers wait to be read; read them, or retry with backoff")
 }
 
 impl From<Response<Bytes>> for Answer {

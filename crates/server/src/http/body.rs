@@ -165,6 +165,19 @@ pub(crate) async fn inflate(
             return Err(BodyError::Encoding { encoding });
         }
     };
+    inflated(received, compression, limits).await
+}
+
+/// Returns a body that is said to be gzip, inflated.
+pub(crate) async fn gunzip(received: Received, limits: &BodyLimits) -> Result<Received, BodyError> {
+    inflated(received, Compression::Gzip, limits).await
+}
+
+async fn inflated(
+    received: Received,
+    compression: Compression,
+    limits: &BodyLimits,
+) -> Result<Received, BodyError> {
     let Received {
         bytes,
         place: _compressed,
@@ -192,6 +205,13 @@ impl BodyLimits {
             wait: config.storage.queue_wait.0,
             share: room.share(Peer::of(address), one_body),
         }
+    }
+
+    /// Waits for a place for what a body becomes when it is decoded.
+    pub(crate) async fn decoded_place(&self, n_bytes: usize) -> Result<Place, BodyError> {
+        let mut patience = Patience::new(self.wait);
+        let place = self.share.decoded_place(n_bytes, &mut patience).await;
+        place.ok_or(BodyError::Busy)
     }
 
     /// Waits for a place for so many bytes.

@@ -1,24 +1,28 @@
-//! gRPC around one message. Framing, compression and status are tonic's; the message stays bytes.
+//! gRPC around one message. How an answer and a status are written is tonic's. What comes is taken apart here: the message
+//! is a part of the body, and inflated as bodies are, so that every byte has its place before it is made (see [`body`]).
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
+use futures_util::stream;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use http::{HeaderMap, Request};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Response};
 use protocol::{ApiError, ErrorKind};
-use tonic::codec::{
-    Codec, CompressionEncoding, DecodeBuf, Decoder, EnabledCompressionEncodings, EncodeBuf, Encoder,
-};
-use tonic::server::{Grpc, UnaryService};
+use tonic::codec::{EncodeBody, EncodeBuf, Encoder, SingleMessageCompressionOverride};
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::http::answer::Answer;
+use crate::http::body::{self, BodyLimits, Received};
+
+/// Why there is no message.
+pub(crate) enum Unread {
+    /// It is refused as bodies are.
+    Refused(ApiError),
+    /// It is none that gRPC lets be read here; this is the answer.
+    Told(Status),
+}
 
 /// Tells whether a request is one of gRPC.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -26,36 +30,72 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Answers a call with what `call` makes of its message. What is no call is answered, too: see [`refusal`].
+/// Returns the message of a call, inflated, in its place in memory.
 ///
 /// # Errors
-/// What `call` says; the answer to it is [`refuse`].
-pub(crate) async fn unary<F>(
-    head: Parts,
-    body: Bytes,
-    message_bytes_max: usize,
-    call: impl FnOnce(Bytes) -> F + Send + 'static,
-) -> Result<Answer, ApiError>
-where
-    F: Future<Output = Result<Bytes, ApiError>> + Send + 'static,
-{
-    let mut accepted = EnabledCompressionEncodings::default();
-    accepted.enable(CompressionEncoding::Gzip);
-    let mut grpc = Grpc::new(AsIs)
-        .apply_compression_config(accepted, EnabledCompressionEncodings::default())
-        .max_decoding_message_size(message_bytes_max);
-    let request = Request::from_parts(head, Full::new(body));
-    let failure = Failure::default();
-    let once = Once {
-        call: Some(call),
-        failure: Arc::clone(&failure),
-    };
-    let response = grpc.unary(once, request).await;
-    let failure = failure
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    failure.map_or(Ok(Answer::Framed(response)), Err)
+/// Says why there is none.
+pub(crate) async fn message(
+    headers: &HeaderMap,
+    received: Received,
+    limits: &BodyLimits,
+) -> Result<Received, Unread> {
+    let encoding = headers.get(ENCODING).map(HeaderValue::as_bytes);
+    let is_gzip = encoding == Some(b"gzip");
+    if let Some(other) = encoding.filter(|name| !is_gzip && *name != b"identity") {
+        return Err(Unread::Told(not_read(other)));
+    }
+    let (flag, message) = only_message(&received.bytes).ok_or_else(|| {
+        Unread::Refused(ApiError::invalid_request(
+            "the body is not one whole message of gRPC",
+        ))
+    })?;
+    let received = received.replaced(message);
+    match flag {
+        PLAIN => Ok(received),
+        COMPRESSED if is_gzip => {
+            let inflated = body::gunzip(received, limits).await;
+            inflated.map_err(|error| Unread::Refused(error.into()))
+        }
+        _ => Err(Unread::Told(Status::internal(
+            "the message is flagged as compressed, and grpc-encoding does not say how",
+        ))),
+    }
+}
+
+/// Returns the flag and the message of a body that is one message.
+fn only_message(body: &Bytes) -> Option<(u8, Bytes)> {
+    let (frame, message) = body.split_first_chunk::<FRAME_BYTES>()?;
+    let [flag, a, b, c, d] = *frame;
+    let n_bytes = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+    (message.len() == n_bytes).then(|| (flag, body.slice_ref(message)))
+}
+
+/// Returns what a call is told whose message is compressed in a way that is not read (spec: gRPC, "Compression").
+fn not_read(encoding: &[u8]) -> Status {
+    let name = String::from_utf8_lossy(encoding);
+    let name: String = name.chars().take(40).collect();
+    let mut status = Status::unimplemented(format!(
+        "the message is compressed as {name:?}, which is not read here; send gzip or nothing"
+    ));
+    let read = MetadataValue::from_static("gzip,identity");
+    status.metadata_mut().insert(ACCEPT_ENCODING, read);
+    status
+}
+
+/// Returns the answer of a call that was taken.
+pub(crate) fn answer(message: Bytes) -> Answer {
+    let messages = stream::iter([Ok(message)]);
+    let whole = SingleMessageCompressionOverride::default();
+    let framed = EncodeBody::new_server(AsIs, messages, None, whole, None);
+    let mut response = Response::new(tonic::body::Body::new(framed));
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Answer::Framed(response)
+}
+
+/// Returns the answer of a call that is told a status.
+pub(crate) fn tell(status: Status) -> Answer {
+    Answer::Framed(status.into_http::<tonic::body::Body>())
 }
 
 /// Returns what an answer says at once that is no answer of a call: there was none, or none that can be read.
@@ -96,7 +136,7 @@ pub(crate) const fn name(code: Code) -> &'static str {
 
 /// Returns the answer of a call that is refused.
 pub(crate) fn refuse(error: &ApiError) -> Answer {
-    Answer::Framed(status(error).into_http::<tonic::body::Body>())
+    tell(status(error))
 }
 
 /// Returns an error in the terms of gRPC. What can be tried again is `UNAVAILABLE`, which exporters do try again
@@ -137,55 +177,8 @@ pub(crate) fn code(error: &ApiError) -> Code {
     }
 }
 
-/// Where a call leaves its error, of which a status says less.
-type Failure = Arc<Mutex<Option<ApiError>>>;
-
-/// A service that is called once.
-struct Once<C> {
-    call: Option<C>,
-    failure: Failure,
-}
-
-impl<C, F> UnaryService<Bytes> for Once<C>
-where
-    C: FnOnce(Bytes) -> F,
-    F: Future<Output = Result<Bytes, ApiError>> + Send + 'static,
-{
-    type Response = Bytes;
-    type Future =
-        Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, Status>> + Send + 'static>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let answer = self.call.take().map(|call| call(request.into_inner()));
-        let failure = Arc::clone(&self.failure);
-        Box::pin(async move {
-            let answer = answer.ok_or_else(|| Status::internal("called twice"))?;
-            answer.await.map(tonic::Response::new).map_err(|error| {
-                let status = status(&error);
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                status
-            })
-        })
-    }
-}
-
-/// Takes messages as the bytes they are.
+/// Writes messages as the bytes they are.
 struct AsIs;
-
-impl Codec for AsIs {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
 
 impl Encoder for AsIs {
     type Item = Bytes;
@@ -197,11 +190,34 @@ impl Encoder for AsIs {
     }
 }
 
-impl Decoder for AsIs {
-    type Item = Bytes;
-    type Error = Status;
+/// How a message that is compressed is; only one that has the flag is (spec: gRPC over HTTP/2, "Message-Encoding").
+const ENCODING: &str = "grpc-encoding";
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// A flag, and the length of the message.
+const FRAME_BYTES: usize = 5;
+const PLAIN: u8 = 0;
+const COMPRESSED: u8 = 1;
 
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_message() {
+        let check = |body: &'static [u8], expected: Option<(u8, &[u8])>| {
+            let message = only_message(&Bytes::from_static(body));
+            let message = message
+                .as_ref()
+                .map(|(flag, message)| (*flag, &message[..]));
+            assert_eq!(message, expected, "{body:?}");
+        };
+        check(b"\0\0\0\0\0", Some((0, b"")));
+        check(b"\x01\0\0\0\x02ab", Some((1, b"ab")));
+        check(b"\x07\0\0\0\x01a", Some((7, b"a")));
+        check(b"", None);
+        check(b"\0\0\0\0", None);
+        check(b"\0\0\0\0\x03ab", None);
+        check(b"\0\0\0\0\x01ab", None);
+        check(b"\0\xff\xff\xff\xffab", None);
     }
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::Response;
 use model::{Account, Timestamp, TraceId};
-use percent_encoding::percent_decode_str;
 use protocol::{ApiError, json_response};
 use serde::Serialize;
 
 use super::{Entry, RefusedLog};
 use crate::app::App;
 use crate::origin::Doorway;
+use crate::parameters;
 
 /// Answers a request for what an account was refused.
 ///
@@ -98,28 +98,10 @@ impl Asked {
     /// Reads a query.
     pub(super) fn parse(query: &str) -> Result<Self, String> {
         let mut asked = Self::default();
-        let mut seen: Vec<&str> = Vec::new();
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            if name.starts_with(OF_A_SIGNATURE) {
-                continue;
-            }
-            let Some(known) = PARAMETERS.into_iter().find(|known| *known == name) else {
-                let name: String = name.chars().take(40).collect();
-                return Err(format!(
-                    "there is no parameter {name:?}; there are {}",
-                    PARAMETERS.join(", ")
-                ));
-            };
-            if seen.contains(&known) {
-                return Err(format!("{known} is given twice"));
-            }
-            seen.push(known);
-            let decoded = percent_decode_str(value).decode_utf8();
-            let value = decoded.map_err(|_| format!("{known}: the value is not UTF-8"))?;
+        for (name, value) in parameters::read(query, &PARAMETERS)? {
             asked
-                .set(known, &value)
-                .map_err(|expected| format!("{known}: {expected} is expected"))?;
+                .set(name, &value)
+                .map_err(|expected| format!("{name}: {expected} is expected"))?;
         }
         Ok(asked)
     }
@@ -263,8 +245,6 @@ impl<'e> ShownEntry<'e> {
     }
 }
 
-/// How the parameters begin that sign a query.
-const OF_A_SIGNATURE: &str = "X-Amz-";
 const PARAMETERS: [&str; 8] = [
     "limit", "door", "code", "peer", "id", "since", "until", "after",
 ];

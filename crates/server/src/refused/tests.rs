@@ -13,6 +13,7 @@ fn refused(secs: u64) -> Refused {
             doorway: Doorway::Api,
             peer: SocketAddr::from(([127, 0, 0, 1], 4000)),
             is_tls: false,
+            nth: 0,
         },
         code: "MissingId",
         message: "m".to_owned(),

@@ -23,11 +23,12 @@ use crate::app::App;
 use crate::clock;
 use crate::config::values::Unsampled;
 use crate::handlers::in_memory;
-use crate::handlers::spans::Pieces;
+use crate::handlers::spans::{Pieces, Reading};
 use crate::house::House;
 use crate::intake::rates::RateError;
 use crate::intake::{self, IntakeError};
 use crate::origin::{Doorway, Origin};
+use crate::record;
 use crate::refused::{self, Refused};
 
 /// Takes in what is queued until nobody queues any more and nothing is left. From a deadline on, if one is given, what
@@ -44,15 +45,22 @@ pub(super) async fn take_in(
             return;
         }
         let is_over = deadline.borrow().is_some_and(|at| at <= Instant::now());
-        match owner(&accounts) {
-            Some(app) if is_over => lose(house, Some(&app), &datagrams, STOPPED),
-            Some(app) => {
-                let opened = Opened::of(&app, &datagrams).await;
-                opened.documents.take_in(&app, &mut deadline).await;
-                take_in_spans(&app, opened.spans, &mut deadline).await;
+        let Some(app) = owner(&accounts) else {
+            lose(house, None, &datagrams, UNOWNED);
+            continue;
+        };
+        let recording = house.recorder.batch(&app.account, datagrams.len());
+        let taking_in = async {
+            if is_over {
+                return lose(house, Some(&app), &datagrams, STOPPED);
             }
-            None => lose(house, None, &datagrams, UNOWNED),
-        }
+            let opened = Opened::of(&app, &datagrams).await;
+            opened.documents.take_in(&app, &mut deadline).await;
+            take_in_spans(&app, opened.spans, &mut deadline).await;
+        };
+        recording.watch(taking_in).await;
+        let datagrams = datagrams.into_iter();
+        recording.keep(datagrams.map(|datagram| (datagram.at, datagram.peer, datagram.bytes)));
     }
 }
 
@@ -71,8 +79,9 @@ async fn collect(queued: &mut UnboundedReceiver<Datagram>, batch_wait: Duration)
             Err(TryRecvError::Empty) => timeout_at(until, queued.recv()).await.ok().flatten(),
             Err(TryRecvError::Disconnected) => None,
         };
-        let Some(datagram) = next else { break };
+        let Some(mut datagram) = next else { break };
         n_bytes += datagram.bytes.len();
+        datagram.nth = datagrams.len();
         datagrams.push(datagram);
     }
     datagrams
@@ -138,7 +147,13 @@ async fn take_in_spans(
     let document_bytes_max = in_memory(config.http.body_bytes.0);
     let mut batch = Batch::new(document_bytes_max);
     for (datagram, protobuf) in spans {
-        let read = Pieces::of(Arc::clone(&config), protobuf, Encoding::Protobuf, bytes_max);
+        // One is read at a time, and becomes no more than some MiB: it takes no place among what others become.
+        let read = Pieces::of(Reading {
+            config: Arc::clone(&config),
+            body: protobuf,
+            encoding: Encoding::Protobuf,
+            documents_bytes_max: bytes_max,
+        });
         let mut pieces = match read.await {
             Ok(pieces) => pieces,
             Err(error) => {
@@ -317,6 +332,7 @@ fn lose(house: &House, app: Option<&App>, datagrams: &[Datagram], why: Why<'_>) 
 /// Counts a datagram that is not taken in, and remembers it for its owner.
 fn drop_one(house: &House, app: Option<&App>, datagram: &Datagram, (code, message): Why<'_>) {
     house.metrics.datagrams.dropped(code, 1);
+    record::tally(|tallies| tallies.refused(datagram.nth, None, code));
     let beginning = datagram.bytes.get(..EXCERPT_SOURCE_BYTES);
     let beginning = String::from_utf8_lossy(beginning.unwrap_or(&datagram.bytes));
     let refused = Refused {
@@ -337,6 +353,7 @@ fn origin(datagram: &Datagram) -> Origin {
         doorway: Doorway::Udp,
         peer: datagram.peer,
         is_tls: false,
+        nth: datagram.nth,
     }
 }
 

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use model::Timestamp;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::figures::Figures;
 use super::socket::DATAGRAM_BYTES_MAX;
+use crate::clock;
 
 /// The end datagrams are put into.
 pub(super) struct Queue {
@@ -21,6 +23,10 @@ pub(super) struct Queue {
 pub(super) struct Datagram {
     pub(super) bytes: Box<[u8]>,
     pub(super) peer: SocketAddr,
+    /// When it came.
+    pub(super) at: Timestamp,
+    /// Which one it is of those that are taken in together.
+    pub(super) nth: usize,
     _room: Room,
 }
 
@@ -56,6 +62,8 @@ impl Queue {
         let datagram = Datagram {
             bytes: bytes.into(),
             peer,
+            at: clock::now(),
+            nth: 0,
             _room: room,
         };
         if self.datagrams.send(datagram).is_err() {

@@ -22,14 +22,18 @@ impl Backlog {
     /// Waits until one more partition may wait to be sealed, and tells whether it may now.
     pub(super) fn wait(&self, shared: &Shared, wait: Duration) -> bool {
         let n_max = n_sealing_max(shared.config.partition_bytes);
-        let is_full = || shared.partitions().sealing.len() >= n_max;
+        self.wait_until(wait, || shared.partitions().sealing.len() < n_max)
+    }
+
+    /// Waits until something holds of the partitions, and tells whether it does now.
+    pub(crate) fn wait_until(&self, wait: Duration, holds: impl Fn() -> bool) -> bool {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self
             .changed
-            .wait_timeout_while(lock, wait, |()| is_full())
+            .wait_timeout_while(lock, wait, |()| !holds())
             .unwrap_or_else(PoisonError::into_inner);
         drop(waited);
-        !is_full()
+        holds()
     }
 }
 

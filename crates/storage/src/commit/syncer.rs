@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use model::Tenant;
+
 use super::{Waiting, answer_all, count};
 use crate::StoreError;
 use crate::active::Active;
+use crate::changes::Change;
 use crate::store::{Durability, Shared};
 
 /// A group that is written and not yet durable.
 pub(super) struct Group {
     pub(super) active: Arc<Active>,
     pub(super) waiting: Vec<Waiting>,
+    /// What it changed, in the order of stamps.
+    pub(super) changes: Vec<(Tenant, Change)>,
+    /// No document of it has a later stamp.
+    pub(super) last_stamp: u64,
 }
 
 /// Works until the writer is gone.
@@ -54,7 +61,11 @@ fn add(gathered: &mut Vec<Group>, group: Group) {
         .iter_mut()
         .find(|known| Arc::ptr_eq(&known.active, &group.active));
     match same {
-        Some(known) => known.waiting.extend(group.waiting),
+        Some(known) => {
+            known.waiting.extend(group.waiting);
+            known.changes.extend(group.changes);
+            known.last_stamp = known.last_stamp.max(group.last_stamp);
+        }
         None => gathered.push(group),
     }
 }
@@ -73,7 +84,11 @@ fn sync(shared: &Shared, groups: Vec<Group>) {
             u64::try_from(began.elapsed().as_micros()).unwrap_or(0),
         );
         match synced {
-            Ok(()) => answer_all(group.waiting, None),
+            Ok(()) => {
+                // Whoever begins to follow once a put was answered is not told of it.
+                shared.changes.publish(&group.changes, group.last_stamp);
+                answer_all(group.waiting, None);
+            }
             Err(reason) => {
                 tracing::error!(
                     partition = group.active.number,

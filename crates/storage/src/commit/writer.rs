@@ -12,6 +12,7 @@ use model::{Tenant, Timestamp, TraceId};
 use super::syncer::Group;
 use super::{Answer, Batch, Chore, Job, Telemetry, Waiting, answer_all, count};
 use crate::active::{Active, Write};
+use crate::changes::Change;
 use crate::engine::{EngineError, Tree};
 use crate::index::{Counted, Index};
 use crate::older::Traces;
@@ -52,6 +53,10 @@ impl Writer {
                     }
                     Job::Telemetry(telemetry, answer) => self.telemetry(&telemetry, answer),
                     Job::Tick(now) => self.tick(now),
+                    Job::Roll(now, answer) => {
+                        // Who asked may have gone.
+                        let _ = answer.send(self.roll(now));
+                    }
                 }
                 next = if n_bytes < GROUP_BYTES_MAX {
                     jobs.try_recv().ok()
@@ -88,12 +93,13 @@ impl Writer {
         }
         let mut writes = Vec::new();
         let waiting = self.admit(&active, batches, &mut writes);
-        let traces: Vec<(Tenant, TraceId)> = writes.iter().filter_map(Write::trace).collect();
+        let changes: Vec<(Tenant, Change)> = writes.iter().filter_map(Write::change).collect();
         let written = active.write(writes);
         // Groups are told from what is written, and a graph may have been asked for just before.
+        let traces = changes.iter().map(|(tenant, of)| (*tenant, of.trace_id));
         active.written(traces);
         count(&self.shared.counters.n_commits, 1);
-        self.conclude(active, waiting, written);
+        self.conclude(active, waiting, changes, written);
     }
 
     /// Decides on every document of a group, in order of arrival.
@@ -171,7 +177,7 @@ impl Writer {
             }
             Ok(())
         });
-        self.conclude(active, waiting, written);
+        self.conclude(active, waiting, Vec::new(), written);
     }
 
     /// Passes a written group on; poisons the partition if writing failed.
@@ -179,6 +185,7 @@ impl Writer {
         &self,
         active: Arc<Active>,
         waiting: Vec<Waiting>,
+        changes: Vec<(Tenant, Change)>,
         written: Result<(), EngineError>,
     ) {
         if let Err(error) = written {
@@ -189,15 +196,18 @@ impl Writer {
             };
             return answer_all(waiting, Some(&error));
         }
-        let group = match self.shared.config.durability {
-            Durability::Sync => Group { active, waiting },
+        let waiting = match self.shared.config.durability {
+            Durability::Sync => waiting,
             Durability::Interval(_) => {
                 answer_all(waiting, None);
-                Group {
-                    active,
-                    waiting: Vec::new(),
-                }
+                Vec::new()
             }
+        };
+        let group = Group {
+            active,
+            waiting,
+            changes,
+            last_stamp: self.shared.newest_stamp.load(Ordering::Relaxed),
         };
         // The syncer ends only after the writer.
         let _ = self.syncer.send(group);
@@ -244,6 +254,27 @@ impl Writer {
         if let Err(error) = self.writable(now) {
             tracing::warn!(%error, "the store takes no writes");
         }
+    }
+
+    /// Begins a fresh partition unless the active one is empty; returns the number of the last one before it.
+    fn roll(&mut self, now: Timestamp) -> Result<u32, StoreError> {
+        let active = self.writable(now)?;
+        let n_documents = {
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.n_documents
+        };
+        let telemetry = active
+            .handle
+            .with(|opened| opened.engine().last_key(Tree::Telemetry));
+        let telemetry = telemetry.map_err(|error| StoreError::Read {
+            reason: error.to_string(),
+        })?;
+        if n_documents > 0 || telemetry.is_some() {
+            self.await_sealing()?;
+            self.rotate(now)?;
+            return Ok(active.number);
+        }
+        Ok(active.number.saturating_sub(1))
     }
 
     /// Puts a fresh partition in the place of the active one, which goes to the keeper.

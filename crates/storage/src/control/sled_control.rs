@@ -29,6 +29,21 @@ pub struct SledControl {
     writer: Mutex<Writer>,
 }
 
+/// Keys and payloads of all records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SettingsCopy(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl SettingsCopy {
+    pub(crate) fn add(&mut self, key: Vec<u8>, payload: Vec<u8>) {
+        self.0.push((key, payload));
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let records = self.0.iter();
+        records.map(|(key, payload)| (key.as_slice(), payload.as_slice()))
+    }
+}
+
 enum Writer {
     Working,
     /// A write failed: the files may hold less than readers see, and readers may see what failed. This is
@@ -90,6 +105,43 @@ impl SledControl {
         *writer = Writer::Closed;
         home.retire();
         synced
+    }
+
+    /// Returns all records there are, as they are at one moment.
+    pub(crate) fn copy(&self) -> Result<SettingsCopy, StoreError> {
+        let writer = self.writer();
+        match &*writer {
+            Writer::Working => {}
+            Writer::Closed => return Err(StoreError::Closed),
+            Writer::Poisoned(_) => {
+                let reason = "a write of settings failed, and none was made since".to_owned();
+                return Err(StoreError::Unavailable { reason });
+            }
+        }
+        let home = self.home.read().unwrap_or_else(PoisonError::into_inner);
+        let mut copy = SettingsCopy::default();
+        let copied = home.with(|opened| {
+            rewrite::each(opened, &self.rewriting.dictionaries, &mut |key, payload| {
+                copy.add(key.to_owned(), payload.to_owned());
+                Ok(())
+            })
+        });
+        drop(writer);
+        copied.map(|()| copy).map_err(|error| StoreError::Read {
+            reason: error.to_string(),
+        })
+    }
+
+    /// Puts all records of a copy, durably.
+    pub(crate) fn take(&self, copy: &SettingsCopy) -> Result<(), StoreError> {
+        let home = self.home.read().unwrap_or_else(PoisonError::into_inner);
+        let put = home.with(|opened| {
+            for (key, payload) in copy.records() {
+                opened.replace(Tree::Control, key, Record::of_payload(payload))?;
+            }
+            opened.sync()
+        });
+        put.map_err(|error| unavailable(&error))
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

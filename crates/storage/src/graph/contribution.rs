@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use model::graph::{LinkSource, LinkUse, TraceGraph};
-use model::{Derived, Document, Head, SegmentId, Service, Summary, Tenant, TraceId};
+use model::{Derived, Head, SegmentId, Service, Summary, Tenant, TraceId};
 
 use crate::engine::EngineError;
 use crate::index::{Interned, Parts};
+use crate::partitions::head_of;
 use crate::store::Shared;
 
 /// What a trace adds, and what is taken away again of what older partitions say of it.
@@ -195,13 +196,4 @@ impl Shared {
         let stored = self.documents_up_to(tenant, trace_id, number)?;
         Ok(stored.documents.iter().filter_map(head_of).collect())
     }
-}
-
-/// Returns the head of a stored document, which was valid when it came in.
-fn head_of(document: &Document) -> Option<Head> {
-    let limits = model::DocumentLimits {
-        document_bytes_max: usize::MAX,
-    };
-    let segment = model::Segment::parse(&document.text, &limits);
-    segment.ok().map(|segment| segment.head())
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use model::graph::Sign;
-use model::{Cells, EdgeCell, EdgeKind, Service, Statistics, Tenant};
+use model::{Cells, EdgeCell, EdgeKey, EdgeKind, Service, Statistics, Tenant};
 use serde::{Deserialize, Serialize};
 
 use super::contribution::{Contribution, Share};
@@ -62,6 +62,17 @@ struct CellSum {
 }
 
 impl StoredHour {
+    /// Returns all sums by the services themselves: the partition they correct, if they do, their minute, and they.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (Option<u32>, u32, Cells)> + '_ {
+        let minutes = self.minutes.iter();
+        let minutes = minutes.map(|(minute, cells)| (None, *minute, cells));
+        let corrections = self.corrections.iter();
+        let corrections = corrections.map(|((of, minute), cells)| (Some(*of), *minute, cells));
+        minutes
+            .chain(corrections)
+            .map(|(of, minute, cells)| (of, minute, cells.named(&self.services)))
+    }
+
     /// Returns the hour with the sums of all its minutes in its first one.
     fn as_one(&self, hour: u32) -> Self {
         let minute = hour.saturating_mul(60);
@@ -151,6 +162,30 @@ impl HourSums {
             };
             target.add(share);
         }
+    }
+}
+
+impl StoredCells {
+    /// Returns the sums by the services themselves.
+    fn named(&self, services: &[Service]) -> Cells {
+        let service = |number: u32| services.get(usize::try_from(number).ok()?);
+        let mut named = Cells::default();
+        for (number, statistics) in &self.nodes {
+            if let Some(service) = service(*number) {
+                named.nodes.insert(service.clone(), statistics.clone());
+            }
+        }
+        for ((from, to, kind), cell) in &self.edges {
+            if let (Some(from), Some(to)) = (service(*from), service(*to)) {
+                let key = EdgeKey {
+                    from: from.clone(),
+                    to: to.clone(),
+                    kind: *kind,
+                };
+                named.edges.insert(key, cell.clone());
+            }
+        }
+        named
     }
 }
 

@@ -102,6 +102,25 @@ fn repeats_change_nothing_and_changes_count() {
 }
 
 #[test]
+fn summaries_of_traces_are_those_of_lists() {
+    on_every_engine!(store, {
+        put(store, vec![segment(1, 1, 5), segment(2, 1, 6)]);
+        put(store, vec![segment(1, 2, 9), in_progress(3, 1, 7)]);
+        let listed = summaries(store, everything());
+        let asked = [1, 4, 3, 2].map(trace_id).to_vec();
+        let found = block_on(store.summaries_of(TENANT, asked)).unwrap();
+        let ids: Vec<TraceId> = found.iter().map(|summary| summary.trace_id).collect();
+        assert_eq!(ids, [1, 3, 2].map(trace_id));
+        assert_eq!(found[0].revision, 2);
+        for summary in &found {
+            assert!(listed.contains(summary), "{summary:?}");
+        }
+        let others = block_on(store.summaries_of(Tenant(1), vec![trace_id(1)]));
+        assert!(others.unwrap().is_empty());
+    });
+}
+
+#[test]
 fn tenants_do_not_see_each_other() {
     on_every_engine!(store, {
         let (ours, theirs) = (Tenant(0), Tenant(1));

@@ -123,12 +123,18 @@ fn a_trace_over_two_partitions_is_one() {
     drop(store);
     let store = open(data.path());
     check_both(&store);
+    let of_each = |store: &SledStore| {
+        let asked = vec![trace_id(1), trace_id(2)];
+        block_on(store.summaries_of(TENANT, asked)).unwrap()
+    };
+    assert_eq!(of_each(&store), summaries(&store, everything()));
     assert_eq!(
         put_at(&store, 2 * HOUR, vec![in_progress(1, 1, 5)]),
         [Outcome::Superseded]
     );
     seal(&store, 4 * HOUR);
     check_both(&store);
+    assert_eq!(of_each(&store), summaries(&store, everything()));
     store.close().unwrap();
     drop(store);
     check_both(&open(data.path()));

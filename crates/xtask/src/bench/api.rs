@@ -12,7 +12,7 @@ use serde_json::json;
 use super::calls::Caller;
 use super::report::{Row, number, row};
 use super::small_traces::{self, Stored};
-use super::{N_CONNECTIONS, Plan, binary, graphs, lists, samplers, sides};
+use super::{N_CONNECTIONS, Plan, binary, graphs, lists, replays, samplers, sides};
 
 /// Measures all of it and returns the rows of the table.
 pub(super) fn measure(plan: Plan, pool: &Arc<Pool>, folder: &Path) -> Result<Vec<Row>> {
@@ -38,6 +38,7 @@ pub(super) fn measure(plan: Plan, pool: &Arc<Pool>, folder: &Path) -> Result<Vec
     drop(caller);
     drop(server);
     sides::measure(pool, folder, plan.n_rounds, plan.round, &mut rows)?;
+    replays::measure(pool, folder, plan.n_rounds, plan.round, &mut rows)?;
     Ok(rows)
 }
 

@@ -93,7 +93,9 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("console", &[]),
     (
         "cli",
-        &["journal", "model", "otlp", "protocol", "query", "replay"],
+        &[
+            "ingest", "journal", "model", "otlp", "protocol", "query", "replay", "storage",
+        ],
     ),
     (
         "server",
@@ -112,7 +114,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("aws-sigv4", &["cli", "roentgen-tests"]),
     ("bincode", &["storage"]),
     ("clap", &["cli", "server"]),
-    ("hyper", &["server"]),
+    ("hyper", &["cli", "server"]),
     ("hyper-rustls", &["cli"]),
     ("hyper-util", &["cli", "server"]),
     ("indicatif", &["cli"]),

@@ -1,7 +1,7 @@
 //! Room for the bytes of requests and answers, and how peers share it.
 //!
 //! No peer has more than its share, a quarter of the room, so that bodies of one that never end, or answers it never
-//! reads, leave room for the others. A place is one in the share first, and in the room then.
+//! reads, leave room for the others. What bodies become when they are decoded has room of its own. A place is one in the share first, and in the room then.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::http::places::Peer;
 
-/// The bytes the bodies of all connections may hold in memory, and as many again of answers. Clones share them.
+/// The bytes the bodies of all connections may hold in memory, as many again of answers, and as many of requests of spans
+/// once they are decoded. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct BodyRoom(Arc<Room>);
 
@@ -26,6 +27,7 @@ pub(crate) struct Share {
     n_bytes: usize,
     bodies: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    decoded: Arc<Semaphore>,
     /// Bodies that wait for others of the same peer.
     n_waiting: AtomicUsize,
 }
@@ -48,6 +50,7 @@ struct Room {
     n_bytes: usize,
     bodies: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    decoded: Arc<Semaphore>,
     /// Turns at work that keeps a thread busy.
     turns: Semaphore,
     shares: Mutex<HashMap<Peer, Weak<Share>>>,
@@ -65,6 +68,7 @@ impl BodyRoom {
             n_bytes,
             bodies: Arc::new(Semaphore::new(n_bytes)),
             answers: Arc::new(Semaphore::new(n_bytes)),
+            decoded: Arc::new(Semaphore::new(n_bytes)),
             turns: Semaphore::new(n_turns),
             shares: Mutex::default(),
             n_waiting: AtomicUsize::new(0),
@@ -87,6 +91,7 @@ impl BodyRoom {
             n_bytes,
             bodies: Arc::new(Semaphore::new(n_bytes)),
             answers: Arc::new(Semaphore::new(n_bytes)),
+            decoded: Arc::new(Semaphore::new(n_bytes)),
             n_waiting: AtomicUsize::new(0),
         });
         shares.insert(peer, Arc::downgrade(&share));
@@ -123,6 +128,40 @@ impl Share {
         let of_share = Arc::clone(&self.answers).try_acquire_many_owned(n_bytes);
         let of_all = Arc::clone(&self.room.answers).try_acquire_many_owned(n_bytes);
         Some(self.placed(of_share.ok()?, of_all.ok()?))
+    }
+
+    /// Waits for a place for an answer of up to so many bytes, which is made then; nothing once the patience is at its end.
+    pub(crate) async fn making_place(
+        self: &Arc<Self>,
+        n_bytes: usize,
+        patience: &mut Patience,
+    ) -> Option<Place> {
+        let n_bytes = u32::try_from(n_bytes.min(self.n_bytes)).ok()?;
+        let taking = async {
+            let of_share = Arc::clone(&self.answers).acquire_many_owned(n_bytes);
+            let of_share = of_share.await.ok()?;
+            let of_all = Arc::clone(&self.room.answers).acquire_many_owned(n_bytes);
+            Some(self.placed(of_share, of_all.await.ok()?))
+        };
+        patience.spend(taking).await.flatten()
+    }
+
+    /// Waits for a place for what a body becomes when it is decoded; nothing once the patience is at its end. What is
+    /// larger than the share takes all of it.
+    pub(crate) async fn decoded_place(
+        self: &Arc<Self>,
+        n_bytes: usize,
+        patience: &mut Patience,
+    ) -> Option<Place> {
+        let n_permits = |n_bytes_max: usize| u32::try_from(n_bytes.min(n_bytes_max)).ok();
+        let (n_of_share, n_of_all) = (n_permits(self.n_bytes)?, n_permits(self.room.n_bytes)?);
+        let taking = async {
+            let of_share = Arc::clone(&self.decoded).acquire_many_owned(n_of_share);
+            let of_share = of_share.await.ok()?;
+            let of_all = Arc::clone(&self.room.decoded).acquire_many_owned(n_of_all);
+            Some(self.placed(of_share, of_all.await.ok()?))
+        };
+        patience.spend(taking).await.flatten()
     }
 
     /// Returns how many bytes of bodies it has.
@@ -193,6 +232,9 @@ impl Place {
 }
 
 impl Patience {
+    /// The patience of who has begun and cannot stop.
+    pub(crate) const ENDLESS: Self = Self(Duration::MAX);
+
     /// Returns the patience to wait for so long in all.
     pub(crate) const fn new(wait: Duration) -> Self {
         Self(wait)
@@ -316,6 +358,30 @@ mod tests {
         assert!(second.is_some() && !share.is_wanted());
         assert!(share.place(2, &mut patience).await.is_none());
         assert_eq!(started.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_decoded_has_room_of_its_own_and_waits() {
+        let room = BodyRoom::new(100);
+        let (one, other) = (room.share(peer(1), 10), room.share(peer(2), 10));
+        let decoded = async |share: &Arc<Share>, n_bytes| {
+            let mut patience = Patience::new(Duration::from_secs(3));
+            share.decoded_place(n_bytes, &mut patience).await
+        };
+        let _body = place(&one, 25).await.unwrap();
+        let held = decoded(&one, 20).await.unwrap();
+        assert!(decoded(&one, 6).await.is_none());
+        assert!(!one.is_wanted());
+        let (next, ()) = tokio::join!(decoded(&one, 25), async { drop(held) });
+        drop(next.unwrap());
+        // Larger than a share: it has all of that, and of the room what it takes.
+        let large = decoded(&one, 80).await.unwrap();
+        assert!(decoded(&one, 1).await.is_none());
+        assert!(decoded(&other, 21).await.is_none());
+        assert!(decoded(&other, 20).await.is_some());
+        drop(large);
+        assert!(decoded(&one, 1000).await.is_some());
+        assert_eq!(room.0.decoded.available_permits(), 100);
     }
 
     #[tokio::test]

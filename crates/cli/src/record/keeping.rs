@@ -1,0 +1,148 @@
+//! The journal and the thread that writes it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use journal::{Content, Journal, Limits, Record, WriteError};
+use model::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::exit::Stop;
+use crate::terminal::note;
+
+/// Takes records; cloning is cheap. The thread ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Keeping {
+    records: mpsc::Sender<(Record, oneshot::Sender<()>)>,
+    figures: Arc<Figures>,
+}
+
+/// How much was recorded.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) calls: AtomicU64,
+    pub(super) datagrams: AtomicU64,
+    /// Records that were too large for the journal.
+    pub(super) too_large: AtomicU64,
+}
+
+/// The thread that writes, and how it is told that the journal takes no more.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) handle: JoinHandle<Result<(), WriteError>>,
+    pub(super) failed: watch::Receiver<bool>,
+}
+
+struct Writer {
+    journal: Journal,
+    figures: Arc<Figures>,
+    now: fn() -> Timestamp,
+}
+
+impl Keeping {
+    /// Opens a journal, a folder if there is one of this name or the name ends with a slash.
+    ///
+    /// # Errors
+    /// Stops if it cannot be written.
+    pub(super) fn open(path: &Path, now: fn() -> Timestamp) -> Result<(Self, Thread), Stop> {
+        let is_folder = path.is_dir() || path.as_os_str().to_string_lossy().ends_with('/');
+        // Nothing is removed to make room: what is recorded is all that came.
+        let limits = Limits {
+            file_bytes_max: if is_folder { 256 << 20 } else { u64::MAX / 4 },
+            dir_bytes_max: u64::MAX / 2,
+            ..Limits::default()
+        };
+        let opened = if is_folder {
+            Journal::open_folder(path, &limits, now())
+        } else {
+            Journal::open_file(path, &limits, now())
+        };
+        let opened = opened.map_err(Stop::failed)?;
+        if let Some(cut) = opened.cut {
+            let path = cut.path.display();
+            note(&format!(
+                "{path}: cut off {} bytes that were not whole",
+                cut.n_bytes
+            ));
+        }
+        let (records, taken) = mpsc::channel(QUEUE);
+        let (fail, failed) = watch::channel(false);
+        let figures = Arc::new(Figures::default());
+        let writer = Writer {
+            journal: opened.journal,
+            figures: Arc::clone(&figures),
+            now,
+        };
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("journal".to_owned());
+        let handle = thread.spawn(move || {
+            let ended = writer.write(taken, &runtime);
+            fail.send_replace(ended.is_err());
+            ended
+        });
+        let handle = handle.map_err(Stop::failed)?;
+        Ok((Self { records, figures }, Thread { handle, failed }))
+    }
+
+    /// Takes a record, and returns once it is in the journal's hands: on disk within a second.
+    pub(super) async fn keep(&self, record: Record) {
+        let (tell, told) = oneshot::channel();
+        if self.records.send((record, tell)).await.is_ok() {
+            // A journal that has failed ends the program, of which `Thread::failed` tells.
+            let _failed = told.await;
+        }
+    }
+
+    /// Returns what was recorded so far.
+    pub(super) fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
+    }
+}
+
+impl Writer {
+    fn write(
+        mut self,
+        mut taken: mpsc::Receiver<(Record, oneshot::Sender<()>)>,
+        runtime: &Handle,
+    ) -> Result<(), WriteError> {
+        loop {
+            let wait = match self.journal.next_flush() {
+                Some(due) => due.since((self.now)()),
+                None => Duration::from_hours(1),
+            };
+            let next = runtime.block_on(async { tokio::time::timeout(wait, taken.recv()).await });
+            match next {
+                Ok(Some((record, tell))) => {
+                    self.append(&record)?;
+                    let _gone = tell.send(());
+                }
+                Ok(None) => return self.journal.flush((self.now)()),
+                Err(_elapsed) => self.journal.flush_if_due((self.now)())?,
+            }
+        }
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), WriteError> {
+        let counter = match &record.content {
+            Content::Http(_) => &self.figures.calls,
+            Content::Datagram(_) => &self.figures.datagrams,
+        };
+        match self.journal.append(record, (self.now)()) {
+            Ok(()) => counter.fetch_add(1, Ordering::Relaxed),
+            Err(WriteError::TooLarge { n_bytes }) => {
+                note(&format!(
+                    "not recorded: {n_bytes} bytes are too many for the journal"
+                ));
+                self.figures.too_large.fetch_add(1, Ordering::Relaxed)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+}
+
+const QUEUE: usize = 256;

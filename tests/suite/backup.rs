@@ -1,0 +1,216 @@
+//! Backups of a server that serves: restored they answer as it did, and what is no whole backup becomes no store.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use roentgen_tests::random::Random;
+use roentgen_tests::wait::until;
+use roentgen_tests::{Home, Server};
+use serde_json::{Value, json};
+
+use crate::accounts::{ALICE, OPERATOR, start as start_with_keys};
+use crate::datagrams::figure;
+use crate::fixture::{assert_error, segment, subsegment, summaries, trace_id};
+
+/// Asks for a backup and writes it to a file.
+fn backup(server: &Server, home: &Home) -> Result<PathBuf> {
+    let answer = server.get("/api/v1/backup")?;
+    anyhow::ensure!(answer.status == 200, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), Some("application/zstd"));
+    let file = home.folder().join("backup.tar.zst");
+    fs::write(&file, &answer.body)?;
+    Ok(file)
+}
+
+/// Runs `roentgen restore` and returns its exit code and what it printed.
+fn restore(file: &Path, home: &Home) -> Result<(i32, String)> {
+    let (file, data) = (
+        file.display().to_string(),
+        home.data().display().to_string(),
+    );
+    let output = home.run(&["restore", &file, "--data", &data])?;
+    let text = [output.stdout, output.stderr].concat();
+    let code = output.status.code().context("an exit code")?;
+    Ok((code, String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn check_deep(home: &Home) -> Result<()> {
+    let data = home.data().display().to_string();
+    let output = home.run(&["check", "--deep", "--data", &data])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(output.status.success() && text.contains("sound"), "{text}");
+    Ok(())
+}
+
+/// Returns what a server answers to everything that is asked here.
+fn answers(server: &Server, ids: &[String]) -> Result<Vec<Value>> {
+    let mut answers = Vec::new();
+    for id in ids {
+        let mut documents = server.documents(id)?;
+        documents.sort_by_key(|document| document["id"].to_string());
+        answers.push(json!(documents));
+    }
+    answers.push(json!(summaries(server, &json!({}))?));
+    answers.push(json!(summaries(
+        server,
+        &json!({ "FilterExpression": "annotation.k = \"v\"" })
+    )?));
+    let window = json!({ "StartTime": 0, "EndTime": 4_000_000_000_u32 });
+    answers.push(server.post("/ServiceGraph", &window)?.success()?["Services"].clone());
+    answers.push(server.post("/Groups", &json!({}))?.success()?);
+    answers.push(server.post("/GetSamplingRules", &json!({}))?.success()?);
+    Ok(answers)
+}
+
+#[test]
+fn a_restored_server_answers_as_the_one_that_was_copied() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let ids: Vec<String> = (1..=3).map(trace_id).collect();
+    let group = json!({ "GroupName": "vs", "FilterExpression": "annotation.k = \"v\"" });
+    server.post("/CreateGroup", &group)?.success()?;
+    let rule = json!({ "SamplingRule": {
+        "RuleName": "shop", "ResourceARN": "*", "Priority": 1, "FixedRate": 0.5, "ReservoirSize": 1,
+        "ServiceName": "*", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1,
+    }});
+    server.post("/CreateSamplingRule", &rule)?.success()?;
+    let annotated = json!({ "annotations": { "k": "v" } });
+    server.put_all(&[segment(&ids[0], "00000000000000a1", &annotated)])?;
+    server.put_all(&[segment(
+        &ids[1],
+        "00000000000000a1",
+        &json!({ "fault": true }),
+    )])?;
+    backup(&server, &home)?;
+    // A trace that goes on in the partition after.
+    let child = subsegment(&ids[0], "00000000000000b1", "00000000000000a1", &json!({}));
+    server.put_all(&[child, segment(&ids[2], "00000000000000a1", &json!({}))])?;
+    let file = backup(&server, &home)?;
+    let before = answers(&server, &ids)?;
+    let page = json!({ "TraceIds": ids });
+    assert!(server.terminate()?.success());
+    check_deep(&home)?;
+
+    let other = Home::new()?;
+    let (code, text) = restore(&file, &other)?;
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("2 partitions") && text.contains("sound"),
+        "{text}"
+    );
+    check_deep(&other)?;
+    let server = other.start()?;
+    assert_eq!(answers(&server, &ids)?, before);
+    assert_eq!(server.post("/Traces", &page)?.status, 200);
+    server.put_all(&[segment(&ids[2], "00000000000000a2", &json!({}))])?;
+    assert_eq!(server.documents(&ids[2])?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_whole_backup_is_not_restored() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    server.put_all(&[segment(&trace_id(1), "00000000000000a1", &json!({}))])?;
+    let file = backup(&server, &home)?;
+    let other = Home::new()?;
+    let bytes = fs::read(&file)?;
+    let part = other.folder().join("part");
+    fs::write(&part, &bytes[..bytes.len() - 20])?;
+    let (code, text) = restore(&part, &other)?;
+    assert_eq!(code, 6, "{text}");
+    fs::write(&part, b"something else")?;
+    assert_eq!(restore(&part, &other)?.0, 6);
+    assert_eq!(restore(Path::new("nowhere"), &other)?.0, 3);
+    assert!(!other.data().exists());
+    assert_eq!(restore(&file, &other)?.0, 0);
+    let (code, text) = restore(&file, &other)?;
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("not empty"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn only_the_operator_may_copy_everything() -> Result<()> {
+    let home = Home::new()?;
+    let server = start_with_keys(&home, "")?;
+    let document = segment(&trace_id(1), "00000000000000a1", &json!({}));
+    ALICE.put_all(&server, &[document])?;
+    let refused = ALICE.get(&server, "/api/v1/backup")?;
+    assert_error(&refused, 403, "AccessDeniedException")?;
+    let refused = server.get("/api/v1/backup")?;
+    assert_error(&refused, 403, "MissingAuthenticationTokenException")?;
+    let answer = OPERATOR.get(&server, "/api/v1/backup")?;
+    assert_eq!(answer.status, 200);
+    let file = home.folder().join("backup.tar.zst");
+    fs::write(&file, &answer.body)?;
+    server.terminate()?;
+    // Accounts keep what is theirs.
+    fs::rename(home.data(), home.folder().join("original"))?;
+    assert_eq!(restore(&file, &home)?.0, 0);
+    let server = start_with_keys(&home, "")?;
+    let request = json!({ "TraceIds": [trace_id(1)] });
+    assert_eq!(ALICE.post(&server, "/Traces", &request)?.status, 200);
+    Ok(())
+}
+
+/// Puts more than sockets hold, and begins a backup nobody reads on.
+fn stalled(server: &Server) -> Result<TcpStream> {
+    let mut random = Random::new(5);
+    let mut document = |number: u32| {
+        let noise: Vec<String> = (0..1000)
+            .map(|_| format!("{:016x}", random.bits()))
+            .collect();
+        let members = json!({ "metadata": { "noise": noise.concat() } });
+        segment(&trace_id(number), "00000000000000a1", &members)
+    };
+    for call in 0..60 {
+        let documents: Vec<String> = (0..45)
+            .map(|nth| document(1000 + call * 45 + nth))
+            .collect();
+        server.put_all(&documents)?;
+    }
+    let mut stream = TcpStream::connect(server.address())?;
+    stream.write_all(b"GET /api/v1/backup HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut first = [0; 64];
+    stream.read_exact(&mut first)?;
+    anyhow::ensure!(first.starts_with(b"HTTP/1.1 200"), "no backup");
+    Ok(stream)
+}
+
+#[test]
+fn one_backup_is_made_at_a_time_and_a_kill_harms_nothing() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let id = trace_id(77);
+    server.put_all(&[segment(&id, "00000000000000a1", &json!({}))])?;
+    let stream = stalled(&server)?;
+    let refused = server.get("/api/v1/backup")?;
+    assert_error(&refused, 429, "ThrottledException")?;
+    // Writes and reads go on meanwhile.
+    server.put_all(&[segment(&id, "00000000000000a2", &json!({}))])?;
+    assert_eq!(server.documents(&id)?.len(), 2);
+    drop(stream);
+    let again = until("the next one may begin", || {
+        let answer = server.get("/api/v1/backup")?;
+        Ok((answer.status == 200).then_some(answer))
+    })?;
+    assert!(again.body.len() > 15 << 20);
+    let n_partitions = figure(&server, "roentgen_store_partitions", &[])?;
+    assert!(n_partitions >= 3, "{n_partitions}");
+    let mut stream = TcpStream::connect(server.address())?;
+    stream.write_all(b"GET /api/v1/backup HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut begun = vec![0; 1 << 20];
+    stream.read_exact(&mut begun)?;
+    server.kill9()?;
+    let mut rest = Vec::new();
+    // It ends with a reset or without its end.
+    let _ended = stream.read_to_end(&mut rest);
+    check_deep(&home)?;
+    let server = home.start()?;
+    assert_eq!(server.documents(&id)?.len(), 2);
+    Ok(())
+}
