@@ -100,8 +100,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "account", "cli", "console", "ingest", "insights", "model", "otlp", "protocol",
-            "query", "sampling", "storage",
+            "account", "cli", "console", "ingest", "insights", "journal", "model", "otlp",
+            "protocol", "query", "sampling", "storage",
         ],
     ),
     ("roentgen-tests", &[]),
@@ -127,7 +127,10 @@ const KEPT: &[(&str, &[&str])] = &[
         "tokio",
         &["cli", "ingest", "insights", "query", "server", "storage"],
     ),
-    ("tokio-rustls", &["cli", "roentgen-tests", "server"]),
+    (
+        "tokio-rustls",
+        &["cli", "roentgen-tests", "server", "xtask"],
+    ),
     ("tonic", &["server"]),
     ("tracing-subscriber", &["server"]),
     ("zstd", &["cli", "journal", "storage"]),
