@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result};
 use roentgen_tests::process::{describe, terminate};
 use roentgen_tests::terminal::Terminal;
-use roentgen_tests::wait::now;
+use roentgen_tests::wait::{now, until};
 use roentgen_tests::{Home, Server};
 use serde_json::{Value, json};
 
@@ -206,14 +206,24 @@ fn a_reader_that_has_enough_ends_a_command_quietly() -> Result<()> {
     Ok(())
 }
 
+/// Waits until the server has taken documents.
+fn until_stored(server: &Server) -> Result<()> {
+    until("something is stored", || {
+        let metrics = server.metrics()?;
+        let is_stored = |line: &str| {
+            line.starts_with("roentgen_documents_accepted_total") && !line.ends_with(" 0")
+        };
+        Ok(metrics.lines().any(is_stored).then_some(()))
+    })
+}
+
 #[test]
 fn ctrl_c_ends_a_load_with_its_totals() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
     let bench = command(&home, &server.url(), &["bench", "--for", "1h"]);
     let mut terminal = Terminal::start(&bench, 100)?;
-    // The bar says so once something was acknowledged.
-    terminal.wait_for(" documents ")?;
+    until_stored(&server)?;
     terminal.interrupt()?;
     let (status, text) = terminal.finish()?;
     assert_eq!(status.code(), Some(130), "{text}");
@@ -246,13 +256,7 @@ fn sigterm_ends_a_load_with_its_totals_in_a_pipe() -> Result<()> {
         line.contains(&server.url()),
         "which server is loaded: {line}"
     );
-    roentgen_tests::wait::until("something is stored", || {
-        let metrics = server.metrics()?;
-        let stored = metrics.lines().any(|line| {
-            line.starts_with("roentgen_documents_accepted_total") && !line.ends_with(" 0")
-        });
-        Ok(stored.then_some(()))
-    })?;
+    until_stored(&server)?;
     terminate(child.id())?;
     let mut told = String::new();
     stderr.read_to_string(&mut told)?;
@@ -298,13 +302,13 @@ fn tail_follows_until_it_is_ended() -> Result<()> {
     let mut terminal = Terminal::start(&tail, 60)?;
     let mut number = 0;
     // What was there before it listens is not news: traces come until one is shown.
-    roentgen_tests::wait::until("a trace is shown", || {
+    until("a trace is shown", || {
         number += 1;
         faulty(&server, number)?;
         Ok(terminal.text().contains("1-").then_some(()))
     })?;
     terminal.resize(200)?;
-    roentgen_tests::wait::until("a trace is shown in the wider terminal", || {
+    until("a trace is shown in the wider terminal", || {
         number += 1;
         faulty(&server, number)?;
         Ok(terminal.text().contains("long/long/").then_some(()))
