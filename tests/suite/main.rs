@@ -43,6 +43,8 @@ mod hangup;
 #[cfg(test)]
 mod insights;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod pages;

@@ -14,7 +14,7 @@ pub(crate) mod tls;
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -50,6 +50,7 @@ struct Shared {
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
     signer: Option<Signer>,
     has_answered: AtomicBool,
+    n_throttled: AtomicU64,
 }
 
 /// A server's answer.
@@ -91,6 +92,7 @@ impl Client {
                 pool,
                 signer,
                 has_answered: AtomicBool::new(false),
+                n_throttled: AtomicU64::new(0),
             }),
         })
     }
@@ -108,6 +110,11 @@ impl Client {
     /// Tells whether requests are signed.
     pub fn is_signing(&self) -> bool {
         self.shared.signer.is_some()
+    }
+
+    /// Returns how many answers so far said that the server had no room.
+    pub fn n_throttled(&self) -> u64 {
+        self.shared.n_throttled.load(Ordering::Relaxed)
     }
 
     /// Calls an operation and returns its result.
@@ -145,6 +152,9 @@ impl Client {
             request.headers_mut().insert(CONTENT_TYPE, json);
             let outcome = self.send(request).await;
             n_tries += 1;
+            if outcome.as_ref().is_ok_and(retry::is_throttled) {
+                self.shared.n_throttled.fetch_add(1, Ordering::Relaxed);
+            }
             let has_answered = self.shared.has_answered.load(Ordering::Relaxed);
             let may_repeat = has_answered && retry::may_repeat(operation);
             let Some(pause) = retry::pause(&outcome, may_repeat, n_tries) else {

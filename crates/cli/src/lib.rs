@@ -9,19 +9,24 @@
 //! reaches a terminal without control characters; [`Exit`] says what came of it.
 #![warn(missing_docs)]
 
+mod backup;
 mod bench;
 pub mod client;
 mod conform;
 mod documents;
 pub mod endpoint;
 mod exit;
+mod export;
 mod figures;
 pub mod filter;
 mod find;
 mod get;
 mod groups;
+mod import;
 mod map;
+mod moving;
 mod open;
+mod pull;
 mod put;
 pub(crate) mod record;
 pub(crate) mod replay;
@@ -81,6 +86,18 @@ pub enum Command {
     /// Check how well a server speaks the X-Ray API
     #[command(before_help = conform::EXAMPLES, long_about = conform::ABOUT)]
     Conform(Asked<conform::Options>),
+    /// Write all traces of a window to a file
+    #[command(before_help = export::EXAMPLES, long_about = export::ABOUT)]
+    Export(Asked<export::Options>),
+    /// Send traces of files, in any of the usual formats, to a server
+    #[command(before_help = import::EXAMPLES, long_about = import::ABOUT)]
+    Import(Asked<import::Options>),
+    /// Fetch the traces of a running account, in a way that can be gone on with
+    #[command(before_help = pull::EXAMPLES, long_about = pull::ABOUT)]
+    Pull(Asked<pull::Options>),
+    /// Keep a copy of a running server's store
+    #[command(before_help = backup::EXAMPLES, long_about = backup::ABOUT)]
+    Backup(Asked<backup::Options>),
     /// Send recorded traffic again
     #[command(before_help = replay::EXAMPLES, long_about = replay::ABOUT)]
     Replay(Asked<replay::Options>),
@@ -181,6 +198,22 @@ async fn perform(command: Command, surroundings: &Surroundings) -> Result<Exit, 
         Command::Conform(asked) => {
             let (session, options) = asked.open(surroundings)?;
             Box::pin(conform::run(&session, &options)).await
+        }
+        Command::Export(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(export::run(&session, &options)).await
+        }
+        Command::Import(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(import::run(&session, &options)).await
+        }
+        Command::Pull(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(pull::run(&session, &options)).await
+        }
+        Command::Backup(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(backup::run(&session, &options)).await
         }
         Command::Replay(asked) => {
             let (session, options) = asked.towards()?.open(surroundings)?;

@@ -191,6 +191,11 @@ impl Window {
 }
 
 impl Summaries {
+    /// Tells whether the next summary has to be asked for.
+    pub fn is_page_due(&self) -> bool {
+        self.waiting.is_empty() && !self.is_last
+    }
+
     /// Returns the next summary, nothing after the last.
     ///
     /// # Errors
