@@ -2,7 +2,8 @@
 
 mod hostile;
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -183,7 +184,7 @@ fn a_reader_that_has_enough_ends_a_command_quietly() -> Result<()> {
     ] {
         let mut command = command(&home, &server.url(), arguments);
         let mut child = command
-            .stdin(std::fs::File::open(&ids)?)
+            .stdin(File::open(&ids)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -267,6 +268,37 @@ fn sigterm_ends_a_load_with_its_totals_in_a_pipe() -> Result<()> {
     assert!(
         !told.contains('\u{1b}') && !told.contains('\r'),
         "no bar without a terminal: {told:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_an_import_from_a_slow_pipe_with_its_totals() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let pipe = home.folder().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).output()?;
+    assert!(made.status.success(), "{}", describe(&made));
+    // Open on both sides, so that the pipe never ends.
+    let mut input = File::options().read(true).write(true).open(&pipe)?;
+    for number in 0..120 {
+        let document = segment(&trace_id(number), "00000000000000a1", &json!({}));
+        writeln!(input, "{document}")?;
+    }
+    let arguments = ["import", &pipe.display().to_string()];
+    let mut terminal = Terminal::start(&command(&home, &server.url(), &arguments), 100)?;
+    until_stored(&server)?;
+    terminal.interrupt()?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    // Whole batches were sent, and each is accounted for.
+    let totals = text.lines().find_map(|line| line.split_once("accepted "));
+    let (_, totals) = totals.with_context(|| text.clone())?;
+    assert!(
+        ["50 of 50", "100 of 100", "120 of 120"]
+            .iter()
+            .any(|sum| totals.starts_with(sum)),
+        "{text}"
     );
     Ok(())
 }
