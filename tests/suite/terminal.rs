@@ -2,14 +2,15 @@
 
 mod hostile;
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result};
 use roentgen_tests::process::{describe, terminate};
 use roentgen_tests::terminal::Terminal;
-use roentgen_tests::wait::now;
+use roentgen_tests::wait::{now, until};
 use roentgen_tests::{Home, Server};
 use serde_json::{Value, json};
 
@@ -183,7 +184,7 @@ fn a_reader_that_has_enough_ends_a_command_quietly() -> Result<()> {
     ] {
         let mut command = command(&home, &server.url(), arguments);
         let mut child = command
-            .stdin(std::fs::File::open(&ids)?)
+            .stdin(File::open(&ids)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -206,14 +207,24 @@ fn a_reader_that_has_enough_ends_a_command_quietly() -> Result<()> {
     Ok(())
 }
 
+/// Waits until the server has taken documents.
+fn until_stored(server: &Server) -> Result<()> {
+    until("something is stored", || {
+        let metrics = server.metrics()?;
+        let is_stored = |line: &str| {
+            line.starts_with("roentgen_documents_accepted_total") && !line.ends_with(" 0")
+        };
+        Ok(metrics.lines().any(is_stored).then_some(()))
+    })
+}
+
 #[test]
 fn ctrl_c_ends_a_load_with_its_totals() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
     let bench = command(&home, &server.url(), &["bench", "--for", "1h"]);
     let mut terminal = Terminal::start(&bench, 100)?;
-    // The bar says so once something was acknowledged.
-    terminal.wait_for(" documents ")?;
+    until_stored(&server)?;
     terminal.interrupt()?;
     let (status, text) = terminal.finish()?;
     assert_eq!(status.code(), Some(130), "{text}");
@@ -246,13 +257,7 @@ fn sigterm_ends_a_load_with_its_totals_in_a_pipe() -> Result<()> {
         line.contains(&server.url()),
         "which server is loaded: {line}"
     );
-    roentgen_tests::wait::until("something is stored", || {
-        let metrics = server.metrics()?;
-        let stored = metrics.lines().any(|line| {
-            line.starts_with("roentgen_documents_accepted_total") && !line.ends_with(" 0")
-        });
-        Ok(stored.then_some(()))
-    })?;
+    until_stored(&server)?;
     terminate(child.id())?;
     let mut told = String::new();
     stderr.read_to_string(&mut told)?;
@@ -263,6 +268,37 @@ fn sigterm_ends_a_load_with_its_totals_in_a_pipe() -> Result<()> {
     assert!(
         !told.contains('\u{1b}') && !told.contains('\r'),
         "no bar without a terminal: {told:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_ends_an_import_from_a_slow_pipe_with_its_totals() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let pipe = home.folder().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).output()?;
+    assert!(made.status.success(), "{}", describe(&made));
+    // Open on both sides, so that the pipe never ends.
+    let mut input = File::options().read(true).write(true).open(&pipe)?;
+    for number in 0..120 {
+        let document = segment(&trace_id(number), "00000000000000a1", &json!({}));
+        writeln!(input, "{document}")?;
+    }
+    let arguments = ["import", &pipe.display().to_string()];
+    let mut terminal = Terminal::start(&command(&home, &server.url(), &arguments), 100)?;
+    until_stored(&server)?;
+    terminal.interrupt()?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    // Whole batches were sent, and each is accounted for.
+    let totals = text.lines().find_map(|line| line.split_once("accepted "));
+    let (_, totals) = totals.with_context(|| text.clone())?;
+    assert!(
+        ["50 of 50", "100 of 100", "120 of 120"]
+            .iter()
+            .any(|sum| totals.starts_with(sum)),
+        "{text}"
     );
     Ok(())
 }
@@ -298,13 +334,13 @@ fn tail_follows_until_it_is_ended() -> Result<()> {
     let mut terminal = Terminal::start(&tail, 60)?;
     let mut number = 0;
     // What was there before it listens is not news: traces come until one is shown.
-    roentgen_tests::wait::until("a trace is shown", || {
+    until("a trace is shown", || {
         number += 1;
         faulty(&server, number)?;
         Ok(terminal.text().contains("1-").then_some(()))
     })?;
     terminal.resize(200)?;
-    roentgen_tests::wait::until("a trace is shown in the wider terminal", || {
+    until("a trace is shown in the wider terminal", || {
         number += 1;
         faulty(&server, number)?;
         Ok(terminal.text().contains("long/long/").then_some(()))

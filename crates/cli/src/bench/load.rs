@@ -87,6 +87,9 @@ impl Load {
             }
         }
         load.elapsed = shared.begun.elapsed();
+        if let Some(shared) = Arc::into_inner(shared) {
+            shared.progress.finish();
+        }
         match unreachable {
             Some(error) => Err(error.into()),
             None => Ok(load),
