@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use roentgen_tests::generate::{Feed, Pool};
+use roentgen_tests::http::Wire;
+use roentgen_tests::http2::Http2;
 use roentgen_tests::ledger::difference;
-use roentgen_tests::process::describe;
+use roentgen_tests::process::{describe, terminate};
+use roentgen_tests::signing::Signer;
 use roentgen_tests::wait::{now, until};
 use roentgen_tests::{Home, Server};
 use serde_json::{Value, json};
@@ -603,5 +606,116 @@ print(segment.trace_id)
     let (one, two) = (server.documents(&trace_id)?, target.documents(&trace_id)?);
     assert_eq!(one, two);
     assert_eq!(one[0]["subsegments"][0]["annotations"]["tier"], "gold");
+    Ok(())
+}
+
+/// Configures a server that lets in one key.
+fn lock(home: &Home) -> Result<[String; 2]> {
+    let key = "[[key]]\nid = \"AKTEST\"\nsecret = \"test secret\"\naccount = \"000000000000\"\nrights = [\"write\", \"read\"]\n";
+    std::fs::write(home.folder().join("keys.toml"), key)?;
+    home.config("[auth]\nmode = \"sigv4\"\nkeys = \"keys.toml\"\n")
+}
+
+#[test]
+fn signatures_pass_unchanged_or_are_made_anew() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start_with(&lock(&home)?)?;
+    let signer = Signer::new("AKTEST", "test secret");
+    let body = |number: u32| {
+        let document = segment(&trace_id(number), "00000000000000a1", &json!({}));
+        json!({ "TraceSegmentDocuments": [document] }).to_string()
+    };
+    let post = |passage: &Passage, number: u32, signer: Option<&Signer>| -> Result<u16> {
+        let body = body(number);
+        let signed = signer.map(|signer| signer.headers("POST", "/TraceSegments", body.as_bytes()));
+        let signed = signed.transpose()?.unwrap_or_default();
+        let headers: Vec<(&str, &str)> = signed
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let response =
+            passage
+                .connect()?
+                .request("POST", "/TraceSegments", &headers, body.as_bytes())?;
+        Ok(response.status)
+    };
+    let passage = Passage::open(&home, &server.url(), &home.folder().join("a.journal"), &[])?;
+    assert_eq!(post(&passage, 1, Some(&signer))?, 200);
+    assert_eq!(post(&passage, 2, None)?, 403);
+    passage.close()?;
+
+    let aws = home.folder().join(".aws");
+    std::fs::create_dir(&aws)?;
+    let credentials =
+        "[default]\naws_access_key_id = AKTEST\naws_secret_access_key = test secret\n";
+    std::fs::write(aws.join("credentials"), credentials)?;
+    let journal = home.folder().join("b.journal");
+    let more = ["--sign", "--region", "us-east-1"];
+    let passage = Passage::open(&home, &server.url(), &journal, &more)?;
+    assert_eq!(post(&passage, 3, None)?, 200);
+    let stranger = Signer::new("AKOTHER", "other secret");
+    assert_eq!(post(&passage, 4, Some(&stranger))?, 200);
+    passage.close()?;
+    let recorded = std::fs::read(&journal)?;
+    let has = |text: &str| {
+        recorded
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(
+        !has("AKOTHER") && !has("AKTEST"),
+        "no credentials are written"
+    );
+    Ok(())
+}
+
+#[test]
+fn calls_over_http_2_pass_through() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let passage = Passage::open(&home, &server.url(), &home.folder().join("a.journal"), &[])?;
+    let trace_id = trace_id(1);
+    let document = segment(&trace_id, "00000000000000a1", &json!({}));
+    let body = json!({ "TraceSegmentDocuments": [document] }).to_string();
+    let mut connection = Http2::open(Wire::open(passage.http)?, &[])?;
+    let answer = connection.post("/TraceSegments", body.as_bytes())?;
+    assert_eq!(answer.status, 200);
+    assert_eq!(server.documents(&trace_id)?.len(), 1);
+    drop(connection);
+    assert_eq!(passage.close()?["Calls"], json!(1));
+    Ok(())
+}
+
+#[test]
+fn a_replay_that_is_asked_to_end_goes_on_without_repeating_anything() -> Result<()> {
+    let home = Home::new()?;
+    let path = file(&home, "a.json", &numbered(400, 25, 30))?;
+    let taker = Taker::open(0)?;
+    let mut command = home.command();
+    command
+        .arg("replay")
+        .arg(&path)
+        .args(["--to", &taker.url()]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    until("some is sent", || {
+        Ok((taker.n_documents() > 20).then_some(()))
+    })?;
+    terminate(child.id())?;
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(143), "{}", describe(&output));
+    let n_sent = taker.n_documents();
+    assert!(n_sent < 400, "it ended early");
+    let told = describe(&output);
+    assert!(
+        told.contains(&format!("accepted {n_sent} of {n_sent}")) && told.contains("--resume"),
+        "{told}"
+    );
+    let report = replay_all(&home, &path, &taker.url(), &["--speed", "max", "--resume"])?;
+    assert_eq!(report["Accepted"], json!(400 - n_sent));
+    let came: HashSet<u32> = names(&taker.seen()).into_iter().collect();
+    assert_eq!((came.len(), taker.n_documents()), (400, 400));
     Ok(())
 }
