@@ -13,6 +13,7 @@ pub mod process;
 pub mod random;
 pub mod server;
 pub mod signing;
+pub mod terminal;
 pub mod tls;
 pub mod traffic;
 pub mod wait;

@@ -11,6 +11,8 @@ mod clients;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod connections;
@@ -40,6 +42,8 @@ mod groups;
 mod hangup;
 #[cfg(test)]
 mod insights;
+#[cfg(test)]
+mod moving;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
@@ -85,6 +89,8 @@ mod summaries;
 mod tail;
 #[cfg(test)]
 mod target_form;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::accounts::{ALICE, KEYS, OPERATOR, write_keys};
 use crate::datagrams::{Sender, figure, settled};
 use crate::fixture::{segment, trace_id};
-use crate::signing::{Signer, send};
+use roentgen_tests::signing::{Signer, send};
 
 /// Starts a server that records, with all doors open.
 fn start(home: &Home, record: &str, more: &str) -> Result<Server> {
@@ -292,7 +292,7 @@ fn accounts_are_told_apart_and_no_credentials_are_kept() -> Result<()> {
     let server = home.start_with(&home.config(auth)?)?;
     let document = segment(&trace_id(1), "00000000000000a1", &json!({}));
     let body = put_body(&[&document]);
-    let signed = ALICE.headers("POST", "/TraceSegments", &body);
+    let signed = ALICE.headers("POST", "/TraceSegments", &body)?;
     let answer = send(&server, "POST", "/TraceSegments", &signed, &body)?;
     answer.success()?;
     let password = STANDARD.encode("AKBOB:bobs secret");

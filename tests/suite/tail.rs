@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::accounts::{ALICE, start as start_with_keys};
 use crate::datagrams::figure;
 use crate::fixture::{assert_error, segment, trace_id};
-use crate::signing::Signer;
+use roentgen_tests::signing::Signer;
 
 /// A client of server-sent events.
 struct Tail {
@@ -299,7 +299,7 @@ fn accounts_see_their_own_and_only_with_the_right_to_read() -> Result<()> {
     let server = start_with_keys(&home, "")?;
     let bob = Signer::new("AKBOB", "bobs secret");
     let follow = |signer: &Signer| {
-        let headers = signer.headers("GET", "/api/v1/tail", b"");
+        let headers = signer.headers("GET", "/api/v1/tail", b"")?;
         Ok::<_, anyhow::Error>(Tail::open(&server, "", &headers)?.0)
     };
     let mut alices = follow(&ALICE)?;

@@ -8,12 +8,13 @@ mod error;
 mod pages;
 pub(crate) mod retry;
 pub(crate) mod signer;
+mod stream;
 pub(crate) mod tls;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,6 +33,7 @@ use serde::de::DeserializeOwned;
 pub use error::CallError;
 pub use pages::{Batch, Segment, Summaries, Summary, Trace};
 use signer::Signer;
+pub use stream::Stream;
 
 use crate::endpoint::{Endpoint, ServerFlags};
 use crate::exit::Stop;
@@ -48,6 +50,7 @@ struct Shared {
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
     signer: Option<Signer>,
     has_answered: AtomicBool,
+    n_throttled: AtomicU64,
 }
 
 /// A server's answer.
@@ -89,6 +92,7 @@ impl Client {
                 pool,
                 signer,
                 has_answered: AtomicBool::new(false),
+                n_throttled: AtomicU64::new(0),
             }),
         })
     }
@@ -106,6 +110,11 @@ impl Client {
     /// Tells whether requests are signed.
     pub fn is_signing(&self) -> bool {
         self.shared.signer.is_some()
+    }
+
+    /// Returns how many answers so far said that the server had no room.
+    pub fn n_throttled(&self) -> u64 {
+        self.shared.n_throttled.load(Ordering::Relaxed)
     }
 
     /// Calls an operation and returns its result.
@@ -143,6 +152,9 @@ impl Client {
             request.headers_mut().insert(CONTENT_TYPE, json);
             let outcome = self.send(request).await;
             n_tries += 1;
+            if outcome.as_ref().is_ok_and(retry::is_throttled) {
+                self.shared.n_throttled.fetch_add(1, Ordering::Relaxed);
+            }
             let has_answered = self.shared.has_answered.load(Ordering::Relaxed);
             let may_repeat = has_answered && retry::may_repeat(operation);
             let Some(pause) = retry::pause(&outcome, may_repeat, n_tries) else {
@@ -173,8 +185,7 @@ impl Client {
     /// [`CallError::Unreachable`] if no answer comes.
     pub async fn send_bare(&self, mut request: Request<Bytes>) -> Result<Reply, CallError> {
         debug_assert!(!request.headers().contains_key(HOST), "the pool adds it");
-        let agent = HeaderValue::from_static(concat!("roentgen/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(USER_AGENT, agent);
+        request.headers_mut().insert(USER_AGENT, agent());
         let exchange = async {
             let response = self.shared.pool.request(request.map(Full::from)).await;
             let response = response.map_err(|error| self.unreachable(&root_cause(&error)))?;
@@ -200,6 +211,11 @@ impl Client {
             cause: cause.to_string(),
         }
     }
+}
+
+/// Returns who the command line says it is.
+const fn agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("roentgen/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Returns the innermost reason; the client's own words add only "client error (Connect)".

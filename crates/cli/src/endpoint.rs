@@ -15,25 +15,27 @@ use crate::exit::Stop;
 pub struct ServerFlags {
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         help = "The server to talk to; also ROENTGEN_ENDPOINT [default: the configured listen address]"
     )]
     pub(crate) endpoint: Option<String>,
     /// Sign requests with the usual AWS credentials; always done for *.amazonaws.com
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub sign: bool,
     /// The profile of the AWS configuration to take credentials from
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
     #[arg(
         long,
+        global = true,
         value_name = "REGION",
         help = "The region requests are signed for; also AWS_REGION [default: the endpoint's]"
     )]
     #[expect(missing_docs, reason = "its help says it")]
     pub region: Option<String>,
     /// Certificates of the authorities an https endpoint is trusted by, instead of the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
 

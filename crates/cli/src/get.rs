@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::Session;
 use crate::client::{Batch, Trace};
 use crate::exit::{Exit, Stop};
-use crate::terminal::{note, print};
+use crate::terminal::{Glyphs, Out, escaped, note, print};
 use crate::tree;
 
 /// Which traces to print, and how.
@@ -54,7 +54,18 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     } else {
         options.format
     };
-    print(&rendered(&batch.traces, format)?)?;
+    let out = Out::people();
+    print(&match format {
+        Format::Tree => {
+            let glyphs = Glyphs::of(&session.environment);
+            let draw = |trace| tree::render(trace, out, glyphs);
+            batch.traces.iter().map(draw).collect::<Vec<_>>().join("\n")
+        }
+        // A terminal takes some characters for commands; elsewhere documents are what they are.
+        Format::Documents if out.width().is_some() => escaped(&documents(&batch.traces)),
+        Format::Documents => documents(&batch.traces),
+        Format::Json => escaped(&json(&batch.traces)?),
+    })?;
     let found: HashSet<&str> = batch.traces.iter().map(|trace| trace.id.as_str()).collect();
     for trace_id in wanted.iter().filter(|id| !found.contains(id.as_str())) {
         note(&format!("not found: {trace_id}"));
@@ -130,25 +141,19 @@ fn is_done(trace: &Trace) -> bool {
         })
 }
 
-fn rendered(traces: &[Trace], format: Format) -> Result<String, Stop> {
-    Ok(match format {
-        Format::Tree => {
-            let texts: Vec<String> = traces.iter().map(tree::render).collect();
-            texts.join("\n")
-        }
-        Format::Json => {
-            let text = serde_json::to_string_pretty(traces).map_err(Stop::failed)?;
-            format!("{text}\n")
-        }
-        Format::Documents => {
-            let mut text = String::new();
-            for segment in traces.iter().flat_map(|trace| &trace.segments) {
-                text.push_str(&segment.document.replace(['\r', '\n'], " "));
-                text.push('\n');
-            }
-            text
-        }
-    })
+fn json(traces: &[Trace]) -> Result<String, Stop> {
+    let text = serde_json::to_string_pretty(traces).map_err(Stop::failed)?;
+    Ok(format!("{text}\n"))
+}
+
+/// Returns the documents of traces, each in a line.
+fn documents(traces: &[Trace]) -> String {
+    let mut text = String::new();
+    for segment in traces.iter().flat_map(|trace| &trace.segments) {
+        text.push_str(&segment.document.replace(['\r', '\n'], " "));
+        text.push('\n');
+    }
+    text
 }
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -201,7 +206,7 @@ mod tests {
     #[test]
     fn documents_are_printed_one_a_line() {
         let traces = [trace(&["{\n\"id\": 1}"]), trace(&["{}"])];
-        let text = rendered(&traces, Format::Documents).unwrap();
+        let text = documents(&traces);
         assert_eq!(text, "{ \"id\": 1}\n{}\n");
     }
 }

@@ -9,18 +9,34 @@
 //! reaches a terminal without control characters; [`Exit`] says what came of it.
 #![warn(missing_docs)]
 
+mod backup;
+mod bench;
 pub mod client;
 mod conform;
 mod documents;
 pub mod endpoint;
 mod exit;
+mod export;
+mod figures;
 pub mod filter;
+mod find;
 mod get;
+mod groups;
+mod import;
+mod map;
+mod moving;
+mod open;
+mod pull;
 mod put;
 pub(crate) mod record;
 pub(crate) mod replay;
+mod rules;
+mod stats;
 pub mod stopping;
+mod summary;
+mod tail;
 pub mod terminal;
+mod timeline;
 pub mod times;
 mod tree;
 
@@ -43,9 +59,45 @@ pub enum Command {
     /// Print traces of a server
     #[command(before_help = get::EXAMPLES, long_about = get::ABOUT)]
     Get(Asked<get::Options>),
+    /// Find traces of a server by a filter expression
+    #[command(before_help = find::EXAMPLES, long_about = find::ABOUT)]
+    Find(Asked<find::Options>),
+    /// Show traces of a server as they arrive
+    #[command(before_help = tail::EXAMPLES, long_about = tail::ABOUT)]
+    Tail(Asked<tail::Options>),
+    /// Show traces of a server in a browser
+    #[command(before_help = open::EXAMPLES, long_about = open::ABOUT)]
+    Open(Asked<open::Options>),
+    /// Show the services of a server and their calls
+    #[command(before_help = map::EXAMPLES, long_about = map::ABOUT)]
+    Map(Asked<map::Options>),
+    /// Show how requests fared over time
+    #[command(before_help = stats::EXAMPLES, long_about = stats::ABOUT)]
+    Stats(Asked<stats::Options>),
+    /// List, show, put and delete sampling rules
+    #[command(before_help = rules::EXAMPLES, long_about = rules::ABOUT)]
+    Rules(Asked<rules::Options>),
+    /// List, put and delete groups of traces
+    #[command(before_help = groups::EXAMPLES, long_about = groups::ABOUT)]
+    Groups(Asked<groups::Options>),
+    /// Measure how much a server takes
+    #[command(before_help = bench::EXAMPLES, long_about = bench::ABOUT)]
+    Bench(Asked<bench::Options>),
     /// Check how well a server speaks the X-Ray API
     #[command(before_help = conform::EXAMPLES, long_about = conform::ABOUT)]
     Conform(Asked<conform::Options>),
+    /// Write all traces of a window to a file
+    #[command(before_help = export::EXAMPLES, long_about = export::ABOUT)]
+    Export(Asked<export::Options>),
+    /// Send traces of files, in any of the usual formats, to a server
+    #[command(before_help = import::EXAMPLES, long_about = import::ABOUT)]
+    Import(Asked<import::Options>),
+    /// Fetch the traces of a running account, in a way that can be gone on with
+    #[command(before_help = pull::EXAMPLES, long_about = pull::ABOUT)]
+    Pull(Asked<pull::Options>),
+    /// Keep a copy of a running server's store
+    #[command(before_help = backup::EXAMPLES, long_about = backup::ABOUT)]
+    Backup(Asked<backup::Options>),
     /// Send recorded traffic again
     #[command(before_help = replay::EXAMPLES, long_about = replay::ABOUT)]
     Replay(Asked<replay::Options>),
@@ -85,6 +137,8 @@ pub struct Session {
     pub documents_per_call: usize,
     /// The clock.
     pub now: fn() -> Timestamp,
+    /// The environment's variables.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// Runs a command to its end.
@@ -109,9 +163,57 @@ async fn perform(command: Command, surroundings: &Surroundings) -> Result<Exit, 
             let (session, options) = asked.open(surroundings)?;
             Box::pin(get::run(&session, &options)).await
         }
+        Command::Find(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(find::run(&session, &options)).await
+        }
+        Command::Tail(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(tail::run(&session, &options)).await
+        }
+        Command::Open(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(open::run(&session, &options)).await
+        }
+        Command::Map(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(map::run(&session, &options)).await
+        }
+        Command::Stats(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(stats::run(&session, &options)).await
+        }
+        Command::Rules(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(rules::run(&session, &options)).await
+        }
+        Command::Groups(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(groups::run(&session, &options)).await
+        }
+        Command::Bench(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(bench::run(&session, &options)).await
+        }
         Command::Conform(asked) => {
             let (session, options) = asked.open(surroundings)?;
             Box::pin(conform::run(&session, &options)).await
+        }
+        Command::Export(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(export::run(&session, &options)).await
+        }
+        Command::Import(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(import::run(&session, &options)).await
+        }
+        Command::Pull(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(pull::run(&session, &options)).await
+        }
+        Command::Backup(asked) => {
+            let (session, options) = asked.open(surroundings)?;
+            Box::pin(backup::run(&session, &options)).await
         }
         Command::Replay(asked) => {
             let (session, options) = asked.towards()?.open(surroundings)?;
@@ -151,6 +253,7 @@ impl<O: Args> Asked<O> {
             client,
             documents_per_call: surroundings.documents_per_call,
             now: surroundings.now,
+            environment: surroundings.environment.clone(),
         };
         Ok((session, self.options))
     }
@@ -172,10 +275,25 @@ mod tests {
     fn every_help_begins_with_examples() {
         use clap::CommandFactory;
         Line::command().debug_assert();
-        for command in Line::command().get_subcommands_mut() {
-            let help = command.render_long_help().to_string();
-            assert!(help.starts_with("Examples:\n  roentgen "), "{help}");
+        let mut line = Line::command();
+        line.build();
+        let mut n_commands = 0;
+        let mut waiting: Vec<_> = line.get_subcommands_mut().collect();
+        while let Some(command) = waiting.pop() {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.starts_with("Examples:\n  "), "{help}");
+            assert!(
+                help.lines()
+                    .nth(1)
+                    .is_some_and(|line| line.contains("roentgen "))
+            );
+            n_commands += 1;
+            waiting.extend(command.get_subcommands_mut());
         }
+        assert!(n_commands > 10, "{n_commands}");
     }
 
     #[test]

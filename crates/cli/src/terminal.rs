@@ -1,14 +1,18 @@
 //! How a terminal is written to: what was asked for goes to standard output, everything else to standard error.
 
+mod glyphs;
 mod listing;
 mod progress;
 
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
 
+pub use glyphs::{Glyphs, Span};
+pub(crate) use listing::cut;
 pub use listing::{Align, Cell, Column, Listing, Row};
 pub use progress::Progress;
 
@@ -46,6 +50,14 @@ pub struct Out {
 }
 
 impl OutFlags {
+    /// Returns what asks for lines of JSON.
+    pub(crate) const fn as_json() -> Self {
+        Self {
+            json: true,
+            plain: false,
+        }
+    }
+
     /// Returns standard output in the form that was asked for.
     pub fn out(self) -> Out {
         let stdout = io::stdout();
@@ -63,6 +75,37 @@ impl OutFlags {
 }
 
 impl Out {
+    /// Returns standard output for people, whatever is printed to it.
+    pub fn people() -> Self {
+        OutFlags::default().out()
+    }
+
+    /// Returns a terminal that is not there.
+    #[cfg(test)]
+    pub(crate) const fn fake(has_colour: bool, width: Option<usize>) -> Self {
+        Self {
+            form: Form::Table,
+            has_colour,
+            width,
+        }
+    }
+
+    /// Returns a row as it is printed in a form.
+    #[cfg(test)]
+    pub(crate) fn line<R: Row>(self, row: &R, form: Form) -> String {
+        Listing::<R>::new(Self { form, ..self }).rendered(&[row])
+    }
+
+    /// Returns how many characters a line of the terminal takes; nothing if results do not go to a terminal.
+    pub const fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Looks how wide the terminal is now: windows change while a command runs.
+    pub(crate) fn look_again(&mut self) {
+        self.width = width(&io::stdout());
+    }
+
     /// Returns the form in which results are printed.
     pub const fn form(&self) -> Form {
         self.form
@@ -90,9 +133,8 @@ impl Out {
     /// # Errors
     /// See [`print`].
     pub fn json(&self, value: &impl Serialize) -> Result<(), Stop> {
-        let mut line = serde_json::to_string(value).map_err(Stop::failed)?;
-        line.push('\n');
-        self.text(&line)
+        let line = serde_json::to_string(value).map_err(Stop::failed)?;
+        self.text(&format!("{}\n", escaped(&line)))
     }
 
     /// Returns a list whose rows are printed in the form that was asked for; end it with [`Listing::finish`].
@@ -129,6 +171,40 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Returns a text of JSON with the same meaning and no control characters but line breaks: a writer of JSON escapes
+/// most, but not those some terminals take for the beginning of a command (DEL, C1).
+pub fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char.is_control() && char != '\n' {
+            // Writing to a string does not fail.
+            let _written =
+                std::fmt::Write::write_fmt(&mut text, format_args!("\\u{:04x}", u32::from(char)));
+        } else {
+            text.push(char);
+        }
+    }
+    text
+}
+
+/// Returns a length of time with a unit that suits it.
+pub fn length(seconds: f64) -> String {
+    if seconds >= 10.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{:.1} ms", seconds * 1000.0)
+    }
+}
+
+/// Returns a time of so many seconds since 1970 as people and `--from` read it, to the second.
+pub fn instant(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds.clamp(0.0, YEAR_9999)).unwrap_or_default();
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + seconds).to_string()
+}
+
+/// The last second that is written with four digits for its year.
+const YEAR_9999: f64 = 253_402_300_799.0;
+
 /// Returns how many characters a line of the terminal takes.
 fn width(stdout: &io::Stdout) -> Option<usize> {
     if !stdout.is_terminal() {
@@ -145,6 +221,27 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_without_control_characters() {
+        let text = "{\"a\": \"x\u{9b}31m\u{7f}\"}\n";
+        assert_eq!(escaped(text), "{\"a\": \"x\\u009b31m\\u007f\"}\n");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&escaped(text)), value(text));
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        let check = |seconds: f64, expected: &str| assert_eq!(instant(seconds), expected);
+        check(1_700_000_000.9, "2023-11-14T22:13:20Z");
+        check(-5.0, "1970-01-01T00:00:00Z");
+        check(f64::NAN, "1970-01-01T00:00:00Z");
+        check(1e300, "9999-12-31T23:59:59Z");
+        assert_eq!(
+            (length(0.0125), length(75.0)),
+            ("12.5 ms".into(), "75.0 s".into())
+        );
     }
 
     #[test]

@@ -52,6 +52,27 @@ impl TimeFlags {
         }
         Ok(Window { from, to })
     }
+
+    /// Tells whether a beginning was said.
+    pub fn has_beginning(&self) -> bool {
+        self.last.is_some() || self.from.is_some()
+    }
+
+    /// Returns what was said, to tell whether another time the same is said.
+    pub fn said(&self) -> String {
+        let last = self
+            .last
+            .map(|last| humantime::format_duration(last).to_string());
+        let part = |name: &str, text: Option<&str>| {
+            text.map_or_else(String::new, |text| format!("--{name} {text} "))
+        };
+        let said = [
+            part("last", last.as_deref()),
+            part("from", self.from.as_deref()),
+            part("to", self.to.as_deref()),
+        ];
+        said.concat().trim_end().to_owned()
+    }
 }
 
 /// Returns the instant a text says.

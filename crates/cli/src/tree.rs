@@ -1,175 +1,174 @@
-//! A trace as an indented tree for people.
+//! A trace as an indented tree for people, on a terminal with bars.
 
-use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
-use serde_json::Value;
+use anstyle::Style;
+use model::Timestamp;
+use unicode_width::UnicodeWidthStr;
 
 use crate::client::Trace;
-use crate::terminal::printable;
+use crate::summary::{ERROR, FAULT, THROTTLE};
+use crate::terminal::{Glyphs, Out, Span, cut, length, printable};
+use crate::timeline::{Entry, Timeline};
 
-/// One segment or subsegment.
-#[derive(Debug)]
-struct Node {
-    id: String,
-    parent_id: Option<String>,
-    start: f64,
-    line: String,
+/// Returns the trace: a line with its id, then a line for each segment and subsegment under its parent. On a terminal
+/// that is wide enough there is a bar in each, which stands where its time is in that of the trace.
+pub(crate) fn render(trace: &Trace, out: Out, glyphs: Glyphs) -> String {
+    let timeline = Timeline::of(trace);
+    let mut text = format!("{}\n", cut_to(&heading(&timeline), out.width()));
+    let lines: Vec<(String, String)> = timeline
+        .entries
+        .iter()
+        .map(|entry| (label(entry), facts(entry)))
+        .collect();
+    let columns = out.width().and_then(|width| Columns::of(&lines, width));
+    let bounds = timeline.bounds();
+    for (entry, (label, facts)) in timeline.entries.iter().zip(&lines) {
+        let style = style(entry);
+        // Writing to a string does not fail.
+        let _written = if let Some(columns) = &columns {
+            let label = columns.label(label);
+            let bar = bar(entry, bounds, columns.n_bar, glyphs);
+            let (bar, facts) = (out.paint(style, &bar), out.paint(style, facts));
+            writeln!(text, "{label}  {bar}  {facts}")
+        } else {
+            let line = format!("{label}  {facts}");
+            let line = cut_to(line.trim_end(), out.width());
+            writeln!(text, "{}", painted(&line, facts, style, out))
+        };
+    }
+    text
 }
 
-/// Returns the trace: a line with its id, then a line for each segment and subsegment under its parent.
-pub(crate) fn render(trace: &Trace) -> String {
-    let mut nodes = Vec::new();
-    for segment in &trace.segments {
-        match serde_json::from_str::<Value>(&segment.document) {
-            Ok(document) => collect(&document, None, &mut nodes),
-            Err(_) => nodes.push(unreadable(&segment.id)),
-        }
+/// How wide the parts of a line are.
+struct Columns {
+    n_label: usize,
+    n_bar: usize,
+}
+
+impl Columns {
+    /// Returns the widths of labels and bars, nothing if there is too little room for bars.
+    fn of(lines: &[(String, String)], width: usize) -> Option<Self> {
+        let widest = |part: fn(&(String, String)) -> &String| {
+            let widths = lines.iter().map(|line| part(line).width());
+            widths.max().unwrap_or(0)
+        };
+        let n_label = widest(|(label, _)| label).min(width * 2 / 5);
+        let taken = n_label + widest(|(_, facts)| facts) + 2 * GAP;
+        let n_bar = width.saturating_sub(taken);
+        (n_bar >= BAR_MIN).then_some(Self { n_label, n_bar })
     }
-    nodes.sort_by(|one, other| one.start.total_cmp(&other.start));
-    let n_segments = trace.segments.len();
+
+    /// Returns a label that takes its column.
+    fn label(&self, label: &str) -> String {
+        let shown = cut(label, self.n_label);
+        let padding = " ".repeat(self.n_label.saturating_sub(shown.width()));
+        format!("{shown}{padding}")
+    }
+}
+
+fn heading(timeline: &Timeline) -> String {
+    let n_segments = timeline.n_segments;
     let noun = if n_segments == 1 {
         "segment"
     } else {
         "segments"
     };
-    let duration = match trace.duration {
+    let duration = match timeline.duration {
         Some(seconds) => length(seconds),
         None => "no segment yet".to_owned(),
     };
-    let mut text = format!(
-        "{}  {duration}  {n_segments} {noun}\n",
-        printable(&trace.id)
-    );
-    write_nodes(&nodes, &mut text);
-    text
+    let id = printable(&timeline.id);
+    format!("{id}  {duration}  {n_segments} {noun}")
 }
 
-/// Adds a document and what is nested in it; the parser bounds how deep that can be.
-fn collect(document: &Value, parent_id: Option<&str>, nodes: &mut Vec<Node>) {
-    let member = |name: &str| {
-        document
-            .get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
-    let id = member("id").unwrap_or_default();
-    let parent_id = parent_id.map(str::to_owned).or_else(|| member("parent_id"));
-    let start = document
-        .get("start_time")
-        .and_then(Value::as_f64)
-        .unwrap_or(0.0);
-    nodes.push(Node {
-        id: id.clone(),
-        parent_id,
-        start,
-        line: line(document, start),
-    });
-    let subsegments = document.get("subsegments").and_then(Value::as_array);
-    for subsegment in subsegments.into_iter().flatten() {
-        collect(subsegment, Some(&id), nodes);
+/// Returns name and type of an entry, below its caller's.
+fn label(entry: &Entry) -> String {
+    let indent = "  ".repeat(entry.depth + 1);
+    let name = printable(&entry.name);
+    match &entry.kind {
+        Some(kind) => format!("{indent}{name} [{}]", printable(kind)),
+        None => format!("{indent}{name}"),
     }
 }
 
-fn unreadable(id: &str) -> Node {
-    let line = format!("{} (unreadable document)", printable(id));
-    Node {
-        id: id.to_owned(),
-        parent_id: None,
-        start: 0.0,
-        line,
+/// Returns the time an entry took and its outcome.
+fn facts(entry: &Entry) -> String {
+    if entry.document.is_null() {
+        return String::new();
     }
-}
-
-/// Returns name, type, time taken and outcome of a document.
-fn line(document: &Value, start: f64) -> String {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(printable);
-    let mut line = text(document.get("name")).unwrap_or_else(|| "(no name)".to_owned());
-    let kind = text(document.get("origin")).or_else(|| text(document.get("namespace")));
-    if let Some(kind) = kind {
-        // Writing to a string does not fail.
-        let _written = write!(line, " [{kind}]");
-    }
-    let took = match document.get("end_time").and_then(Value::as_f64) {
-        Some(end) => length(end - start),
+    let mut facts = vec![match entry.took {
+        Some(seconds) => length(seconds),
         None => "in progress".to_owned(),
+    }];
+    facts.extend(entry.status.map(|status| status.to_string()));
+    facts.extend(entry.outcomes.iter().map(|outcome| (*outcome).to_owned()));
+    facts.join("  ")
+}
+
+fn bar(entry: &Entry, bounds: (Timestamp, Timestamp), n_columns: usize, glyphs: Glyphs) -> String {
+    let (first, last) = bounds;
+    let Some(start) = entry.start else {
+        return " ".repeat(n_columns);
     };
-    let _written = write!(line, "  {took}");
-    if let Some(status) = document
-        .pointer("/http/response/status")
-        .and_then(Value::as_i64)
-    {
-        let _written = write!(line, "  {status}");
-    }
-    for outcome in ["throttle", "fault", "error", "inferred"] {
-        if document.get(outcome).and_then(Value::as_bool) == Some(true) {
-            let _written = write!(line, "  {outcome}");
-        }
-    }
-    line
+    let nanos = |instant: Timestamp| instant.as_nanos().saturating_sub(first.as_nanos());
+    let end = entry.end.unwrap_or(last);
+    let span = Span::of(nanos(start), nanos(end), nanos(last), n_columns);
+    glyphs.bar(span, n_columns, entry.end.is_some())
 }
 
-/// Writes every node once: first those below a node without a parent here, then what is left, which
-/// are nodes that are each other's parents.
-fn write_nodes(nodes: &[Node], text: &mut String) {
-    let ids: HashSet<&str> = nodes.iter().map(|node| node.id.as_str()).collect();
-    let mut children: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    let mut roots = Vec::new();
-    for (idx, node) in nodes.iter().enumerate() {
-        match node
-            .parent_id
-            .as_deref()
-            .filter(|parent_id| ids.contains(parent_id))
-        {
-            Some(parent_id) => children.entry(parent_id).or_default().push(idx),
-            None => roots.push(idx),
-        }
-    }
-    let mut written = HashSet::new();
-    for root in roots.into_iter().chain(0..nodes.len()) {
-        let mut waiting = vec![(root, 1)];
-        while let Some((idx, depth)) = waiting.pop() {
-            let Some(node) = nodes.get(idx) else { continue };
-            if !written.insert(idx) {
-                continue;
-            }
-            let _written = writeln!(text, "{}{}", "  ".repeat(depth), node.line);
-            let below = children.get(node.id.as_str()).into_iter().flatten().rev();
-            waiting.extend(below.map(|child| (*child, depth + 1)));
-        }
-    }
-}
-
-/// Returns a length of time with a unit that suits it.
-fn length(seconds: f64) -> String {
-    if seconds >= 10.0 {
-        format!("{seconds:.1} s")
+/// Returns how an entry is painted: as the worst of its outcomes.
+fn style(entry: &Entry) -> Style {
+    let is = |outcome: &str| entry.outcomes.contains(&outcome);
+    if is("fault") {
+        FAULT
+    } else if is("throttle") {
+        THROTTLE
+    } else if is("error") {
+        ERROR
     } else {
-        format!("{:.1} ms", seconds * 1000.0)
+        Style::new()
     }
 }
+
+/// Returns a line with its facts painted; one that was cut is painted as a whole, its end is gone.
+fn painted(line: &str, facts: &str, style: Style, out: Out) -> String {
+    match line.strip_suffix(facts) {
+        _ if style == Style::new() => line.to_owned(),
+        Some(label) => format!("{label}{}", out.paint(style, facts)),
+        None => out.paint(style, line),
+    }
+}
+
+fn cut_to(line: &str, width: Option<usize>) -> String {
+    width.map_or_else(|| line.to_owned(), |width| cut(line, width))
+}
+
+const GAP: usize = 2;
+/// Columns below which a bar tells nothing.
+const BAR_MIN: usize = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(documents: &[&str], duration: Option<f64>, expected: &str) {
+    fn drawn(documents: &[&str], duration: Option<f64>, out: Out) -> String {
         let segments: Vec<_> = documents
             .iter()
             .map(|document| serde_json::json!({"Id": "x", "Document": document}))
             .collect();
         let trace = serde_json::json!({"Id": "1-2-3", "Duration": duration, "Segments": segments});
-        assert_eq!(render(&serde_json::from_value(trace).unwrap()), expected);
+        render(&serde_json::from_value(trace).unwrap(), out, Glyphs::Ascii)
+    }
+
+    fn check(documents: &[&str], duration: Option<f64>, expected: &str) {
+        assert_eq!(drawn(documents, duration, Out::fake(false, None)), expected);
     }
 
     #[test]
     fn segments_hang_below_the_subsegment_that_called_them() {
         check(
-            &[
-                r#"{"id": "b", "parent_id": "s", "name": "worker", "start_time": 2, "end_time": 2.25, "fault": true, "http": {"response": {"status": 500}}}"#,
-                r#"{"id": "a", "name": "front", "origin": "AWS::Lambda", "start_time": 1, "end_time": 21,
-                    "subsegments": [{"id": "t", "name": "later", "start_time": 3}, {"id": "s", "name": "call", "namespace": "remote", "start_time": 2, "end_time": 2.5}]}"#,
-            ],
+            DOCUMENTS,
             Some(20.0),
             "1-2-3  20.0 s  2 segments\n  front [AWS::Lambda]  20.0 s\n    call [remote]  500.0 ms\n      worker  250.0 ms  500  fault\n    later  in progress\n",
         );
@@ -188,4 +187,54 @@ mod tests {
             "1-2-3  0.0 ms  3 segments\n  x (unreadable document)\n  (no name)  in progress\n    x\u{fffd}  in progress\n",
         );
     }
+
+    #[test]
+    fn bars_stand_where_the_time_is() {
+        let text = drawn(DOCUMENTS, Some(20.0), Out::fake(false, Some(72)));
+        assert!(text.lines().all(|line| line.width() <= 72), "{text}");
+        insta::assert_snapshot!(text, @r"
+        1-2-3  20.0 s  2 segments
+          front [AWS::Lambda]  ###########################  20.0 s
+            call [remote]       #                           500.0 ms
+              worker            #                           250.0 ms  500  fault
+            later                -------------------------  in progress
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_lines_without_bars() {
+        let text = drawn(DOCUMENTS, Some(20.0), Out::fake(false, Some(30)));
+        insta::assert_snapshot!(text, @r"
+        1-2-3  20.0 s  2 segments
+          front [AWS::Lambda]  20.0 s
+            call [remote]  500.0 ms
+              worker  250.0 ms  500 ..
+            later  in progress
+        ");
+    }
+
+    #[test]
+    fn what_failed_is_painted() {
+        let text = drawn(DOCUMENTS, Some(20.0), Out::fake(true, None));
+        let painted: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains('\u{1b}'))
+            .collect();
+        assert_eq!(
+            painted,
+            ["      worker  \u{1b}[31m250.0 ms  500  fault\u{1b}[0m"]
+        );
+        let text = drawn(DOCUMENTS, Some(20.0), Out::fake(true, Some(72)));
+        assert_eq!(
+            text.matches("\u{1b}[31m").count(),
+            2,
+            "the bar, and the facts: {text}"
+        );
+    }
+
+    const DOCUMENTS: &[&str] = &[
+        r#"{"id": "b", "parent_id": "s", "name": "worker", "start_time": 2, "end_time": 2.25, "fault": true, "http": {"response": {"status": 500}}}"#,
+        r#"{"id": "a", "name": "front", "origin": "AWS::Lambda", "start_time": 1, "end_time": 21,
+            "subsegments": [{"id": "t", "name": "later", "start_time": 3}, {"id": "s", "name": "call", "namespace": "remote", "start_time": 2, "end_time": 2.5}]}"#,
+    ];
 }

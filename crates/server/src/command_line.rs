@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and its exit codes.
 
 mod check;
+mod examples;
 mod manual;
 mod restore;
 
@@ -11,11 +12,11 @@ use std::sync::Mutex;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use cli::{Exit, Stop, Surroundings, note, print};
+use cli::{Exit, Stop, Surroundings, note, print, printable};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
-use crate::config::settings::{Flag, Settings};
+use crate::config::settings::{DEFAULTS, Flag, Settings};
 use crate::config::values::Durability;
 use crate::config::{Config, Sources};
 use crate::log;
@@ -83,15 +84,18 @@ struct SettingFlags {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server (what happens without a command, too)
+    #[command(before_help = examples::SERVE)]
     Serve,
     /// Look at the configuration
+    #[command(before_help = examples::CONFIG)]
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
     /// Verify every record of a store no server has open; exit code 6 if anything is damaged
+    #[command(before_help = examples::CHECK)]
     Check {
         #[arg(
             long,
@@ -100,7 +104,7 @@ enum Command {
         deep: bool,
     },
     /// Make a store of a backup, in the data folder, which must be empty or not there, and check it
-    #[command(long_about = RESTORE_ABOUT)]
+    #[command(before_help = examples::RESTORE, long_about = RESTORE_ABOUT)]
     Restore {
         /// The backup, "-" for standard input
         file: PathBuf,
@@ -119,13 +123,24 @@ enum Command {
         dir: Option<PathBuf>,
     },
     /// Print the version
+    #[command(before_help = examples::VERSION)]
     Version,
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print every setting, its value and where it is from
+    #[command(before_help = examples::CONFIG_SHOW)]
     Show,
+    /// Tell whether a configuration file is right; exit code 2 and what is wrong if not
+    #[command(before_help = examples::CONFIG_CHECK)]
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print the file of defaults, which explains every setting
+    #[command(before_help = examples::CONFIG_DEFAULT)]
+    Default,
 }
 
 /// Runs the program as its command line says.
@@ -151,12 +166,7 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
             let (config, settings) = load()?;
             serve_until_signalled(config, settings, sources, &cli.experiments)
         }
-        Some(Command::Config {
-            command: ConfigCommand::Show,
-        }) => {
-            let (_, settings) = load()?;
-            print(&settings.to_string()).map(|()| Exit::Done)
-        }
+        Some(Command::Config { command }) => configure(command, &sources),
         Some(Command::Client(command)) => {
             let (config, _) = load()?;
             let surroundings = Surroundings {
@@ -165,7 +175,7 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
                 documents_per_call: config.limits.documents_per_call,
                 now: clock::now,
             };
-            cli::run(command, &surroundings)
+            cli::run(*command, &surroundings)
         }
         Some(Command::Completions { shell }) => manual::complete(Cli::command(), shell),
         Some(Command::Man { dir }) => manual::print_or_write(Cli::command(), dir.as_deref()),
@@ -176,6 +186,27 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
         Some(Command::Check { deep: true }) => check::run_deep(&load()?.0),
         Some(Command::Restore { file }) => restore::run(&load()?.0, &file),
     }
+}
+
+fn configure(command: ConfigCommand, sources: &Sources) -> Result<Exit, Stop> {
+    let load = |sources: &Sources| {
+        let loaded = Config::load(sources);
+        loaded.map_err(|error| Stop::new(Exit::Usage, error))
+    };
+    let text = match command {
+        ConfigCommand::Show => load(sources)?.1.to_string(),
+        ConfigCommand::Check { file } => {
+            // What is set elsewhere must not hide what is wrong here.
+            let name = printable(&file.display().to_string());
+            load(&Sources {
+                file: Some(file),
+                ..Sources::default()
+            })?;
+            format!("{name}: sound\n")
+        }
+        ConfigCommand::Default => DEFAULTS.to_owned(),
+    };
+    print(&text).map(|()| Exit::Done)
 }
 
 impl SettingFlags {
@@ -259,6 +290,43 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_begins_with_examples() {
+        let mut program = Cli::command();
+        program.build();
+        let mut names = Vec::new();
+        let mut waiting: Vec<_> = program.get_subcommands_mut().collect();
+        while let Some(command) = waiting.pop() {
+            if command.get_name() == "help" {
+                continue;
+            }
+            let help = command.clone().render_long_help().to_string();
+            let mut lines = help.lines();
+            assert_eq!(lines.next(), Some("Examples:"), "{help}");
+            let example = lines.next().unwrap_or_default();
+            assert!(
+                example.starts_with("  ") && example.contains("roentgen"),
+                "{help}"
+            );
+            names.push(command.get_name().to_owned());
+            waiting.extend(command.get_subcommands_mut());
+        }
+        for name in [
+            "serve",
+            "default",
+            "get",
+            "bench",
+            "rules",
+            "show",
+            "completions",
+        ] {
+            assert!(
+                names.iter().any(|there| there == name),
+                "{name} in {names:?}"
+            );
+        }
     }
 
     fn check(arguments: &[&str], flags: &[(&str, &str)]) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use protocol::Operation;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -112,9 +113,7 @@ impl Client {
     /// Returns the summaries of the traces in a window a filter expression means, of all without one; nothing is sent
     /// yet.
     pub fn summaries(&self, window: Window, filter: Option<&str>) -> Summaries {
-        let mut request = Map::new();
-        request.insert("StartTime".to_owned(), seconds(window.from));
-        request.insert("EndTime".to_owned(), seconds(window.to));
+        let mut request = window.members();
         if let Some(filter) = filter {
             request.insert("FilterExpression".to_owned(), filter.into());
         }
@@ -154,7 +153,49 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Returns the items all pages of an operation have under this name, in the order they come.
+    ///
+    /// # Errors
+    /// [`CallError`] after all tries.
+    pub async fn all<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        mut request: Map<String, Value>,
+        member: &str,
+    ) -> Result<Vec<T>, CallError> {
+        let mut items = Vec::new();
+        loop {
+            let mut page: Map<String, Value> = self.call(operation, &request).await?;
+            let list = page.remove(member).unwrap_or_default();
+            let list: Option<Vec<T>> = serde_json::from_value(list).map_err(CallError::nonsense)?;
+            items.extend(list.unwrap_or_default());
+            let next = page.get("NextToken").and_then(Value::as_str);
+            let token = request.get("NextToken").and_then(Value::as_str);
+            let Some(next) = following(token, next.map(str::to_owned))? else {
+                return Ok(items);
+            };
+            request.insert("NextToken".to_owned(), next.into());
+        }
+    }
+}
+
+impl Window {
+    /// Returns the members of a request that say which time is meant.
+    pub fn members(self) -> Map<String, Value> {
+        let mut members = Map::new();
+        members.insert("StartTime".to_owned(), seconds(self.from));
+        members.insert("EndTime".to_owned(), seconds(self.to));
+        members
+    }
+}
+
 impl Summaries {
+    /// Tells whether the next summary has to be asked for.
+    pub fn is_page_due(&self) -> bool {
+        self.waiting.is_empty() && !self.is_last
+    }
+
     /// Returns the next summary, nothing after the last.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ pub(crate) fn may_repeat(operation: Operation) -> bool {
 }
 
 /// Tells whether the server has no room now, in whatever words.
-fn is_throttled(reply: &Reply) -> bool {
+pub(super) fn is_throttled(reply: &Reply) -> bool {
     if reply.status.is_success() {
         return false;
     }

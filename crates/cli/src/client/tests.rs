@@ -282,3 +282,55 @@ async fn https_is_spoken_to_whom_the_file_of_certificates_trusts() {
     let error = call(client(&url, Some(stranger))).await.unwrap_err();
     assert!(matches!(error, CallError::Unreachable { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn pages_of_any_list_are_joined() {
+    let answers = vec![
+        answer(200, "", &json!({ "Groups": [1, 2], "NextToken": "t" })),
+        answer(200, "", &json!({ "Groups": null, "NextToken": "u" })),
+        answer(200, "", &json!({ "Groups": [3] })),
+    ];
+    let (url, mut seen) = server(answers).await;
+    let request = Window {
+        from: Timestamp::from_secs(1),
+        to: Timestamp::from_secs(2),
+    };
+    let groups: Vec<u32> = client(&url, None)
+        .all(Operation::GetGroups, request.members(), "Groups")
+        .await
+        .unwrap();
+    assert_eq!(groups, [1, 2, 3]);
+    for token in [Value::Null, json!("t"), json!("u")] {
+        let (_, body) = seen.recv().await.unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (&body["StartTime"], &body["NextToken"]),
+            (&json!(1.0), &token)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_read_as_it_comes_and_told_when_it_breaks_off() {
+    let streamed = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n";
+    let (url, _seen) = server(vec![streamed.to_owned()]).await;
+    let client = client(&url, None);
+    let request = Request::get(client.url("/x")).body(Bytes::new()).unwrap();
+    let mut stream = client.stream(request).await.unwrap();
+    let patience = Duration::from_mins(1);
+    assert_eq!(stream.next(patience).await.unwrap().unwrap(), "ab");
+    let end = stream.next(patience).await;
+    assert!(matches!(end, Err(CallError::Unreachable { .. })), "{end:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_stream_is_read_as_a_whole() {
+    let (url, _seen) = server(vec![answer(404, "", &json!({ "__type": "A" }))]).await;
+    let client = client(&url, None);
+    let request = Request::get(client.url("/x")).body(Bytes::new()).unwrap();
+    let reply = client.stream(request).await.unwrap().whole().await.unwrap();
+    assert_eq!(
+        (reply.status, reply.error().0),
+        (StatusCode::NOT_FOUND, "A".to_owned())
+    );
+}

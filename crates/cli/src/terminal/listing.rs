@@ -111,10 +111,7 @@ impl<R: Row> Listing<R> {
     pub fn push(&mut self, row: &R) -> Result<(), Stop> {
         match self.out.form {
             Form::Json => self.out.json(row),
-            Form::Plain => {
-                let texts: Vec<String> = row.cells().into_iter().map(|cell| cell.text).collect();
-                print(&format!("{}\n", texts.join("\t")))
-            }
+            Form::Plain => print(&plain(row)),
             Form::Table => {
                 self.waiting.push(row.cells());
                 if self.waiting.len() < ROWS_MEASURED {
@@ -136,7 +133,35 @@ impl<R: Row> Listing<R> {
         self.flush()
     }
 
+    /// Prints what waits now, in the columns the first rows had room in.
+    ///
+    /// # Errors
+    /// See [`print`].
+    pub fn show(&mut self) -> Result<(), Stop> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.out.look_again();
+        self.flush()
+    }
+
+    /// Returns what is printed for these rows.
+    #[cfg(test)]
+    pub(crate) fn rendered(mut self, rows: &[&R]) -> String {
+        if self.out.form == Form::Plain {
+            return rows.iter().map(|row| plain(*row)).collect();
+        }
+        self.waiting = rows.iter().map(|row| row.cells()).collect();
+        self.waiting_text()
+    }
+
     fn flush(&mut self) -> Result<(), Stop> {
+        let text = self.waiting_text();
+        print(&text)
+    }
+
+    /// Takes the rows that wait and returns them as lines, the first time below a header.
+    fn waiting_text(&mut self) -> String {
         let rows = std::mem::take(&mut self.waiting);
         let mut text = String::new();
         let widths = if let Some(widths) = self.widths.take() {
@@ -155,7 +180,7 @@ impl<R: Row> Listing<R> {
             self.write_line(row, &widths, &mut text);
         }
         self.widths = Some(widths);
-        print(&text)
+        text
     }
 
     /// Writes a row whose columns line up; nothing is behind the last value of a row.
@@ -182,6 +207,12 @@ impl<R: Row> Listing<R> {
     }
 }
 
+/// Returns a row with tabs between its values.
+fn plain<R: Row>(row: &R) -> String {
+    let texts: Vec<String> = row.cells().into_iter().map(|cell| cell.text).collect();
+    format!("{}\n", texts.join("\t"))
+}
+
 /// Returns the widths of columns that hold these rows below their titles.
 fn measure(columns: &[Column], rows: &[Vec<Cell>]) -> Vec<usize> {
     let mut widths: Vec<usize> = columns.iter().map(|column| column.title.width()).collect();
@@ -194,7 +225,7 @@ fn measure(columns: &[Column], rows: &[Vec<Cell>]) -> Vec<usize> {
 }
 
 /// Returns as much of a text as there is room for, marked where it was cut.
-fn cut(text: &str, room: usize) -> String {
+pub(crate) fn cut(text: &str, room: usize) -> String {
     if text.width() <= room {
         return text.to_owned();
     }

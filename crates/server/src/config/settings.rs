@@ -250,7 +250,8 @@ fn unknown<'a>(
     }
 }
 
-const DEFAULTS: &str = include_str!("../../../../config/default.toml");
+/// The compiled-in file.
+pub(crate) const DEFAULTS: &str = include_str!("../../../../config/default.toml");
 const PREFIX: &str = "ROENTGEN_";
 const CONFIG: &str = "ROENTGEN_CONFIG";
 const ENDPOINT: &str = "ROENTGEN_ENDPOINT";

@@ -1,0 +1,247 @@
+//! Files of every form, and files that are not whole.
+
+use model::{DocumentLimits, Segment, Timestamp};
+use serde_json::{Value, json};
+
+use super::elements::{Elements, Findings, Flow, Format};
+use super::frames::Frames;
+use super::scan::{Place, Scanner};
+use super::*;
+
+/// Keeps what is found.
+#[derive(Default)]
+struct Kept {
+    documents: Vec<String>,
+    bad: Vec<String>,
+}
+
+impl Findings for Kept {
+    fn document(&mut self, text: String, _place: Place) -> Flow {
+        self.documents.push(text);
+        Flow::On
+    }
+
+    fn bad(&mut self, message: String, place: Place) -> Flow {
+        self.bad.push(format!("{} {message}", place.number));
+        Flow::On
+    }
+}
+
+fn read(bytes: &[u8], format: Format) -> Kept {
+    let mut kept = Kept::default();
+    let mut elements = Elements::new(format, Timestamp::MAX);
+    let mut scanner = Scanner::new(bytes);
+    while let Some(element) = scanner.next().unwrap() {
+        match &element.json {
+            Ok(json) => elements.json(json, element.member, element.place, &mut kept),
+            Err(message) => kept.bad(message.clone(), element.place),
+        };
+    }
+    elements.flush(&mut kept);
+    kept
+}
+
+/// Returns the documents of a file in memory.
+pub(crate) fn documents_of(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let kept = read(bytes, Format::Auto);
+    if kept.bad.is_empty() {
+        Ok(kept.documents)
+    } else {
+        Err(kept.bad.join("; "))
+    }
+}
+
+fn check(text: &str, expected: &[&str]) {
+    assert_eq!(documents_of(text.as_bytes()).unwrap(), expected, "{text}");
+}
+
+#[test]
+fn documents_are_found_in_every_form_of_the_api() {
+    let document = r#"{"trace_id": "1-2-3", "id": "a"}"#;
+    let quoted = r#""{\"trace_id\": \"1-2-3\", \"id\": \"a\"}""#;
+    check(document, &[document]);
+    check(&format!("[{document}, {quoted}]"), &[document, document]);
+    check(
+        &format!(r#"{{"TraceSegmentDocuments": [{quoted}]}}"#),
+        &[document],
+    );
+    check(
+        &format!(r#"[{{"TraceSegmentDocuments": [{quoted}, {document}]}}]"#),
+        &[document, document],
+    );
+    check(
+        &format!(r#"{{"Id": "1-2-3", "Segments": [{{"Id": "a", "Document": {quoted}}}]}}"#),
+        &[document],
+    );
+    check(
+        &format!(
+            r#"{{"Traces": [{{"Id": "1-2-3", "Segments": [{{"Document": {document}}}]}}, {{"Segments": []}}], "NextToken": null}}"#
+        ),
+        &[document],
+    );
+    check(&format!("[{{\"Document\": {quoted}}}]"), &[document]);
+}
+
+fn span(id: &str) -> Value {
+    json!({ "traceId": "581cf771a006649127e371903a2de979", "spanId": id, "name": "work", "kind": 2,
+        "startTimeUnixNano": "1478293361000000000", "endTimeUnixNano": "1478293362000000000" })
+}
+
+fn ids(texts: &[String]) -> Vec<String> {
+    let ids = texts.iter().map(|text| {
+        let segment = Segment::parse(text, &DocumentLimits::default());
+        segment
+            .unwrap_or_else(|error| panic!("{error}: {text}"))
+            .id()
+            .to_string()
+    });
+    ids.collect()
+}
+
+#[test]
+fn spans_are_found_in_every_form() {
+    let group = json!({ "scopeSpans": [{ "spans": [span("00000000000000a1")] }] });
+    let request = json!({ "resourceSpans": [group, group] });
+    let twice = ["00000000000000a1", "00000000000000a1"];
+    for text in [
+        request.to_string(),
+        serde_json::to_string_pretty(&request).unwrap(),
+        format!("[{request}]"),
+        json!({ "batches": [group, group] }).to_string(),
+        json!({ "result": request }).to_string(),
+        format!(
+            "{}\n{}\n",
+            json!({ "resourceSpans": [group] }),
+            json!({ "resourceSpans": [group] })
+        ),
+    ] {
+        assert_eq!(
+            ids(&documents_of(text.as_bytes()).unwrap()),
+            twice,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn protobuf_is_read_message_by_message() {
+    let request = otlp_request();
+    let message = request.encode(otlp::Encoding::Protobuf);
+    let mut prefixed = Vec::new();
+    for _ in 0..2 {
+        prefixed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+        prefixed.extend(&message);
+    }
+    for (bytes, n_documents) in [(message.clone(), 1), (prefixed, 2), (message.repeat(3), 3)] {
+        assert!(frames::is_binary(&bytes));
+        let mut kept = Kept::default();
+        let elements = Elements::new(Format::Auto, Timestamp::MAX);
+        let mut frames = Frames::new(bytes.as_slice());
+        while let Some((place, message)) = frames.next() {
+            elements.protobuf(&message.unwrap(), place, &mut kept);
+        }
+        assert_eq!((kept.documents.len(), kept.bad), (n_documents, Vec::new()));
+    }
+}
+
+fn otlp_request() -> otlp::Spans {
+    let text = r#"{"trace_id": "1-581cf771-a006649127e371903a2de979", "id": "70de5b6f19ff9a0a",
+        "name": "shop", "start_time": 1478293361, "end_time": 1478293362}"#;
+    let documents = [model::Document {
+        segment_id: Segment::parse(text, &DocumentLimits::default())
+            .unwrap()
+            .id(),
+        in_progress: false,
+        stamp: 1,
+        first_stamp: 1,
+        text: text.to_owned(),
+    }];
+    let trace_id = model::TraceId::parse("1-581cf771-a006649127e371903a2de979").unwrap();
+    otlp::spans_of(&model::Trace::compile(
+        trace_id,
+        &documents,
+        model::Orphans::Visible,
+    ))
+}
+
+#[test]
+fn jaeger_and_zipkin_are_found() {
+    let jaeger = json!({ "data": [{ "traceID": "83a9", "spans": [{
+        "traceID": "83a9", "spanID": "a1", "operationName": "GET /", "startTime": 1_706_678_909_209_712_u64, "duration": 123,
+        "references": [{ "refType": "CHILD_OF", "traceID": "83a9", "spanID": "b1" }],
+        "tags": [{ "key": "span.kind", "type": "string", "value": "server" }, { "key": "error", "type": "bool", "value": true },
+            { "key": "n", "type": "int64", "value": 5 }],
+        "logs": [{ "timestamp": 1_706_678_909_209_713_u64, "fields": [{ "key": "event", "type": "string", "value": "e" }] }],
+        "processID": "p1",
+    }], "processes": { "p1": { "serviceName": "shop", "tags": [] } } }] });
+    let texts = documents_of(jaeger.to_string().as_bytes()).unwrap();
+    let document: Value = serde_json::from_str(&texts[0]).unwrap();
+    assert_eq!(texts.len(), 1);
+    let shown =
+        ["trace_id", "id", "parent_id", "name", "fault"].map(|member| document[member].clone());
+    let expected = json!([
+        "1-00000000-0000000000000000000083a9",
+        "00000000000000a1",
+        "00000000000000b1",
+        "shop",
+        true
+    ]);
+    assert_eq!(json!(shown), expected);
+    assert_eq!(document["start_time"].as_f64(), Some(1_706_678_909.209_712));
+    assert_eq!(document["end_time"].as_f64(), Some(1_706_678_909.209_835));
+
+    let zipkin = json!([
+        { "traceId": "ef86c83c0a05a6d6", "id": "a1", "kind": "CLIENT", "name": "get", "timestamp": 1_531_282_088_548_312_u64,
+            "duration": 20_333, "localEndpoint": { "serviceName": "front" }, "remoteEndpoint": { "serviceName": "back" },
+            "tags": { "http.method": "GET", "http.status_code": "404" } },
+        { "traceId": "ef86c83c0a05a6d6", "id": "a1", "kind": "SERVER", "name": "get", "timestamp": 1_531_282_088_548_412_u64,
+            "duration": 20_000, "localEndpoint": { "serviceName": "back" }, "shared": true },
+    ]);
+    let texts = documents_of(zipkin.to_string().as_bytes()).unwrap();
+    let called: Value = serde_json::from_str(&texts[1]).unwrap();
+    assert_eq!(
+        (&called["name"], &called["parent_id"]),
+        (&json!("back"), &json!("00000000000000a1"))
+    );
+    assert_eq!(ids(&texts)[0], "00000000000000a1");
+    assert_eq!(texts, documents_of(zipkin.to_string().as_bytes()).unwrap());
+}
+
+#[test]
+fn what_is_bad_is_told_and_the_rest_is_found() {
+    let good = r#"{"trace_id": "1", "id": "a"}"#;
+    let kept = read(
+        format!("{good}\n{{\"id\": tru}}\n{good}\n{{\"traceId\": \"1\", \"id\": \"a\"}}\n")
+            .as_bytes(),
+        Format::Auto,
+    );
+    assert_eq!(kept.documents, [good, good]);
+    insta::assert_snapshot!(kept.bad.join("\n"), @"
+    2 not JSON of a trace: expected ident at line 1 column 11
+    4 not JSON of a trace: missing field `timestamp` at line 1 column 27
+    ");
+    let kept = read(good.as_bytes(), Format::Otlp);
+    assert_eq!((kept.documents.len(), kept.bad.len()), (0, 1));
+    let kept = read(b"{\"trace_id\": \"\xff\"}", Format::Auto);
+    assert_eq!(kept.bad, ["1 not UTF-8 text"]);
+}
+
+#[test]
+fn what_came_of_it_decides_the_exit() {
+    let check = |accepted, refused, bad, skip_bad, expected| {
+        let totals = Totals {
+            documents: accepted + refused,
+            accepted,
+            refused,
+            bad,
+            inferred: 0,
+        };
+        assert_eq!(totals.exit(skip_bad), expected, "{totals:?}");
+    };
+    check(5, 0, 0, false, Exit::Done);
+    check(0, 0, 0, false, Exit::NotFound);
+    check(5, 1, 0, false, Exit::Failed);
+    check(5, 0, 1, false, Exit::Failed);
+    check(5, 1, 1, true, Exit::Partly);
+    check(0, 1, 1, true, Exit::Failed);
+}
