@@ -1,5 +1,7 @@
 //! Recording what passes through, and sending it again: the same answers elsewhere, at its pace, whole after every kill.
 
+mod documents;
+mod passing;
 mod place;
 
 use std::collections::{BTreeMap, HashSet};
@@ -10,14 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use roentgen_tests::Home;
 use roentgen_tests::generate::{Feed, Pool};
 use roentgen_tests::ledger::difference;
-use roentgen_tests::process::describe;
+use roentgen_tests::process::{describe, terminate};
 use roentgen_tests::wait::{now, until};
-use roentgen_tests::{Home, Server};
 use serde_json::{Value, json};
 
-use crate::fixture::{assert_error, segment, summaries, trace_id};
+use crate::fixture::{segment, summaries, trace_id};
 use place::{Passage, Taker, file, replay, replay_all, view};
 
 /// Documents of generated traffic that ended a while ago.
@@ -110,92 +112,6 @@ fn recorded_traffic_has_the_same_answers_elsewhere() -> Result<()> {
 fn member(document: &str, name: &str) -> String {
     let document: Value = serde_json::from_str(document).unwrap();
     document[name].as_str().unwrap().to_owned()
-}
-
-#[test]
-fn recorded_documents_have_the_same_answers_at_another_time() -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/segment");
-    if !folder.is_dir() {
-        eprintln!("not tried: there are no recordings beside the project");
-        return Ok(());
-    }
-    let (home, other) = (Home::new()?, Home::new()?);
-    let (server, target) = (home.start()?, other.start()?);
-    let mut n_compared = 0;
-    for (number, entry) in std::fs::read_dir(folder)?.enumerate() {
-        let text = std::fs::read_to_string(entry?.path())?;
-        let sent: Value = serde_json::from_str(&text)?;
-        let Some((epoch, unique)) = sent["trace_id"]
-            .as_str()
-            .and_then(|id| Some((id.get(2..10)?, id.get(11..)?)))
-        else {
-            continue;
-        };
-        // Some are of one trace; each is looked at by itself.
-        let own = format!("{number:024x}");
-        let document = text.replace(unique, &own);
-        let old = format!("1-{epoch}-{own}");
-        if !server.put(&[&document])?.is_empty() {
-            continue;
-        }
-        let path = file(&home, "a.json", &[document])?;
-        let report = replay_all(&home, &path, &target.url(), &["--at", "-1h"])?;
-        let shift_secs = report["ShiftSeconds"].as_i64().context("a shift")?;
-        // Where the time in the id is not the document's, there is nothing to be found by it.
-        let Ok(moved) = u32::try_from(i64::from_str_radix(epoch, 16)? + shift_secs) else {
-            continue;
-        };
-        let new = format!("1-{moved:08x}-{own}");
-        let answers = |server: &Server, trace_id: &str, shift_secs: i64| -> Result<Value> {
-            let graph = server.post("/TraceGraph", &json!({ "TraceIds": [trace_id] }))?;
-            let mut traces = server.traces(&[trace_id])?;
-            let documents = server.documents(trace_id)?;
-            traces[0]["Segments"] = json!(documents);
-            let mut all = json!([graph.success()?, traces]);
-            move_times(&mut all, shift_secs);
-            let documents = all[1][0]["Segments"].as_array_mut().context("documents")?;
-            // The ids of inferred ones are made of their trace's.
-            for document in documents
-                .iter_mut()
-                .filter(|document| document["inferred"] == true)
-            {
-                document["id"] = Value::Null;
-            }
-            documents.sort_by_key(Value::to_string);
-            Ok(serde_json::from_str(
-                &all.to_string().replace(trace_id, "id"),
-            )?)
-        };
-        let (here, there) = (
-            answers(&server, &old, shift_secs)?,
-            answers(&target, &new, 0)?,
-        );
-        assert_eq!(difference(&here, &there), None, "{sent}");
-        n_compared += 1;
-    }
-    assert!(n_compared > 5, "only {n_compared} documents found");
-    Ok(())
-}
-
-/// Moves every time by whole seconds and rounds it as floats of these sizes are.
-fn move_times(value: &mut Value, secs: i64) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| move_times(item, secs)),
-        Value::Object(members) => {
-            for (name, member) in members {
-                let is_time =
-                    ["start_time", "end_time", "StartTime", "EndTime"].contains(&name.as_str());
-                match member.as_f64().filter(|_| is_time) {
-                    Some(time) => {
-                        let shift: f64 = secs.to_string().parse().unwrap();
-                        *member = json!(format!("{:.5}", time + shift));
-                    }
-                    None => move_times(member, secs),
-                }
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 #[test]
@@ -488,120 +404,35 @@ fn datagrams_are_sent_where_datagrams_are_taken() -> Result<()> {
 }
 
 #[test]
-fn spans_that_passed_through_are_replayed_as_documents() -> Result<()> {
-    let (home, other) = (Home::new()?, Home::new()?);
-    let server = home.start()?;
-    let journal = home.folder().join("recordings/");
-    let passage = Passage::open(&home, &server.url(), &journal, &[])?;
-    let (start, id) = (
-        u64::from(now() - 30) * 1_000_000_000,
-        format!("{:08x}{:024x}", now(), 5),
-    );
-    let spans = json!({ "resourceSpans": [{
-        "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "cart" } }] },
-        "scopeSpans": [{ "spans": [{ "traceId": id, "spanId": "00000000000000c1", "name": "GET /", "kind": 2,
-            "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 250_000_000).to_string() }] }] }] });
-    passage
-        .connect()?
-        .post("/v1/traces", spans.to_string().as_bytes())?
-        .success()?;
-    passage.close()?;
-    let target = other.start()?;
-    replay_all(&home, &journal, &target.url(), &["--at", "keep"])?;
-    let x_ray_id = format!("1-{}-{}", &id[..8], &id[8..]);
-    let (one, two) = (server.documents(&x_ray_id)?, target.documents(&x_ray_id)?);
-    assert_eq!(one.len(), 1);
-    assert_eq!(one, two);
-    Ok(())
-}
-
-#[test]
-fn a_copy_is_kept_while_the_server_is_down() -> Result<()> {
+fn a_replay_that_is_asked_to_end_goes_on_without_repeating_anything() -> Result<()> {
     let home = Home::new()?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let closed = format!("http://{}", listener.local_addr()?);
-    drop(listener);
-    let journal = home.folder().join("a.journal");
-    let passage = Passage::open(&home, &closed, &journal, &[])?;
-    let trace_id = trace_id(1);
-    let document = segment(&trace_id, "00000000000000a1", &json!({}));
-    let body = json!({ "TraceSegmentDocuments": [document] }).to_string();
-    let response = passage.connect()?.post("/TraceSegments", body.as_bytes())?;
-    let message = assert_error(&response, 502, "ServiceUnavailableException");
-    assert!(message.is_ok_and(|message| message.contains("no answer from")));
-    let totals = passage.close()?;
-    assert_eq!(
-        (&totals["Calls"], &totals["Unanswered"]),
-        (&json!(1), &json!(1))
-    );
-    let server = home.start()?;
-    replay_all(&home, &journal, &server.url(), &["--at", "keep"])?;
-    assert_eq!(server.documents(&trace_id)?.len(), 1);
-    Ok(())
-}
-
-#[test]
-fn boto3_reads_elsewhere_what_it_wrote_through_the_passage() -> Result<()> {
-    let (home, other) = (Home::new()?, Home::new()?);
-    let server = home.start()?;
-    let journal = home.folder().join("a.journal");
-    let passage = Passage::open(&home, &server.url(), &journal, &[])?;
-    let run = |url: &str, part: &str| -> Result<()> {
-        let output = crate::clients::client("python", &home)?
-            .arg(crate::clients::folder().join("flow.py"))
-            .args([url, part])
-            .arg(home.folder().join("state.json"))
-            .output()?;
-        assert!(output.status.success(), "{part}: {}", describe(&output));
-        Ok(())
-    };
-    run(&format!("http://{}", passage.http), "write")?;
-    passage.close()?;
-    let small = other.config("[query]\npage_bytes = 4096\nsummaries_per_page = 5\n")?;
-    let target = other.start_with(&small)?;
-    // One of its documents is meant to be refused, there and here.
-    let output = replay(
-        &home,
-        &journal,
-        &target.url(),
-        &["--at", "keep", "--speed", "10"],
-    )?;
-    assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
-    run(&target.url(), "read")
-}
-
-#[test]
-fn an_x_ray_sdk_is_recorded_and_replayed() -> Result<()> {
-    let (home, other) = (Home::new()?, Home::new()?);
-    let server = home.start_with(&["--udp", "127.0.0.1:0"])?;
-    let journal = home.folder().join("a.journal");
-    let udp = server.door("udp").context("no datagrams")?.to_string();
-    let more = ["--listen-udp", "127.0.0.1:0", "--upstream-udp", &udp];
-    let passage = Passage::open(&home, &server.url(), &journal, &more)?;
-    let script = "
-import sys
-from aws_xray_sdk.core import xray_recorder
-xray_recorder.configure(service='shop', daemon_address=sys.argv[1], sampling=False)
-segment = xray_recorder.begin_segment('shop')
-with xray_recorder.in_subsegment('work') as subsegment:
-    subsegment.put_annotation('tier', 'gold')
-xray_recorder.end_segment()
-print(segment.trace_id)
-";
-    let output = crate::clients::client("python", &home)?
-        .args(["-c", script])
-        .arg(passage.udp.context("no datagrams")?.to_string())
-        .output()?;
-    assert!(output.status.success(), "{}", describe(&output));
-    let trace_id = String::from_utf8(output.stdout)?.trim().to_owned();
-    until("the segment is stored", || {
-        Ok((!server.documents(&trace_id)?.is_empty()).then_some(()))
+    let path = file(&home, "a.json", &numbered(400, 25, 30))?;
+    let taker = Taker::open(0)?;
+    let mut command = home.command();
+    command
+        .arg("replay")
+        .arg(&path)
+        .args(["--to", &taker.url()]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    until("some is sent", || {
+        Ok((taker.n_documents() > 20).then_some(()))
     })?;
-    passage.close()?;
-    let target = other.start()?;
-    replay_all(&home, &journal, &target.url(), &["--at", "keep"])?;
-    let (one, two) = (server.documents(&trace_id)?, target.documents(&trace_id)?);
-    assert_eq!(one, two);
-    assert_eq!(one[0]["subsegments"][0]["annotations"]["tier"], "gold");
+    terminate(child.id())?;
+    let output = child.wait_with_output()?;
+    assert_eq!(output.status.code(), Some(143), "{}", describe(&output));
+    let n_sent = taker.n_documents();
+    assert!(n_sent < 400, "it ended early");
+    let told = describe(&output);
+    assert!(
+        told.contains(&format!("accepted {n_sent} of {n_sent}")) && told.contains("--resume"),
+        "{told}"
+    );
+    let report = replay_all(&home, &path, &taker.url(), &["--speed", "max", "--resume"])?;
+    assert_eq!(report["Accepted"], json!(400 - n_sent));
+    let came: HashSet<u32> = names(&taker.seen()).into_iter().collect();
+    assert_eq!((came.len(), taker.n_documents()), (400, 400));
     Ok(())
 }

@@ -55,6 +55,7 @@ impl Passage {
             ])
             .arg(journal)
             .args(more)
+            .env("HOME", home.folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn()?;
