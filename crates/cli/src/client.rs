@@ -30,10 +30,12 @@ use protocol::Operation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use error::CallError;
-pub use pages::{Batch, Segment, Summaries, Summary, Trace};
+pub(crate) use error::CallError;
+#[cfg(test)]
+pub(crate) use pages::Segment;
+pub(crate) use pages::{Batch, Summaries, Summary, Trace};
 use signer::Signer;
-pub use stream::Stream;
+pub(crate) use stream::Stream;
 
 use crate::endpoint::{Endpoint, ServerFlags};
 use crate::exit::Stop;

@@ -142,7 +142,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// Returns a variable of the environment that is not empty.
-pub fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
+pub(crate) fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
     let found = environment.iter().find(|(variable, _)| variable == name);
     found
         .and_then(|(_, value)| value.to_str())

@@ -9,7 +9,7 @@ use crate::terminal::printable;
 ///
 /// # Errors
 /// Stops with the expression and a mark under the place that is not understood.
-pub fn filter(text: &str) -> Result<Filter, Stop> {
+pub(crate) fn filter(text: &str) -> Result<Filter, Stop> {
     told(text, Filter::parse(text, &|_| Some(String::new())))
 }
 
@@ -17,7 +17,7 @@ pub fn filter(text: &str) -> Result<Filter, Stop> {
 ///
 /// # Errors
 /// Stops with the expression and a mark under the place that is not understood, or that names a group.
-pub fn filter_without_groups(text: &str) -> Result<Filter, Stop> {
+pub(crate) fn filter_without_groups(text: &str) -> Result<Filter, Stop> {
     told(text, Filter::parse(text, &|_| None))
 }
 

@@ -12,6 +12,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -253,10 +254,10 @@ impl Totals {
         } = self;
         let mut line = format!("accepted {accepted} of {documents} documents");
         if *bad > 0 {
-            line.push_str(&format!(", {bad} could not be read"));
+            let _infallible = write!(line, ", {bad} could not be read");
         }
         if *inferred > 0 {
-            line.push_str(&format!(", {inferred} inferred segments left out"));
+            let _infallible = write!(line, ", {inferred} inferred segments left out");
         }
         line.push('\n');
         line

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::Session;
 use crate::exit::{Exit, Stop};
 use crate::figures::{Bucket, Figures, Statistics};
-use crate::terminal::{Cell, Column, Form, Glyphs, OutFlags, Row, instant, length, note};
+use crate::terminal::{Cell, Column, Form, Glyphs, OutFlags, Row, instant, length, note, print};
 use crate::times::TimeFlags;
 
 /// Which figures to show, and how.
@@ -80,7 +80,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     }
     let out = options.out.out();
     if let (Form::Table, Some(width)) = (out.form(), out.width()) {
-        out.text(&lines(&periods, Glyphs::of(&session.environment), width))?;
+        print(&lines(&periods, Glyphs::of(&session.environment), width))?;
     }
     let mut listing = out.listing();
     for period in &periods {

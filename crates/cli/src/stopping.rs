@@ -10,7 +10,7 @@ use crate::terminal::note;
 
 /// Tells whether the command was asked to end; cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Stopping {
+pub(crate) struct Stopping {
     asked: watch::Receiver<Option<Exit>>,
 }
 
@@ -19,7 +19,7 @@ impl Stopping {
     ///
     /// # Errors
     /// Stops if signals cannot be caught here.
-    pub fn catch() -> Result<Self, Stop> {
+    pub(crate) fn catch() -> Result<Self, Stop> {
         let catch =
             |kind| signal(kind).map_err(|error| Stop::failed(format!("catching signals: {error}")));
         let mut interrupt = catch(SignalKind::interrupt())?;
@@ -36,21 +36,13 @@ impl Stopping {
         Ok(Self { asked })
     }
 
-    /// Returns one that is never asked.
-    #[cfg(test)]
-    pub fn never() -> Self {
-        Self {
-            asked: watch::channel(None).1,
-        }
-    }
-
     /// Tells whether the end was asked for.
-    pub fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.asked.borrow().is_some()
     }
 
     /// Returns once the end is asked for.
-    pub async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         if self.asked.wait_for(Option::is_some).await.is_err() {
             // Whoever asks is gone, so nobody will.
             std::future::pending::<()>().await;
@@ -58,7 +50,7 @@ impl Stopping {
     }
 
     /// Returns the exit of a command that came to an end: the signal's if one asked for it.
-    pub fn exit_or(&self, exit: Exit) -> Exit {
+    pub(crate) fn exit_or(&self, exit: Exit) -> Exit {
         self.asked.borrow().unwrap_or(exit)
     }
 }

@@ -11,16 +11,16 @@ use anstyle::Style;
 use clap::Args;
 use serde::Serialize;
 
-pub use glyphs::{Glyphs, Span};
+pub(crate) use glyphs::{Glyphs, Span};
 pub(crate) use listing::cut;
-pub use listing::{Align, Cell, Column, Listing, Row};
-pub use progress::Progress;
+pub(crate) use listing::{Cell, Column, Listing, Row};
+pub(crate) use progress::Progress;
 
 use crate::exit::{Exit, Stop};
 
 /// How what was asked for is printed.
 #[derive(Args, Clone, Copy, Debug, Default)]
-pub struct OutFlags {
+pub(crate) struct OutFlags {
     /// Print a line of JSON for each result
     #[arg(long, conflicts_with = "plain")]
     json: bool,
@@ -31,7 +31,7 @@ pub struct OutFlags {
 
 /// The form in which results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Columns that line up, below a header.
     Table,
     /// Values between tabs.
@@ -42,7 +42,7 @@ pub enum Form {
 
 /// Where results are printed, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Out {
+pub(crate) struct Out {
     form: Form,
     has_colour: bool,
     /// Characters in a line of the terminal; nothing if it is none.
@@ -59,7 +59,7 @@ impl OutFlags {
     }
 
     /// Returns standard output in the form that was asked for.
-    pub fn out(self) -> Out {
+    pub(crate) fn out(self) -> Out {
         let stdout = io::stdout();
         let choice = anstream::AutoStream::choice(&stdout);
         Out {
@@ -76,7 +76,7 @@ impl OutFlags {
 
 impl Out {
     /// Returns standard output for people, whatever is printed to it.
-    pub fn people() -> Self {
+    pub(crate) fn people() -> Self {
         OutFlags::default().out()
     }
 
@@ -97,7 +97,7 @@ impl Out {
     }
 
     /// Returns how many characters a line of the terminal takes; nothing if results do not go to a terminal.
-    pub const fn width(&self) -> Option<usize> {
+    pub(crate) const fn width(&self) -> Option<usize> {
         self.width
     }
 
@@ -107,12 +107,12 @@ impl Out {
     }
 
     /// Returns the form in which results are printed.
-    pub const fn form(&self) -> Form {
+    pub(crate) const fn form(&self) -> Form {
         self.form
     }
 
     /// Returns a text in a style, or bare if there are no colours; for tables, give [`Cell`]s a style instead.
-    pub fn paint(&self, style: Style, text: &str) -> String {
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
         if self.has_colour && self.form == Form::Table {
             format!("{style}{text}{style:#}")
         } else {
@@ -120,27 +120,19 @@ impl Out {
         }
     }
 
-    /// Prints a text as it is.
-    ///
-    /// # Errors
-    /// See [`print`].
-    pub fn text(&self, text: &str) -> Result<(), Stop> {
-        print(text)
-    }
-
-    /// Prints a value as a line of JSON.
-    ///
-    /// # Errors
-    /// See [`print`].
-    pub fn json(&self, value: &impl Serialize) -> Result<(), Stop> {
-        let line = serde_json::to_string(value).map_err(Stop::failed)?;
-        self.text(&format!("{}\n", escaped(&line)))
-    }
-
     /// Returns a list whose rows are printed in the form that was asked for; end it with [`Listing::finish`].
-    pub const fn listing<R: Row>(self) -> Listing<R> {
+    pub(crate) const fn listing<R: Row>(self) -> Listing<R> {
         Listing::new(self)
     }
+}
+
+/// Prints a value as a line of JSON.
+///
+/// # Errors
+/// See [`print`].
+fn print_json(value: &impl Serialize) -> Result<(), Stop> {
+    let line = serde_json::to_string(value).map_err(Stop::failed)?;
+    print(&format!("{}\n", escaped(&line)))
 }
 
 /// Writes a result to standard output.
@@ -173,7 +165,7 @@ pub fn printable(text: &str) -> String {
 
 /// Returns a text of JSON with the same meaning and no control characters but line breaks: a writer of JSON escapes
 /// most, but not those some terminals take for the beginning of a command (DEL, C1).
-pub fn escaped(json: &str) -> String {
+pub(crate) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {
         if char.is_control() && char != '\n' {
@@ -188,7 +180,7 @@ pub fn escaped(json: &str) -> String {
 }
 
 /// Returns a length of time with a unit that suits it.
-pub fn length(seconds: f64) -> String {
+pub(crate) fn length(seconds: f64) -> String {
     if seconds >= 10.0 {
         format!("{seconds:.1} s")
     } else {
@@ -197,7 +189,7 @@ pub fn length(seconds: f64) -> String {
 }
 
 /// Returns a time of so many seconds since 1970 as people and `--from` read it, to the second.
-pub fn instant(seconds: f64) -> String {
+pub(crate) fn instant(seconds: f64) -> String {
     let seconds = Duration::try_from_secs_f64(seconds.clamp(0.0, YEAR_9999)).unwrap_or_default();
     humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + seconds).to_string()
 }

@@ -9,7 +9,7 @@ use crate::exit::Stop;
 
 /// Which time is meant.
 #[derive(Args, Clone, Debug, Default)]
-pub struct TimeFlags {
+pub(crate) struct TimeFlags {
     /// What happened up to now, such as 15m or 24h
     #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"], value_parser = humantime::parse_duration)]
     last: Option<Duration>,
@@ -35,7 +35,7 @@ impl TimeFlags {
     ///
     /// # Errors
     /// Stops if a time is not understood, or the end is not after the beginning.
-    pub fn window(&self, now: Timestamp, usual: Duration) -> Result<Window, Stop> {
+    pub(crate) fn window(&self, now: Timestamp, usual: Duration) -> Result<Window, Stop> {
         let at = |flag: &str, text: &str| {
             instant(text, now).map_err(|message| Stop::usage(format!("{flag}: {message}")))
         };
@@ -54,12 +54,12 @@ impl TimeFlags {
     }
 
     /// Tells whether a beginning was said.
-    pub fn has_beginning(&self) -> bool {
+    pub(crate) fn has_beginning(&self) -> bool {
         self.last.is_some() || self.from.is_some()
     }
 
     /// Returns what was said, to tell whether another time the same is said.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let last = self
             .last
             .map(|last| humantime::format_duration(last).to_string());
@@ -76,7 +76,7 @@ impl TimeFlags {
 }
 
 /// Returns the instant a text says.
-pub fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+pub(crate) fn instant(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("now") {
         return Ok(now);

@@ -184,6 +184,9 @@ impl Begun {
             return;
         };
         let body = Bytes::new();
+        if status.is_some() {
+            call = call.with_took(clock::now().since(self.at));
+        }
         call.answer = status.map(|status| Answer { status, body });
         // What was said of the documents of a call that was broken off may not be all.
         let verdicts = status.and_then(|_| locked(&self.tallies, |tallies| tallies.take(0)));

@@ -72,7 +72,7 @@ fn a_pull_that_is_killed_goes_on_and_has_every_trace_once() -> Result<()> {
         run(&home, &server, 0, &command)?;
         let bytes = std::fs::read(&path)?;
         let mut found = Vec::new();
-        if name.ends_with(".gz") {
+        if path.extension().is_some_and(|extension| extension == "gz") {
             flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut found)?;
         } else {
             found = bytes;

@@ -112,9 +112,10 @@ impl<R: Read> Scanner<R> {
             json.clear();
             let Some(byte) = self.after_space(json)? else {
                 *place = self.place;
-                return match self.open.is_empty() {
-                    true => Ok(false),
-                    false => wrong("the file ends inside of a list"),
+                return if self.open.is_empty() {
+                    Ok(false)
+                } else {
+                    wrong("the file ends inside of a list")
                 };
             };
             *place = self.place;
@@ -195,9 +196,10 @@ impl<R: Read> Scanner<R> {
         let mut scan = Scan::default();
         loop {
             if self.fill()? == 0 {
-                return match scan.is_bare {
-                    true => Ok(()),
-                    false => wrong("the file ends inside of a value"),
+                return if scan.is_bare {
+                    Ok(())
+                } else {
+                    wrong("the file ends inside of a value")
                 };
             }
             let rest = self.buffer.get(self.at..).unwrap_or_default();
@@ -263,8 +265,9 @@ impl<R: Read> Scanner<R> {
             .buffer
             .get(self.at..self.at + n_bytes)
             .unwrap_or_default();
-        let n_lines = read.iter().filter(|byte| **byte == b'\n').count();
-        self.place.line += u64::try_from(n_lines).unwrap_or_default();
+        for byte in read {
+            self.place.line += u64::from(*byte == b'\n');
+        }
         self.place.offset += u64::try_from(n_bytes).unwrap_or_default();
         self.at += n_bytes;
     }
@@ -288,6 +291,10 @@ impl<R: Read> Scanner<R> {
 
 /// How far a value is read.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about what was read"
+)]
 struct Scan {
     /// Brackets that are open.
     brackets: Vec<u8>,

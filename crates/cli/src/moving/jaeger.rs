@@ -20,6 +20,7 @@ pub(crate) struct Trace {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "named as Jaeger names them")]
 struct Span {
     #[serde(rename = "traceID")]
     trace_id: String,
@@ -94,14 +95,13 @@ pub(crate) fn to_otlp(trace: &Trace) -> Value {
         let shared = processes.and_then(|processes| processes.get(named));
         let spans = otlp_span(span);
         let known = group_of.get(named).filter(|_| process.is_none());
-        match known.and_then(|group_idx| groups.get_mut(*group_idx)) {
-            Some((_, group)) => group.push(spans),
-            None => {
-                if process.is_none() {
-                    group_of.insert(named, groups.len());
-                }
-                groups.push((process.or(shared).unwrap_or(&none), vec![spans]));
+        if let Some((_, group)) = known.and_then(|group_idx| groups.get_mut(*group_idx)) {
+            group.push(spans);
+        } else {
+            if process.is_none() {
+                group_of.insert(named, groups.len());
             }
+            groups.push((process.or(shared).unwrap_or(&none), vec![spans]));
         }
     }
     let groups = groups.into_iter().map(|(process, scopes)| {
@@ -206,7 +206,11 @@ impl<'a> Told<'a> {
             }
         }
         if let Some(tag) = error {
-            let says = |text: &str| tag.value == text || tag.value.to_string() == text;
+            let value = tag
+                .value
+                .as_str()
+                .map_or_else(|| tag.value.to_string(), str::to_owned);
+            let says = |text: &str| value == text;
             if !status.contains_key("code") && !says("false") {
                 status.insert("code".to_owned(), 2.into());
             }

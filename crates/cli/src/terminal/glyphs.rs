@@ -6,7 +6,7 @@ use crate::endpoint::variable;
 
 /// The characters drawings are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glyphs {
+pub(crate) enum Glyphs {
     /// Blocks.
     Blocks,
     /// Characters every terminal has.
@@ -15,7 +15,7 @@ pub enum Glyphs {
 
 /// A part of something, in columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// The first column.
     pub from: usize,
     /// How many columns; at least one.
@@ -24,7 +24,7 @@ pub struct Span {
 
 impl Glyphs {
     /// Returns what the terminal can show: blocks if the locale is one of UTF-8 and the terminal is not a dumb one.
-    pub fn of(environment: &[(OsString, OsString)]) -> Self {
+    pub(crate) fn of(environment: &[(OsString, OsString)]) -> Self {
         let is_dumb = variable(environment, "TERM") == Some("dumb");
         let mut locales = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
         let locale = locales.find_map(|name| variable(environment, name));
@@ -38,7 +38,7 @@ impl Glyphs {
     }
 
     /// Returns a bar for a part of a whole that takes `n_columns`; one that has not ended is drawn lighter.
-    pub fn bar(self, span: Span, n_columns: usize, has_ended: bool) -> String {
+    pub(crate) fn bar(self, span: Span, n_columns: usize, has_ended: bool) -> String {
         let glyph = match (self, has_ended) {
             (Self::Blocks, true) => "\u{2588}",
             (Self::Blocks, false) => "\u{2591}",
@@ -52,7 +52,7 @@ impl Glyphs {
 
     /// Returns a line of at most `n_columns` that shows how values rise and fall; of values that share a column the
     /// highest is shown.
-    pub fn sparkline(self, values: &[u64], n_columns: usize) -> String {
+    pub(crate) fn sparkline(self, values: &[u64], n_columns: usize) -> String {
         let per_column = values.len().div_ceil(n_columns.max(1)).max(1);
         let highest = values.iter().copied().max().unwrap_or(0);
         let levels: &[char] = match self {
@@ -67,7 +67,7 @@ impl Glyphs {
 
 impl Span {
     /// Returns the columns of what lasts from `from` to `to`, of a whole of length `whole` that takes `n_columns`.
-    pub fn of(from: u64, to: u64, whole: u64, n_columns: usize) -> Self {
+    pub(crate) fn of(from: u64, to: u64, whole: u64, n_columns: usize) -> Self {
         let column = |at: u64| {
             let at = u128::from(at.min(whole)) * n_columns as u128;
             usize::try_from(at / u128::from(whole.max(1))).unwrap_or(n_columns)

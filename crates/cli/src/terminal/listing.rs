@@ -6,11 +6,11 @@ use anstyle::Style;
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{Form, Out, print, printable};
+use super::{Form, Out, print, print_json, printable};
 use crate::exit::Stop;
 
 /// What a list is made of: how a result reads in a table. As a line of JSON it is what it serializes to.
-pub trait Row: Serialize {
+pub(crate) trait Row: Serialize {
     /// The columns of the table.
     const COLUMNS: &'static [Column];
 
@@ -20,7 +20,7 @@ pub trait Row: Serialize {
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub(crate) struct Column {
     /// What is above it.
     pub title: &'static str,
     /// Where its values stand.
@@ -29,7 +29,7 @@ pub struct Column {
 
 /// Where the values of a column stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Text.
     Left,
     /// Numbers.
@@ -38,14 +38,14 @@ pub enum Align {
 
 /// A value in a table.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub(crate) struct Cell {
     text: String,
     style: Style,
 }
 
 /// A list that is being printed.
 #[derive(Debug)]
-pub struct Listing<R> {
+pub(crate) struct Listing<R> {
     out: Out,
     /// Rows of a table that wait for the widths of its columns.
     waiting: Vec<Vec<Cell>>,
@@ -56,7 +56,7 @@ pub struct Listing<R> {
 
 impl Column {
     /// Returns a column of text.
-    pub const fn text(title: &'static str) -> Self {
+    pub(crate) const fn text(title: &'static str) -> Self {
         Self {
             title,
             align: Align::Left,
@@ -64,7 +64,7 @@ impl Column {
     }
 
     /// Returns a column of numbers.
-    pub const fn number(title: &'static str) -> Self {
+    pub(crate) const fn number(title: &'static str) -> Self {
         Self {
             title,
             align: Align::Right,
@@ -74,7 +74,7 @@ impl Column {
 
 impl Cell {
     /// Returns a value in a style; text of others is made harmless here.
-    pub fn styled(text: &str, style: Style) -> Self {
+    pub(crate) fn styled(text: &str, style: Style) -> Self {
         Self {
             text: printable(text),
             style,
@@ -108,9 +108,9 @@ impl<R: Row> Listing<R> {
     ///
     /// # Errors
     /// See [`print`].
-    pub fn push(&mut self, row: &R) -> Result<(), Stop> {
+    pub(crate) fn push(&mut self, row: &R) -> Result<(), Stop> {
         match self.out.form {
-            Form::Json => self.out.json(row),
+            Form::Json => print_json(row),
             Form::Plain => print(&plain(row)),
             Form::Table => {
                 self.waiting.push(row.cells());
@@ -126,7 +126,7 @@ impl<R: Row> Listing<R> {
     ///
     /// # Errors
     /// See [`print`].
-    pub fn finish(mut self) -> Result<(), Stop> {
+    pub(crate) fn finish(mut self) -> Result<(), Stop> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl<R: Row> Listing<R> {
     ///
     /// # Errors
     /// See [`print`].
-    pub fn show(&mut self) -> Result<(), Stop> {
+    pub(crate) fn show(&mut self) -> Result<(), Stop> {
         if self.waiting.is_empty() {
             return Ok(());
         }

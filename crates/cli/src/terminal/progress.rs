@@ -10,7 +10,7 @@ use super::note;
 
 /// A bar on a terminal; where standard error is none, a line every some seconds.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     what: &'static str,
     /// When the last line was written; nothing on a terminal.
@@ -19,7 +19,7 @@ pub struct Progress {
 
 impl Progress {
     /// Returns the progress of work of which `total` are to be done, `what` said in the plural.
-    pub fn of(total: u64, what: &'static str) -> Self {
+    pub(crate) fn of(total: u64, what: &'static str) -> Self {
         let template = "{bar:30} {human_pos}/{human_len} {msg}  {per_sec}  {eta} left";
         Self::new(
             ProgressBar::with_draw_target(Some(total), target()),
@@ -29,7 +29,7 @@ impl Progress {
     }
 
     /// Returns the progress of work nobody knows the end of.
-    pub fn endless(what: &'static str) -> Self {
+    pub(crate) fn endless(what: &'static str) -> Self {
         let template = "{spinner} {human_pos} {msg}  {per_sec}  {elapsed}";
         Self::new(
             ProgressBar::with_draw_target(None, target()),
@@ -52,7 +52,7 @@ impl Progress {
     }
 
     /// Tells that `n` more were done.
-    pub fn advance(&self, n: u64) {
+    pub(crate) fn advance(&self, n: u64) {
         self.bar.inc(n);
         let Some(last_line) = &self.last_line else {
             return;
@@ -71,18 +71,13 @@ impl Progress {
         }
     }
 
-    /// Tells how many there are to do, once that is known or has changed.
-    pub fn expect(&self, total: u64) {
-        self.bar.set_length(total);
-    }
-
     /// Writes a line for people above the bar.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         self.bar.suspend(|| note(text));
     }
 
     /// Takes the bar away; what came out is the command's to tell.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }
 }

@@ -418,7 +418,8 @@ fn nothing_is_restored_over_something() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Wherever a backup breaks off, and whatever byte of it is another one, no store comes of it.
+    /// Wherever a backup breaks off, and whatever byte of it is another one, no other store comes of it. A few bits of compressed
+    /// bytes say nothing.
     #[test]
     fn no_other_bytes_become_a_store(at in 0.0..1.0_f64, flip in 1..=255_u8) {
         static BYTES: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(small_backup);
@@ -427,6 +428,10 @@ proptest! {
         refused(&BYTES[..place]);
         let mut changed = BYTES.clone();
         changed[place] ^= flip;
-        refused(&changed);
+        if zstd::decode_all(&changed[..]).ok() == zstd::decode_all(&BYTES[..]).ok() {
+            restored(&changed);
+        } else {
+            refused(&changed);
+        }
     }
 }
