@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -63,6 +63,68 @@ fn answers(server: &Server, ids: &[String]) -> Result<Vec<Value>> {
     answers.push(server.post("/Groups", &json!({}))?.success()?);
     answers.push(server.post("/GetSamplingRules", &json!({}))?.success()?);
     Ok(answers)
+}
+
+/// Runs `roentgen backup` and returns its exit code and what it printed.
+fn run_backup(home: &Home, url: &str, more: &[&str]) -> Result<(i32, String)> {
+    let file = home.folder().join("copy.tar.zst").display().to_string();
+    let arguments = [&["backup", "-o", &file, "--endpoint", url], more].concat();
+    let output = home.run(&arguments)?;
+    let text = [output.stdout, output.stderr].concat();
+    let code = output.status.code().context("an exit code")?;
+    Ok((code, String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// Answers one request with these bytes, and returns where.
+fn answering(body: Vec<u8>) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    std::thread::spawn(move || -> Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        let mut head = [0; 4096];
+        let n_read = stream.read(&mut head)?;
+        anyhow::ensure!(n_read > 0, "no request");
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/zstd\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), &body].concat())?;
+        Ok(())
+    });
+    Ok(url)
+}
+
+#[test]
+fn the_command_keeps_whole_copies_and_no_others() -> Result<()> {
+    let (home, other) = (Home::new()?, Home::new()?);
+    let server = home.start()?;
+    let trace_id = trace_id(1);
+    server.put_all(&[segment(&trace_id, "00000000000000a1", &json!({}))])?;
+    let file = home.folder().join("copy.tar.zst");
+    let (code, text) = run_backup(&home, &server.url(), &[])?;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run_backup(&home, &server.url(), &[])?;
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("--force"), "{text}");
+    let whole = fs::read(&file)?;
+    // What is not whole takes the place of nothing, and is not left behind.
+    let (half, _) = whole.split_at(whole.len() / 2);
+    let (code, text) = run_backup(&home, &answering(half.to_vec())?, &["--force"])?;
+    assert_eq!(code, 6, "{text}");
+    assert!(fs::read(&file)? == whole);
+    let names = fs::read_dir(home.folder())?.map(|entry| Ok(entry?.file_name()));
+    let names: Vec<_> = names.collect::<Result<_>>()?;
+    let copies = names
+        .iter()
+        .filter(|name| name.to_string_lossy().contains("copy"));
+    assert_eq!(copies.count(), 1, "{names:?}");
+    let (code, text) = run_backup(&home, &server.url(), &["--force"])?;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = restore(&file, &other)?;
+    assert_eq!(code, 0, "{text}");
+    let restored = other.start()?;
+    assert_eq!(restored.documents(&trace_id)?, server.documents(&trace_id)?);
+    Ok(())
 }
 
 #[test]

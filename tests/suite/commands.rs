@@ -1,6 +1,6 @@
 //! The commands that ask a server, against one whose traffic is known.
 
-mod told;
+pub(crate) mod told;
 
 use std::fs;
 use std::io::Write;

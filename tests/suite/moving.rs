@@ -285,19 +285,17 @@ fn recorded_segments_are_the_same_after_an_export_and_an_import() -> Result<()> 
     assert!(!expected.summaries.is_empty());
     assert_same(&answers(&other, from, to)?, &expected);
     // The first page of all those years is empty.
+    let mut n_entries = 0;
     for summary in &expected.summaries {
         let start = summary["StartTime"].as_f64().context("a start")?;
         let (from, to) = (json!(start - 60.0), json!(start + 60.0));
         let window = json!({ "StartTime": from, "EndTime": to });
         let series = |server| first_page(server, "/TimeSeriesServiceStatistics", &window);
         let expected = series(&server)?;
-        assert_ne!(
-            expected["TimeSeriesServiceStatistics"],
-            json!([]),
-            "{summary}"
-        );
+        n_entries += list(&expected, "TimeSeriesServiceStatistics")?.len();
         assert_eq!(series(&other)?, expected);
     }
+    assert!(n_entries > 0, "all series are empty");
     Ok(())
 }
 

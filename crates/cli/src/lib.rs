@@ -2,8 +2,8 @@
 //!
 //! The secret this crate hides is how any endpoint that speaks the X-Ray API is talked to (addresses, signatures,
 //! patience, pages) and how a terminal is written to. Its face is [`Command`], which the program takes into its own
-//! command line, and [`run`]; its modules are what commands are made of. It must never know the configuration of a server, its store or its parts: what it needs
-//! of where it runs is handed to it in [`Surroundings`].
+//! command line, and [`run`]. It must never know the configuration of a server or look into its store: what it needs of where
+//! it runs is handed to it in [`Surroundings`].
 //!
 //! What holds of every command: results go to standard output and everything else to standard error; text of others
 //! reaches a terminal without control characters; [`Exit`] says what came of it.

@@ -103,40 +103,45 @@ fn every_command_has_examples_a_page_and_completions() -> Result<()> {
 fn the_recipe_for_tests_works_to_the_letter() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
-    let recipe = readme
-        .split("**A trace in a test.**")
-        .nth(1)
-        .context("the recipe")?;
-    let recipe = recipe.split("```console\n").nth(1).context("its lines")?;
-    let recipe = recipe.split("```").next().unwrap_or_default();
-    let lines = recipe.lines().filter_map(|line| line.strip_prefix("$ "));
-    let lines: Vec<&str> = lines.collect();
-    assert!(lines.len() >= 3, "{recipe}");
+    let lines = recipe("A trace in a test.")?;
+    assert!(lines.len() >= 3, "{lines:?}");
     let script = lines
         .join("\n")
         .replace("127.0.0.1:2000", &server.address().to_string());
-    let binary = binary_under_test()?;
-    let programs = binary.parent().context("where the program is")?;
-    let path = format!("{}:/usr/bin:/bin", programs.display());
-    let follow = |script: &str| -> Result<Output> {
-        let mut shell = Command::new("bash");
-        shell
-            .args(["-e", "-o", "pipefail", "-c", script])
-            .env_clear()
-            .env("PATH", &path)
-            .current_dir(home.folder());
-        Ok(shell.output()?)
-    };
+    let follow = |script: &str| -> Result<Output> { Ok(shell(&home, script)?.output()?) };
     let output = follow(&script)?;
     assert!(output.status.success(), "{script}\n{}", describe(&output));
     // Without the trace the test fails.
     let without = lines.iter().filter(|line| !line.contains("roentgen put"));
-    let without: Vec<&str> = without.copied().collect();
+    let without: Vec<&str> = without.map(String::as_str).collect();
     let without = without
         .join("\n")
         .replace("127.0.0.1:2000", &server.address().to_string());
     let output = follow(&without.replace("--wait 30s", "--wait 100ms"))?;
     assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
     Ok(())
+}
+
+/// Returns the lines of the recipe README tells under a title.
+pub(crate) fn recipe(title: &str) -> Result<Vec<String>> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md"))?;
+    let title = format!("**{title}**");
+    let (_, recipe) = readme.split_once(&title).context(title)?;
+    let (_, recipe) = recipe.split_once("```console\n").context("its lines")?;
+    let recipe = recipe.split("```").next().unwrap_or_default();
+    let lines = recipe.lines().filter_map(|line| line.strip_prefix("$ "));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Returns a shell that knows the program under test and runs a script in a home's folder.
+pub(crate) fn shell(home: &Home, script: &str) -> Result<Command> {
+    let binary = binary_under_test()?;
+    let programs = binary.parent().context("where the program is")?;
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-e", "-o", "pipefail", "-c", script])
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+        .current_dir(home.folder());
+    Ok(shell)
 }

@@ -12,6 +12,7 @@ use roentgen_tests::wait::{now, until};
 use serde_json::json;
 
 use super::place::{Passage, replay, replay_all};
+use crate::commands::told::{recipe, shell};
 use crate::fixture::{assert_error, segment, trace_id};
 
 #[test]
@@ -36,6 +37,47 @@ fn a_copy_is_kept_while_the_server_is_down() -> Result<()> {
     let server = home.start()?;
     replay_all(&home, &journal, &server.url(), &["--at", "keep"])?;
     assert_eq!(server.documents(&trace_id)?.len(), 1);
+    Ok(())
+}
+
+/// The lines README shows are run to the letter, at addresses of their own; the hour is cut short.
+#[test]
+fn the_recipes_for_recordings_work_to_the_letter() -> Result<()> {
+    let (home, branch_home) = (Home::new()?, Home::new()?);
+    let (staging, branch) = (home.start()?, branch_home.start()?);
+    let at_own_addresses = |line: &str| {
+        let line = line.replace("127.0.0.1:2001", &staging.address().to_string());
+        let line = line.replace("127.0.0.1:2002", &branch.address().to_string());
+        line.replace("127.0.0.1:2000", "127.0.0.1:0")
+    };
+    let recording = recipe("Record staging for an hour.")?;
+    let [recording] = &recording[..] else {
+        anyhow::bail!("one line: {recording:?}");
+    };
+    let passage = Passage::of(shell(&home, &at_own_addresses(recording))?)?;
+    let trace_id = trace_id(1);
+    let documents = ["00000000000000a1", "00000000000000a2"];
+    for id in documents {
+        let document = segment(&trace_id, id, &json!({}));
+        let body = json!({ "TraceSegmentDocuments": [document] }).to_string();
+        passage
+            .connect()?
+            .post("/TraceSegments", body.as_bytes())?
+            .success()?;
+    }
+    passage.close()?;
+    assert_eq!(staging.documents(&trace_id)?.len(), documents.len());
+    let lines = recipe("Replay it ten times faster against a branch.")?;
+    assert!(!lines.is_empty());
+    for line in lines {
+        let output = shell(&home, &at_own_addresses(&line))?.output()?;
+        assert!(output.status.success(), "{line}: {}", describe(&output));
+    }
+    let metrics = branch.metrics()?;
+    assert!(
+        metrics.contains("roentgen_documents_accepted_total{door=\"api\"} 2\n"),
+        "{metrics}"
+    );
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -55,9 +55,13 @@ impl Passage {
             ])
             .arg(journal)
             .args(more)
-            .env("HOME", home.folder())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+            .env("HOME", home.folder());
+        Self::of(command)
+    }
+
+    /// Runs a command that is or becomes `roentgen record`.
+    pub(super) fn of(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("its stdout")?);
         let mut line = String::new();
