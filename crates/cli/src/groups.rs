@@ -9,7 +9,8 @@ use crate::Session;
 use crate::client::Client;
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
-use crate::terminal::{Cell, Column, OutFlags, Row, note, print, printable};
+use crate::named;
+use crate::terminal::{Cell, Column, OutFlags, Row, print, printable};
 
 /// What to do about groups; without a command they are listed.
 #[derive(Args, Debug)]
@@ -116,19 +117,15 @@ async fn put(
 
 async fn delete(client: &Client, names: &[String]) -> Result<Exit, Stop> {
     let there = groups(client).await?;
-    let mut n_deleted = 0;
-    for name in names {
-        if !there.iter().any(|group| group.name() == name) {
-            note(&format!("not found: {}", printable(name)));
-            continue;
-        }
-        let request = json!({ "GroupName": name });
-        let answer: Value = client.call(Operation::DeleteGroup, &request).await?;
-        drop(answer);
-        n_deleted += 1;
-        print(&format!("deleted {}\n", printable(name)))?;
-    }
-    Ok(Exit::of(n_deleted, names.len(), Exit::NotFound))
+    let names_there: Vec<&str> = there.iter().map(Group::name).collect();
+    named::delete(
+        client,
+        Operation::DeleteGroup,
+        "GroupName",
+        &names_there,
+        names,
+    )
+    .await
 }
 
 async fn groups(client: &Client) -> Result<Vec<Group>, Stop> {

@@ -25,6 +25,7 @@ mod groups;
 mod import;
 mod map;
 mod moving;
+mod named;
 mod open;
 mod pull;
 mod put;

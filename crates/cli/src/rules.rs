@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::Session;
 use crate::client::Client;
 use crate::exit::{Exit, Stop};
+use crate::named;
 use crate::terminal::{Cell, Column, OutFlags, Row, escaped, note, print, printable};
 
 /// What to do about sampling rules; without a command they are listed.
@@ -107,19 +108,15 @@ async fn put(client: &Client, file: &Path) -> Result<Exit, Stop> {
 
 async fn delete(client: &Client, names: &[String]) -> Result<Exit, Stop> {
     let there = rules(client).await?;
-    let mut n_deleted = 0;
-    for name in names {
-        if !there.iter().any(|rule| rule.name() == name) {
-            note(&format!("not found: {}", printable(name)));
-            continue;
-        }
-        let request = json!({ "RuleName": name });
-        let answer: Value = client.call(Operation::DeleteSamplingRule, &request).await?;
-        drop(answer);
-        n_deleted += 1;
-        print(&format!("deleted {}\n", printable(name)))?;
-    }
-    Ok(Exit::of(n_deleted, names.len(), Exit::NotFound))
+    let names_there: Vec<&str> = there.iter().map(Rule::name).collect();
+    named::delete(
+        client,
+        Operation::DeleteSamplingRule,
+        "RuleName",
+        &names_there,
+        names,
+    )
+    .await
 }
 
 async fn rules(client: &Client) -> Result<Vec<Rule>, Stop> {
