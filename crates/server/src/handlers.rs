@@ -23,7 +23,7 @@ use tracing::Span;
 
 use crate::app::App;
 use crate::http::answer::Answer;
-use crate::http::body::Received;
+use crate::http::body::{BodyLimits, Received};
 use crate::origin::Origin;
 
 /// Answers a call of an operation.
@@ -32,13 +32,14 @@ pub(crate) async fn call(
     operation: Operation,
     body: &Received,
     origin: Origin,
+    limits: &BodyLimits,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     match operation {
         Operation::PutTraceSegments => {
             traces::put_trace_segments(app, body, origin, request_id).await
         }
-        Operation::BatchGetTraces => traces::batch_get_traces(app, body, origin, request_id).await,
+        Operation::BatchGetTraces => traces::batch_get_traces(app, body, limits, request_id).await,
         Operation::GetTraceSummaries => traces::get_trace_summaries(app, body, request_id).await,
         Operation::PutTelemetryRecords => {
             traces::put_telemetry_records(app, body, request_id).await

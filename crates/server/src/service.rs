@@ -330,12 +330,13 @@ async fn serve(
     match asked.target {
         Target::Operation(operation) => {
             let received = inflate(received).await?;
-            handlers::call(app, operation, &received, origin, request_id).await
+            handlers::call(app, operation, &received, origin, limits, request_id).await
         }
         Target::Page(page) => pages::show(app, page, &parts, request_id).await,
         Target::Spans(encoding) => {
             let received = inflate(received).await?;
-            spans::take(app, origin, &received.bytes, encoding, request_id).await
+            let body = &received.bytes;
+            spans::take(app, origin, body, encoding, limits, request_id).await
         }
         Target::Grpc => {
             let app = Arc::clone(app);

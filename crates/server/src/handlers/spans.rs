@@ -49,11 +49,10 @@ pub(crate) async fn take(
     origin: Origin,
     body: &Bytes,
     encoding: Encoding,
+    limits: &BodyLimits,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
-    let config = app.config();
-    let limits = BodyLimits::of(&config, &app.house.bodies, origin.peer.ip());
-    let left_out = store(app, origin, body.clone(), encoding, &limits).await?;
+    let left_out = store(app, origin, body.clone(), encoding, limits).await?;
     let body = otlp::encode_response(left_out.n_spans, &left_out.message, encoding);
     let mut response = Response::new(Bytes::from(body));
     dress(response.headers_mut(), encoding, request_id);

@@ -58,7 +58,7 @@ fn unprocessed(refusal: Refusal) -> UnprocessedTraceSegment {
 pub(super) async fn batch_get_traces(
     app: &App,
     body: &Received,
-    origin: Origin,
+    limits: &BodyLimits,
     request_id: &str,
 ) -> Result<Answer, ApiError> {
     let request: BatchGetTracesRequest = decode(&body.bytes)?;
@@ -74,9 +74,8 @@ pub(super) async fn batch_get_traces(
     };
     let store = Arc::clone(&app.house.store);
     let page = query::batch_get(store, app.tenant, &request, options).map_err(query_error)?;
-    let limits = BodyLimits::of(&app.config(), &app.house.bodies, origin.peer.ip());
-    let patience = Patience::new(app.config().storage.queue_wait.0);
-    page::answer(page, limits.share, patience, request_id).await
+    let (share, patience) = (Arc::clone(&limits.share), Patience::new(limits.wait));
+    page::answer(page, share, patience, request_id).await
 }
 
 pub(super) async fn get_trace_summaries(
