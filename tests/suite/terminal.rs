@@ -1,6 +1,8 @@
 //! How commands behave before a person, in a pipe, and when they are to end.
 
+mod cut_short;
 mod hostile;
+mod odd;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
