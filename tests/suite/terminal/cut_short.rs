@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::{Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use roentgen_tests::Home;
@@ -185,5 +186,140 @@ fn put_says_that_it_reads_from_the_terminal() -> Result<()> {
     terminal.interrupt()?;
     let (status, text) = terminal.finish()?;
     assert_eq!(status.code(), Some(130), "{text}");
+    Ok(())
+}
+
+/// Runs `get --wait` for a trace and returns what came of it and how long it took.
+fn waited(home: &Home, endpoint: &str, wait: &str) -> Result<(Output, Duration)> {
+    let begun = Instant::now();
+    let id = trace_id(1);
+    let output = command(home, endpoint, &["get", &id, "--wait", wait]).output()?;
+    Ok((output, begun.elapsed()))
+}
+
+#[test]
+fn a_wait_is_as_long_as_it_says() -> Result<()> {
+    let home = Home::new()?;
+    let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let silent = Odd::open(|_, _, _| Answer::Never)?;
+    let busy = Odd::open(|_, _, _| Answer::NoRoom(60))?;
+    for (endpoint, code) in [
+        (silent.url(), 3),
+        (busy.url(), 3),
+        (format!("http://{closed}"), 4),
+    ] {
+        let (output, elapsed) = waited(&home, &endpoint, "2s")?;
+        assert_eq!(output.status.code(), Some(code), "{}", describe(&output));
+        let expected = Duration::from_secs(2)..Duration::from_secs(20);
+        assert!(expected.contains(&elapsed), "{code}: {elapsed:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_not_there_yet_is_waited_for() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let id = trace_id(1);
+    server.put_all(&[segment(&id, "00000000000000a1", &json!({}))])?;
+    let address = server.address().to_string();
+    server.kill9()?;
+    let arguments = ["get", &id, "--wait", "60s"];
+    let get = command(&home, &format!("http://{address}"), &arguments);
+    let terminal = Terminal::start(&get, 100)?;
+    // It has looked and not found a server.
+    terminal.wait_for("waiting for traces")?;
+    let _server = home.start_with(&["--listen", &address])?;
+    let (status, text) = terminal.finish()?;
+    assert!(status.success() && text.contains("shop"), "{status} {text}");
+    Ok(())
+}
+
+fn traces(ids: &[Value]) -> Answer {
+    let traces = ids.iter().map(|id| {
+        let document = json!({ "id": "a", "name": "shop", "start_time": 1, "in_progress": true });
+        json!({ "Id": id, "Segments": [{ "Id": "a", "Document": document.to_string() }] })
+    });
+    Answer::Is(json!({ "Traces": traces.collect::<Vec<_>>() }))
+}
+
+#[test]
+fn ctrl_c_prints_what_a_wait_has_seen() -> Result<()> {
+    let home = Home::new()?;
+    let (server, calls, answers) = held()?;
+    let id = trace_id(1);
+    let get = command(&home, &server.url(), &["get", &id, "--wait", "1h"]);
+    let mut terminal = Terminal::start(&get, 100)?;
+    answers.send(traces(&[json!(id)]))?;
+    // The second question tells that the first answer was read.
+    calls.recv_timeout(LIMIT)?;
+    calls.recv_timeout(LIMIT)?;
+    terminal.interrupt()?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(text.contains("in progress"), "{text}");
+    assert!(text.contains("not all traces are there and done"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn traces_that_came_before_a_call_failed_are_printed() -> Result<()> {
+    let home = Home::new()?;
+    let server = Odd::open(|number, _, body| match number {
+        0 => traces(body["TraceIds"].as_array().map_or(&[], Vec::as_slice)),
+        _ => Answer::Is(json!("nonsense")),
+    })?;
+    let ids: Vec<String> = (0..7).map(trace_id).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let arguments = [&["get", "--json"], &ids[..]].concat();
+    let output = command(&home, &server.url(), &arguments).output()?;
+    assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
+    let lines = text(&output.stdout);
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let found: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["Id"].as_str())
+        .collect();
+    assert_eq!(found, ids[..5]);
+    Ok(())
+}
+
+#[test]
+fn documents_of_a_trace_are_those_that_were_sent() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let id = super::faulty(&server, 1)?;
+    let arguments = ["get", &id, "--format", "documents"];
+    let output = command(&home, &server.url(), &arguments).output()?;
+    assert!(output.status.success(), "{}", describe(&output));
+    let documents = text(&output.stdout);
+    assert!(
+        documents.lines().count() == 1 && !documents.contains("inferred"),
+        "{documents}"
+    );
+    assert!(
+        text(&output.stderr).contains("1 segment left out that a server inferred"),
+        "{}",
+        describe(&output)
+    );
+    // The tree has it.
+    let output = command(&home, &server.url(), &["get", &id]).output()?;
+    assert!(text(&output.stdout).contains("inferred"));
+    let output = command(&home, &server.url(), &["get", &id, "--plain"]).output()?;
+    let plain = text(&output.stdout);
+    let second: Vec<&str> = plain
+        .lines()
+        .nth(1)
+        .context("a line")?
+        .split('\t')
+        .collect();
+    assert_eq!(
+        second[..4],
+        [&id, "00000000000000b1", "00000000000000a1", "payments"]
+    );
+    assert_eq!((second[6], second[8]), ("0.4", "fault"), "{plain}");
     Ok(())
 }
