@@ -323,3 +323,84 @@ fn documents_of_a_trace_are_those_that_were_sent() -> Result<()> {
     assert_eq!((second[6], second[8]), ("0.4", "fault"), "{plain}");
     Ok(())
 }
+
+/// A page with one trace of this length, and another page behind it.
+fn page(number: usize, seconds: f64) -> Answer {
+    let id = trace_id(u32::try_from(number).unwrap());
+    let summary = json!({ "Id": id, "StartTime": 1_700_000_000, "Duration": seconds });
+    Answer::Is(json!({ "TraceSummaries": [summary], "NextToken": number.to_string() }))
+}
+
+#[test]
+fn what_was_found_before_a_call_failed_is_printed() -> Result<()> {
+    let home = Home::new()?;
+    for arguments in [
+        &["find"][..],
+        &["find", "--ids"],
+        &["find", "--sort", "time"],
+    ] {
+        let server = Odd::open(|number, _, _| match number {
+            0..2 => page(number, 1.0),
+            _ => Answer::Is(json!("nonsense")),
+        })?;
+        let output = command(&home, &server.url(), arguments).output()?;
+        assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
+        let found = text(&output.stdout);
+        let n_found = found.lines().filter(|line| line.contains("1-")).count();
+        assert_eq!(n_found, 2, "{found}");
+        assert!(text(&output.stderr).contains("makes no sense"));
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_are_shown_as_pages_come_and_ctrl_c_keeps_them() -> Result<()> {
+    let home = Home::new()?;
+    let (server, calls, answers) = held()?;
+    let mut terminal = Terminal::start(&command(&home, &server.url(), &["find"]), 100)?;
+    answers.send(page(1, 1.0))?;
+    terminal.wait_for(&trace_id(1)[11..])?;
+    calls.recv_timeout(LIMIT)?;
+    calls.recv_timeout(LIMIT)?;
+    // Meanwhile people see that something goes on.
+    terminal.wait_for(" 1 traces")?;
+    terminal.interrupt()?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(text.contains("1 trace found so far"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_keeps_what_is_to_be_sorted() -> Result<()> {
+    let home = Home::new()?;
+    let (server, calls, answers) = held()?;
+    let arguments = ["find", "--ids", "--sort", "duration"];
+    let mut terminal = Terminal::start(&command(&home, &server.url(), &arguments), 100)?;
+    answers.send(page(1, 1.0))?;
+    answers.send(page(2, 2.0))?;
+    for _ in 0..3 {
+        calls.recv_timeout(LIMIT)?;
+    }
+    terminal.interrupt()?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    let [first, second] = [1, 2].map(|number| text.find(&trace_id(number)[11..]));
+    assert!(second.is_some() && second < first, "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_dumb_terminal_is_told_in_lines_that_a_server_has_no_room() -> Result<()> {
+    let home = Home::new()?;
+    let server = Odd::open(|number, _, _| match number {
+        0 => Answer::NoRoom(2),
+        _ => Answer::Is(json!({ "TraceSummaries": [] })),
+    })?;
+    let told = "0 traces after 0s, waiting for the server (throttled)\n";
+    let mut find = command(&home, &server.url(), &["find"]);
+    let (status, text) = Terminal::start(find.env("TERM", "dumb"), 100)?.finish()?;
+    assert_eq!(status.code(), Some(3), "{text}");
+    assert!(text.starts_with(told) && !text.contains('\u{1b}'), "{text}");
+    Ok(())
+}
