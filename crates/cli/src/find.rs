@@ -275,7 +275,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
   roentgen find error --ids | roentgen get -";
 pub(crate) const ABOUT: &str = "Find traces of a server by a filter expression
 
-Without a time the last hour is meant. FLAGS are F fault, E error, T throttled, P in progress.
+Without a time the last hour is meant. FLAGS are F fault, E error, T throttled, P in progress. Lines of --plain
+are: time, duration, id, flags, status, name, request.
 Exit codes: 0 found, 3 nothing found, 5 what was found before a call failed, 2 not an expression, 4 no server.";
 pub(crate) const USUAL: Duration = Duration::from_hours(1);
 const AWS_WINDOW_MAX: Duration = Duration::from_hours(24);
