@@ -363,7 +363,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// What the last look has at least, so that there is one however short the time is.
 const LOOK_MIN: Duration = Duration::from_secs(1);
 /// As many as one call may ask for.
-const TRACES_AT_ONCE: usize = 5;
+pub(crate) const TRACES_AT_ONCE: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -404,3 +404,24 @@ fn a_dumb_terminal_is_told_in_lines_that_a_server_has_no_room() -> Result<()> {
     assert!(text.starts_with(told) && !text.contains('\u{1b}'), "{text}");
     Ok(())
 }
+
+#[test]
+fn people_see_that_a_slow_answer_is_waited_for() -> Result<()> {
+    let home = Home::new()?;
+    let id = trace_id(1);
+    for (arguments, told) in [
+        (&["map"][..], "asking for services"),
+        (&["stats"], "asking for figures"),
+        (&["open", &id, "-o", "-"], "0/1 traces"),
+        (&["get", &id], "0/1 traces"),
+    ] {
+        let (server, calls, answers) = held()?;
+        let terminal = Terminal::start(&command(&home, &server.url(), arguments), 100)?;
+        calls.recv_timeout(LIMIT)?;
+        terminal.wait_for(told)?;
+        answers.send(Answer::Is(json!({})))?;
+        let (status, text) = terminal.finish()?;
+        assert_eq!(status.code(), Some(3), "{arguments:?}: {text}");
+    }
+    Ok(())
+}
