@@ -18,7 +18,7 @@ use super::odd::{Answer, Odd};
 use crate::fixture::{segment, trace_id};
 
 /// Longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn accepted() -> Answer {
     Answer::Is(json!({ "UnprocessedTraceSegments": [] }))

@@ -107,33 +107,30 @@ impl Progress {
 
     /// Waits for an answer, and shows that it is waited for and whether for room at the server: `n_throttled` tells how
     /// often the server has said that it has none.
-    pub(crate) async fn during<T>(
+    pub(crate) fn during<T>(
         &self,
         n_throttled: impl Fn() -> u64,
         answer: impl Future<Output = T>,
-    ) -> T {
-        let (begun, n_before) = (Instant::now(), n_throttled());
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            tokio::select! {
-                biased;
-                answer = &mut answer => {
-                    self.say(Wait::None);
-                    return answer;
+    ) -> impl Future<Output = T> {
+        // Calls are large; what waits for them need not be.
+        let mut answer = Box::pin(answer);
+        async move {
+            let (begun, n_before) = (Instant::now(), n_throttled());
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut answer => {
+                        self.say(Wait::None);
+                        return answer;
+                    }
+                    () = sleep(TICK) => {}
                 }
-                () = sleep(TICK) => {}
+                self.tick(match begun.elapsed() {
+                    _ if n_throttled() > n_before => Wait::Room,
+                    elapsed if elapsed >= QUIET => Wait::Server,
+                    _ => Wait::None,
+                });
             }
-            let wait = match begun.elapsed() {
-                _ if n_throttled() > n_before => Wait::Room,
-                elapsed if elapsed >= QUIET => Wait::Server,
-                _ => Wait::None,
-            };
-            if let Some(line) = self.line_due(wait) {
-                note(&line);
-            }
-            self.say(wait);
-            self.show();
-            self.bar.tick();
         }
     }
 
@@ -154,6 +151,16 @@ impl Progress {
     /// Takes the bar away; what came out is the command's to tell.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Shows that an answer is still waited for.
+    fn tick(&self, wait: Wait) {
+        if let Some(line) = self.line_due(wait) {
+            note(&line);
+        }
+        self.say(wait);
+        self.show();
+        self.bar.tick();
     }
 
     /// Lets the bar appear when the work has taken a moment.
@@ -292,13 +299,14 @@ mod tests {
         use std::sync::atomic::{AtomicU64, Ordering};
         let (bar, n_throttled) = (progress(Form::Lines), AtomicU64::new(7));
         let count = || n_throttled.load(Ordering::Relaxed);
+        let after = |time| tokio::time::timeout(time, std::future::pending::<()>());
         let answer = async {
-            sleep(QUIET / 2).await;
+            after(QUIET / 2).await.unwrap_err();
             let early = bar.bar.message();
-            sleep(QUIET).await;
+            after(QUIET).await.unwrap_err();
             let late = bar.bar.message();
             n_throttled.store(8, Ordering::Relaxed);
-            sleep(QUIET).await;
+            after(QUIET).await.unwrap_err();
             [early, late, bar.bar.message()]
         };
         assert_eq!(
