@@ -192,3 +192,58 @@ impl Writer {
 const QUEUE: usize = 256;
 /// How long others may know of what is not on disk.
 const AGE_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use journal::{Door, Reader};
+
+    use super::*;
+
+    /// A clock that stands still.
+    fn now() -> Timestamp {
+        Timestamp::from_secs(1_700_000_000)
+    }
+
+    fn record() -> Record {
+        Record {
+            at: now(),
+            door: Door::Udp,
+            account: None,
+            peer: None,
+            content: Content::Datagram(Bytes::from_static(b"{}")),
+            verdicts: None,
+        }
+    }
+
+    fn n_on_disk(path: &Path) -> usize {
+        Reader::open(&[path]).unwrap().count()
+    }
+
+    /// A call that waited for its answer has waited enough.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_others_may_know_of_for_a_second_is_written_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.journal");
+        let (keeping, thread) = Keeping::open(&path, now).unwrap();
+        keeping.keep(record(), now()).await.unwrap();
+        keeping.keep(record(), now()).await.unwrap();
+        assert_eq!(n_on_disk(&path), 0);
+        let a_second_ago = Timestamp::from_secs(now().as_secs() - 1);
+        keeping.keep(record(), a_second_ago).await.unwrap();
+        let begun = Instant::now();
+        while n_on_disk(&path) < 3 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "it is not written"
+            );
+            tokio::task::yield_now().await;
+        }
+        assert!(!keeping.is_over());
+        drop(keeping);
+        thread.handle.join().unwrap().unwrap();
+        assert_eq!(n_on_disk(&path), 3);
+    }
+}

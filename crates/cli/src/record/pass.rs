@@ -87,19 +87,22 @@ struct Copy {
 }
 
 impl Pass {
-    /// Answers a call with what the server answers.
+    /// Answers a call with what the server answers. The call is taken at once, not only when somebody waits for the
+    /// answer: a client that sends and hangs up has called, too.
     ///
     /// # Errors
     /// Says why its client is told nothing.
-    pub(super) async fn serve(
+    pub(super) fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> Result<Response<Passing>, Untold> {
+    ) -> impl Future<Output = Result<Response<Passing>, Untold>> {
         let passing = tokio::spawn(async move { self.pass(request, peer).await });
-        match passing.await?? {
-            Kept::Answered(response) => Ok(response),
-            Kept::Waiting(waiting) => Ok(waiting.await),
+        async move {
+            match passing.await?? {
+                Kept::Answered(response) => Ok(response),
+                Kept::Waiting(waiting) => Ok(waiting.await),
+            }
         }
     }
 

@@ -149,3 +149,97 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Passing<B> {
 
 /// Larger answers are passed on and not recorded.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use futures_util::{StreamExt, stream};
+    use http::HeaderValue;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn trailers() -> HeaderMap {
+        let status = HeaderValue::from_static("0");
+        [("grpc-status".parse().unwrap(), status)]
+            .into_iter()
+            .collect()
+    }
+
+    /// Returns a body of these pieces and trailers, which ends or goes on without a word.
+    fn body(
+        pieces: &[&'static [u8]],
+        has_end: bool,
+    ) -> impl Body<Data = Bytes, Error = Infallible> + Unpin + use<> {
+        let pieces = pieces.iter().map(|piece| Bytes::from_static(piece));
+        let frames: Vec<_> = pieces.map(|piece| Ok(Frame::data(piece))).collect();
+        let said = stream::iter(frames);
+        let rest = if has_end {
+            stream::iter([Ok(Frame::trailers(trailers()))]).boxed()
+        } else {
+            stream::pending().boxed()
+        };
+        StreamBody::new(said.chain(rest).boxed())
+    }
+
+    async fn all<B>(passing: Passing<B>) -> (Bytes, Option<HeaderMap>)
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Unpin,
+    {
+        let collected = passing.collect().await.unwrap();
+        let trailers = collected.trailers().cloned();
+        (collected.to_bytes(), trailers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_ends_is_collected_with_its_trailers() {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let collected = collect(body(&[b"a", b"bc"], true), deadline).await;
+        let Ok(Collected::Whole(data, found)) = collected else {
+            panic!("it is not whole");
+        };
+        assert_eq!((&data[..], &found), (&b"abc"[..], &Some(trailers())));
+        let passing = Passing::<Incoming>::whole(data.clone(), None);
+        assert_eq!(passing.size_hint().exact(), Some(3));
+        let passing = Passing::<Incoming>::whole(Bytes::new(), None);
+        assert!(passing.is_end_stream());
+        // A length would leave no room for what follows.
+        let passing = Passing::<http_body_util::Empty<Bytes>>::whole(data, found);
+        assert_eq!(passing.size_hint().exact(), None);
+        assert_eq!(all(passing).await, ("abc".into(), Some(trailers())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_more_than_a_while() {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let collected = collect(body(&[b"a", b"bc"], false), deadline).await;
+        assert_eq!(Instant::now(), deadline);
+        let Ok(Collected::Begun(passing)) = collected else {
+            panic!("it is whole");
+        };
+        assert!(!passing.is_end_stream());
+        assert_eq!(passing.size_hint().exact(), None);
+        let end = Instant::now() + Duration::from_hours(1);
+        let passing = passing.until(tokio::time::sleep_until(end));
+        assert_eq!(all(passing).await, ("abc".into(), None));
+        assert_eq!(Instant::now(), end);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_large_is_not_collected() {
+        static LARGE: [u8; ANSWER_BYTES_MAX] = [7; ANSWER_BYTES_MAX];
+        let begun = Instant::now();
+        let deadline = begun + Duration::from_secs(1);
+        let largest = collect(body(&[&LARGE], true), deadline).await;
+        assert!(matches!(largest, Ok(Collected::Whole(..))));
+        let Ok(Collected::Begun(passing)) = collect(body(&[&LARGE, b"x"], true), deadline).await
+        else {
+            panic!("it is whole");
+        };
+        assert_eq!(Instant::now(), begun);
+        let (data, found) = all(passing).await;
+        assert_eq!((data.len(), found), (LARGE.len() + 1, Some(trailers())));
+    }
+}

@@ -334,4 +334,44 @@ mod tests {
             ]
         );
     }
+
+    /// Accepts a connection as a server that knows both versions of HTTP, and returns which one was agreed on.
+    async fn agreed_on(content_type: &'static str) -> Option<Vec<u8>> {
+        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, certified.cert.pem()).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+        let provider = Arc::new(crypto::ring::default_provider());
+        let mut config = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+            .unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let endpoint = Endpoint::parse(&url).unwrap();
+        let upstream = Upstream::new(endpoint, Some(&ca_file), None).unwrap();
+        let call = Request::post("/x.Y/Z").header(CONTENT_TYPE, content_type);
+        let (head, ()) = call.body(()).unwrap().into_parts();
+        let accepting = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            let stream = acceptor.accept(stream).await.unwrap();
+            let (_, session) = stream.get_ref();
+            session.alpn_protocol().map(<[u8]>::to_vec)
+        };
+        let (agreed_on, unanswered) = tokio::join!(accepting, upstream.send(head, Bytes::new()));
+        assert!(unanswered.is_err());
+        agreed_on
+    }
+
+    #[tokio::test]
+    async fn through_tls_http_2_is_agreed_on_for_grpc() {
+        let of_grpc = agreed_on("application/grpc").await;
+        assert_eq!(of_grpc.as_deref(), Some(&b"h2"[..]));
+        assert_eq!(agreed_on("application/json").await, None);
+    }
 }
