@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::call;
 use super::passage::{Passage, Upstream, replay};
+use crate::datagrams::figure;
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// The trace of [`super::spans`].
@@ -137,10 +138,13 @@ fn opentelemetry_exports_by_grpc_through_the_recorder() -> Result<()> {
         let ids: Value = serde_json::from_slice(&output.stdout)?;
         let trace_id = ids["trace_id"].as_str().context("a trace id")?;
         let trace_id = format!("1-{}-{}", &trace_id[..8], &trace_id[8..]);
-        for record in passage.written(n_calls)? {
-            // Two of its spans are of services that only the client knows of, and are inferred.
-            check(&record, Some(3))?;
+        let records = passage.written(n_calls)?;
+        for record in &records {
+            check(record, Some(4))?;
         }
+        // That is what the server says, too.
+        let accepted = figure(&server, "roentgen_documents_accepted_total", &["otlp-grpc"])?;
+        assert_eq!(accepted, 4 * u64::try_from(records.len())?);
         assert_replayed(&server, &home, &trace_id, 3)?;
     }
     Ok(())
