@@ -21,7 +21,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::Client;
@@ -122,12 +122,11 @@ pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Resul
         udp: datagrams.address,
     };
     print(&(serde_json::to_string(&announcement).map_err(Stop::failed)? + "\n"))?;
-    serve(listener, &pass, stopping.clone(), thread.failed.clone()).await;
+    serve(listener, &pass, stopping.clone()).await;
     let passed = Arc::clone(&pass.figures);
     // The journal ends when nobody is left who brings records.
     drop(pass);
-    let has_failed = *thread.failed.borrow();
-    let n_not_passed_on = datagrams.end(has_failed).await?;
+    let n_not_passed_on = datagrams.end().await?;
     let failed = end(thread).await;
     let totals = Totals {
         calls: figures.calls.load(Ordering::Relaxed),
@@ -226,14 +225,10 @@ impl Datagrams {
     }
 
     /// Waits for what is under way. Returns how many datagrams were not passed on.
-    async fn end(self, has_failed: bool) -> Result<u64, Stop> {
+    async fn end(self) -> Result<u64, Stop> {
         let mut n_lost = 0;
         if let Some(serving) = self.serving {
-            // Nobody asked for the end if the journal failed.
-            if has_failed {
-                serving.abort();
-            }
-            n_lost = serving.await.unwrap_or_default();
+            n_lost = serving.await.map_err(Stop::failed)?;
         }
         if let Some(posting) = self.posting {
             posting.await.map_err(Stop::failed)?;
@@ -244,12 +239,7 @@ impl Datagrams {
 
 /// Serves connections, bounded in number, until the end is asked for, and then until those under way have ended, for a
 /// while. A journal that fails ends all of them at once.
-async fn serve(
-    listener: TcpListener,
-    pass: &Arc<Pass>,
-    mut stopping: Stopping,
-    mut failed: watch::Receiver<bool>,
-) {
+async fn serve(listener: TcpListener, pass: &Arc<Pass>, mut stopping: Stopping) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -258,12 +248,12 @@ async fn serve(
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
             () = stopping.asked() => break,
-            _ = failed.wait_for(|failed| *failed) => break,
+            () = pass.keeping.over() => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopping.asked() => break,
-            _ = failed.wait_for(|failed| *failed) => break,
+            () = pass.keeping.over() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -282,7 +272,7 @@ async fn serve(
     drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
-        _ = failed.wait_for(|failed| *failed) => {}
+        () = pass.keeping.over() => {}
         () = tokio::time::sleep(DRAIN) => note("connections were broken off"),
     }
     connections.shutdown().await;
@@ -311,7 +301,7 @@ fn converse(
 }
 
 async fn end(thread: Thread) -> Result<(), Stop> {
-    let joined = tokio::task::spawn_blocking(move || thread.handle.join()).await;
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
     match joined.map_err(Stop::failed)? {
         Ok(written) => written.map_err(|error| Stop::failed(format!("the journal: {error}"))),
         Err(_) => Err(Stop::failed("the journal's thread failed")),

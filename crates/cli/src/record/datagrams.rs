@@ -44,6 +44,7 @@ pub(super) async fn serve(
         let received = tokio::select! {
             received = socket.recv_from(&mut buffer) => received,
             () = stopping.asked() => return n_lost,
+            () = keeping.over() => return n_lost,
         };
         // An error is of an answer that did not arrive; none is sent.
         let Ok((n_bytes, peer)) = received else {

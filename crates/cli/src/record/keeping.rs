@@ -12,7 +12,7 @@ use std::time::Duration;
 use journal::{Content, Journal, Limits, Record, WriteError};
 use model::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::exit::Stop;
 use crate::terminal::note;
@@ -24,7 +24,7 @@ pub(super) struct Keeping {
     figures: Arc<Figures>,
 }
 
-/// A record is not in the journal, which takes no more: [`Thread::failed`] tells, and the program ends.
+/// A record is not in the journal, which takes no more: [`Keeping::over`] tells, and the program ends.
 #[derive(Debug, thiserror::Error)]
 #[error("the journal takes no more")]
 pub(super) struct NotKept;
@@ -37,6 +37,9 @@ struct Handed {
     tell: oneshot::Sender<()>,
 }
 
+/// The thread that writes.
+pub(super) type Thread = JoinHandle<Result<(), WriteError>>;
+
 /// How much was recorded.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
@@ -44,13 +47,6 @@ pub(super) struct Figures {
     pub(super) datagrams: AtomicU64,
     /// Records that were too large for the journal.
     pub(super) too_large: AtomicU64,
-}
-
-/// The thread that writes, and how it is told that the journal takes no more.
-#[derive(Debug)]
-pub(super) struct Thread {
-    pub(super) handle: JoinHandle<Result<(), WriteError>>,
-    pub(super) failed: watch::Receiver<bool>,
 }
 
 struct Writer {
@@ -89,7 +85,6 @@ impl Keeping {
             ));
         }
         let (records, taken) = mpsc::channel(QUEUE);
-        let (fail, failed) = watch::channel(false);
         let figures = Arc::new(Figures::default());
         let writer = Writer {
             journal: opened.journal,
@@ -99,13 +94,9 @@ impl Keeping {
         };
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("journal".to_owned());
-        let handle = thread.spawn(move || {
-            let ended = writer.write(taken, &runtime);
-            fail.send_replace(ended.is_err());
-            ended
-        });
-        let handle = handle.map_err(Stop::failed)?;
-        Ok((Self { records, figures }, Thread { handle, failed }))
+        let thread = thread.spawn(move || writer.write(taken, &runtime));
+        let thread = thread.map_err(Stop::failed)?;
+        Ok((Self { records, figures }, thread))
     }
 
     /// Takes a record, and returns once it is in the journal's hands: on disk a second after `since`, or at once if that
@@ -127,6 +118,11 @@ impl Keeping {
     /// Tells whether the journal takes no more.
     pub(super) fn is_over(&self) -> bool {
         self.records.is_closed()
+    }
+
+    /// Returns once the journal takes no more.
+    pub(super) async fn over(&self) {
+        self.records.closed().await;
     }
 
     /// Returns what was recorded so far.
@@ -243,7 +239,7 @@ mod tests {
         }
         assert!(!keeping.is_over());
         drop(keeping);
-        thread.handle.join().unwrap().unwrap();
+        thread.join().unwrap().unwrap();
         assert_eq!(n_on_disk(&path), 3);
     }
 }
