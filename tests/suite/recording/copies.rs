@@ -167,9 +167,7 @@ fn a_journal_that_cannot_be_written_ends_it_and_nobody_is_told_anything() -> Res
     answered.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
     assert!(client.receive_or_closed()?.is_none());
     // What comes now goes nowhere.
-    let told = idle
-        .send(b"late")
-        .and_then(|()| Ok(idle.receive_or_closed()));
+    let told = idle.send(b"late").map(|()| idle.receive_or_closed());
     assert!(!matches!(told, Ok(Ok(Some(_)))), "{told:?}");
     let (status, totals, said) = passage.end()?;
     assert_eq!((status.code(), &totals["Calls"]), (Some(1), &json!(0)));
