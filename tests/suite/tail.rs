@@ -10,10 +10,10 @@ use roentgen_tests::http::Wire;
 use roentgen_tests::http2::{Event as FrameEvent, Http2};
 use roentgen_tests::server::list;
 use roentgen_tests::wait::{now, until};
-use roentgen_tests::{Home, Server};
+use roentgen_tests::{Home, Server, process};
 use serde_json::{Value, json};
 
-use crate::accounts::{ALICE, start as start_with_keys};
+use crate::accounts::{ALICE, KEYS, start as start_with_keys, write_keys};
 use crate::datagrams::figure;
 use crate::fixture::{assert_error, segment, trace_id};
 use roentgen_tests::signing::Signer;
@@ -317,6 +317,32 @@ fn accounts_see_their_own_and_only_with_the_right_to_read() -> Result<()> {
     assert_error(&refused, 403, "AccessDeniedException")?;
     let refused = server.get("/api/v1/tail")?;
     assert_error(&refused, 403, "MissingAuthenticationTokenException")?;
+    Ok(())
+}
+
+#[test]
+fn a_key_that_is_taken_away_sees_no_more_and_others_miss_nothing() -> Result<()> {
+    let home = Home::new()?;
+    let server = start_with_keys(&home, "")?;
+    let bob = Signer::new("AKBOB", "bobs secret");
+    let open = |signer: &Signer, query: &str| {
+        let headers = signer.headers("GET", &format!("/api/v1/tail{query}"), b"")?;
+        Tail::open(&server, query, &headers)
+    };
+    let (mut alices, _) = open(&ALICE, "")?;
+    let (mut bobs, begun) = open(&bob, "")?;
+    write_keys(&home, &KEYS.replace("alices secret", "another secret"))?;
+    process::hangup(server.pid())?;
+    for tail in [&mut alices, &mut bobs] {
+        while tail.next()?.is_some() {}
+    }
+    assert!(open(&ALICE, "").is_err());
+    bob.put_all(
+        &server,
+        &[segment(&trace_id(1), "00000000000000a1", &json!({}))],
+    )?;
+    let (mut bobs, _) = open(&bob, &format!("?after={begun}"))?;
+    assert_eq!(bobs.traces(1)?, [trace_id(1)]);
     Ok(())
 }
 

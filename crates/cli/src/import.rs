@@ -30,6 +30,7 @@ use crate::Session;
 use crate::client::{CallError, Client};
 use crate::exit::{Exit, Stop};
 use crate::moving::Facts;
+use crate::spans::SpanFlags;
 use crate::stopping::Stopping;
 use crate::terminal::{Progress, print, printable};
 use elements::Format;
@@ -55,6 +56,8 @@ pub struct Options {
     /// Print what became of them as a line of JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    spans: SpanFlags,
 }
 
 /// When traces were.
@@ -87,6 +90,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         sources: sources.collect::<Result<_, _>>()?,
         format: options.format,
         skip_bad: options.skip_bad,
+        rules: options.spans.rules(),
         n_batch: session.documents_per_call.min(DOCUMENTS_PER_CALL),
         now,
     };

@@ -32,6 +32,7 @@ mod put;
 mod record;
 mod replay;
 mod rules;
+mod spans;
 mod stats;
 mod stopping;
 mod summary;

@@ -30,6 +30,7 @@ use model::{Timestamp, TraceId};
 use crate::Session;
 use crate::exit::{Exit, Stop};
 use crate::filter::filter_without_groups;
+use crate::spans::SpanFlags;
 use crate::stopping::Stopping;
 use crate::terminal::{Progress, note, print};
 use crate::times::instant;
@@ -95,6 +96,8 @@ pub struct Options {
     /// Print what came out as a line of JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    spans: SpanFlags,
 }
 
 /// The progress of this replay, kept in a file.
@@ -131,7 +134,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let filter = options.filter.as_deref().map(filter_without_groups);
     let filter = filter.transpose()?;
     let now = (session.now)();
-    let mut input = Input::open(&options.files)?;
+    let mut input = Input::open(&options.files, options.spans.rules())?;
     let chosen = match filter {
         Some(filter) => {
             let chosen = chosen::chosen(&mut input, filter, now);
@@ -374,6 +377,7 @@ fn settings(
         inputs: input.fingerprint(),
         to: to.to_owned(),
         filter: options.filter.clone(),
+        spans: options.spans.clone(),
         at: options.at.clone(),
         new_ids: options.new_ids,
         seed: if options.new_ids { seed } else { 0 },

@@ -1,9 +1,15 @@
 //! When to stop: SIGINT or SIGTERM asks for it, a second one insists.
 //!
+//! Signals that come at once with the first are one with it: `timeout` signals its child and then the group it is in.
 //! Only a command that looks at [`Stopping`] catches the signals; all others end at the first one, as programs do.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::exit::{Exit, Stop};
 use crate::terminal::note;
@@ -15,7 +21,7 @@ pub(crate) struct Stopping {
 }
 
 impl Stopping {
-    /// Starts to catch the signals: from now on the first one only asks, and the next one ends the process.
+    /// Starts to catch the signals: from now on the first one only asks, and a later one ends the process.
     ///
     /// # Errors
     /// Stops if signals cannot be caught here.
@@ -27,11 +33,16 @@ impl Stopping {
         let (ask, asked) = watch::channel(None);
         // Nobody waits for this task: it ends with the process or ends the process.
         tokio::spawn(async move {
-            let exit = next(&mut interrupt, &mut terminate).await;
-            note("roentgen: stopping; a second signal stops at once");
-            ask.send_replace(Some(exit));
-            let insisted = next(&mut interrupt, &mut terminate).await;
-            std::process::exit(i32::from(insisted.code()));
+            let signals = stream::poll_fn(move |context| {
+                if interrupt.poll_recv(context).is_ready() {
+                    return Poll::Ready(Some(Exit::Interrupted));
+                }
+                let terminated = terminate.poll_recv(context);
+                terminated.map(|_| Some(Exit::Terminated))
+            });
+            if let Some(exit) = insisted(ask, signals).await {
+                std::process::exit(i32::from(exit.code()));
+            }
         });
         Ok(Self { asked })
     }
@@ -55,15 +66,25 @@ impl Stopping {
     }
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> Exit {
-    tokio::select! {
-        _ = interrupt.recv() => Exit::Interrupted,
-        _ = terminate.recv() => Exit::Terminated,
-    }
+/// Asks for the end at the first signal. Returns at the next one that is not an echo of it.
+async fn insisted(
+    ask: watch::Sender<Option<Exit>>,
+    mut signals: impl Stream<Item = Exit> + Unpin,
+) -> Option<Exit> {
+    ask.send_replace(signals.next().await);
+    let echoes = async { while signals.next().await.is_some() {} };
+    let _elapsed = timeout(ECHO, echoes).await;
+    note("roentgen: stopping; a second signal stops at once");
+    signals.next().await
 }
+
+/// Shorter than anybody presses a key twice.
+const ECHO: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
 
     #[test]
@@ -84,5 +105,21 @@ mod tests {
         let waiting = tokio::spawn(async move { stopping.asked().await });
         ask.send_replace(Some(Exit::Interrupted));
         waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signals_that_come_together_are_one() {
+        let (signals, mut taken) = mpsc::unbounded_channel();
+        let (ask, mut asked) = watch::channel(None);
+        let taken = stream::poll_fn(move |context| taken.poll_recv(context));
+        let mut insisted = tokio::spawn(insisted(ask, taken));
+        for exit in [Exit::Interrupted, Exit::Terminated, Exit::Interrupted] {
+            signals.send(exit).unwrap();
+        }
+        asked.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(*asked.borrow(), Some(Exit::Interrupted));
+        assert!(timeout(2 * ECHO, &mut insisted).await.is_err());
+        signals.send(Exit::Terminated).unwrap();
+        assert_eq!(insisted.await.unwrap(), Some(Exit::Terminated));
     }
 }

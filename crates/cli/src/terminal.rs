@@ -156,19 +156,29 @@ pub fn note(line: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Returns text of others with control characters made harmless for a terminal.
+/// Returns text of others with characters that command a terminal made harmless.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .map(|char| if is_command(char) { '\u{fffd}' } else { char })
         .collect()
 }
 
-/// Returns a text of JSON with the same meaning and no control characters but line breaks: a writer of JSON escapes
-/// most, but not those some terminals take for the beginning of a command (DEL, C1).
+/// Tells whether a character is a command: control characters, breaks of lines and paragraphs, and what turns the
+/// direction of the text behind it (Unicode Standard Annex 9), so that a name cannot rewrite what stands beside it.
+fn is_command(char: char) -> bool {
+    char.is_control()
+        || matches!(
+            char,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Returns a text of JSON with the same meaning and no characters that command a terminal but line breaks: a writer of
+/// JSON escapes most, but not those some terminals take for the beginning of a command (DEL, C1).
 pub(crate) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {
-        if char.is_control() && char != '\n' {
+        if is_command(char) && char != '\n' {
             // Writing to a string does not fail.
             let _written =
                 std::fmt::Write::write_fmt(&mut text, format_args!("\\u{:04x}", u32::from(char)));
@@ -213,12 +223,17 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
+        assert_eq!(printable("a\u{202e}b\u{2067}c"), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(
+            printable("\u{5e9}\u{5dc}\u{200d}"),
+            "\u{5e9}\u{5dc}\u{200d}"
+        );
     }
 
     #[test]
     fn json_keeps_its_meaning_without_control_characters() {
-        let text = "{\"a\": \"x\u{9b}31m\u{7f}\"}\n";
-        assert_eq!(escaped(text), "{\"a\": \"x\\u009b31m\\u007f\"}\n");
+        let text = "{\"a\": \"x\u{9b}31m\u{7f}\u{202e}\"}\n";
+        assert_eq!(escaped(text), "{\"a\": \"x\\u009b31m\\u007f\\u202e\"}\n");
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&escaped(text)), value(text));
     }

@@ -44,48 +44,59 @@ struct ExperimentFlags {
     unsafe_no_guard: bool,
 }
 
-/// Flags that set what the configuration file and the environment can set, too.
-#[derive(Debug, Args)]
+/// Flags that set what the configuration file and the environment can set, too. They stand before the command, or behind one that
+/// is about a server of this machine.
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Settings")]
 struct SettingFlags {
     /// Where the X-Ray API is served; port 0 takes any free port
-    #[arg(long, global = true, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
     /// Where datagrams of X-Ray SDKs are taken, or "off"
-    #[arg(long, global = true, value_name = "ADDRESS|off")]
+    #[arg(long, value_name = "ADDRESS|off")]
     udp: Option<String>,
     /// Where OpenTelemetry spans are taken over gRPC, or "off"
-    #[arg(long, global = true, value_name = "ADDRESS|off")]
+    #[arg(long, value_name = "ADDRESS|off")]
     otlp_grpc: Option<String>,
     /// Where OpenTelemetry spans are taken over HTTP, or "off"
-    #[arg(long, global = true, value_name = "ADDRESS|off")]
+    #[arg(long, value_name = "ADDRESS|off")]
     otlp_http: Option<String>,
+    #[command(flatten)]
+    place: PlaceFlags,
+    /// How long a trace is kept, such as 12h or 7d
+    #[arg(long, value_name = "TIME")]
+    retention: Option<String>,
+    /// How much disk the data may take, such as 20GiB; the oldest goes first
+    #[arg(long, value_name = "SIZE")]
+    max_disk: Option<String>,
+    /// How log lines are written: text or json
+    #[arg(long, value_name = "FORMAT")]
+    log: Option<String>,
+}
+
+/// Flags that say which store is meant.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+struct PlaceFlags {
     /// The folder everything is kept in
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER")]
     data: Option<String>,
     #[arg(
         long,
-        global = true,
         value_name = "FILE",
         help = "A configuration file; also ROENTGEN_CONFIG"
     )]
     config: Option<PathBuf>,
-    /// How long a trace is kept, such as 12h or 7d
-    #[arg(long, global = true, value_name = "TIME")]
-    retention: Option<String>,
-    /// How much disk the data may take, such as 20GiB; the oldest goes first
-    #[arg(long, global = true, value_name = "SIZE")]
-    max_disk: Option<String>,
-    /// How log lines are written: text or json
-    #[arg(long, global = true, value_name = "FORMAT")]
-    log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server (what happens without a command, too)
     #[command(before_help = examples::SERVE)]
-    Serve,
+    Serve {
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
     /// Look at the configuration
     #[command(before_help = examples::CONFIG)]
     Config {
@@ -102,12 +113,16 @@ enum Command {
             help = "Also make again what is derived from documents, and compare"
         )]
         deep: bool,
+        #[command(flatten)]
+        place: PlaceFlags,
     },
     /// Make a store of a backup, in the data folder, which must be empty or not there, and check it
     #[command(before_help = examples::RESTORE, long_about = RESTORE_ABOUT)]
     Restore {
         /// The backup, "-" for standard input
         file: PathBuf,
+        #[command(flatten)]
+        place: PlaceFlags,
     },
     /// Print completions for a shell
     #[command(before_help = manual::COMPLETIONS_EXAMPLES)]
@@ -131,7 +146,10 @@ enum Command {
 enum ConfigCommand {
     /// Print every setting, its value and where it is from
     #[command(before_help = examples::CONFIG_SHOW)]
-    Show,
+    Show {
+        #[command(flatten)]
+        settings: SettingFlags,
+    },
     /// Tell whether a configuration file is right; exit code 2 and what is wrong if not
     #[command(before_help = examples::CONFIG_CHECK)]
     Check {
@@ -158,11 +176,11 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, Stop> {
-    let sources = cli.settings.into_sources(environment);
+fn dispatch(mut cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, Stop> {
+    let sources = cli.sources(environment);
     let load = || Config::load(&sources).map_err(|error| Stop::new(Exit::Usage, error));
     match cli.command {
-        None | Some(Command::Serve) => {
+        None | Some(Command::Serve { .. }) => {
             let (config, settings) = load()?;
             serve_until_signalled(config, settings, sources, &cli.experiments)
         }
@@ -182,9 +200,9 @@ fn dispatch(cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, St
         Some(Command::Version) => {
             print(&format!("roentgen {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }
-        Some(Command::Check { deep: false }) => check::run(&load()?.0),
-        Some(Command::Check { deep: true }) => check::run_deep(&load()?.0),
-        Some(Command::Restore { file }) => restore::run(&load()?.0, &file),
+        Some(Command::Check { deep: false, .. }) => check::run(&load()?.0),
+        Some(Command::Check { deep: true, .. }) => check::run_deep(&load()?.0),
+        Some(Command::Restore { file, .. }) => restore::run(&load()?.0, &file),
     }
 }
 
@@ -194,7 +212,7 @@ fn configure(command: ConfigCommand, sources: &Sources) -> Result<Exit, Stop> {
         loaded.map_err(|error| Stop::new(Exit::Usage, error))
     };
     let text = match command {
-        ConfigCommand::Show => load(sources)?.1.to_string(),
+        ConfigCommand::Show { .. } => load(sources)?.1.to_string(),
         ConfigCommand::Check { file } => {
             // What is set elsewhere must not hide what is wrong here.
             let name = printable(&file.display().to_string());
@@ -209,26 +227,51 @@ fn configure(command: ConfigCommand, sources: &Sources) -> Result<Exit, Stop> {
     print(&text).map(|()| Exit::Done)
 }
 
+impl Cli {
+    /// Returns what was set; what stands behind the command goes before what stands before it.
+    fn sources(&mut self, environment: Vec<(OsString, OsString)>) -> Sources {
+        let behind = match &mut self.command {
+            Some(
+                Command::Serve { settings }
+                | Command::Config {
+                    command: ConfigCommand::Show { settings },
+                },
+            ) => std::mem::take(settings),
+            Some(Command::Check { place, .. } | Command::Restore { place, .. }) => SettingFlags {
+                place: std::mem::take(place),
+                ..SettingFlags::default()
+            },
+            _ => SettingFlags::default(),
+        };
+        let before = std::mem::take(&mut self.settings);
+        Sources {
+            file: behind
+                .place
+                .config
+                .clone()
+                .or_else(|| before.place.config.clone()),
+            flags: before.into_flags().chain(behind.into_flags()).collect(),
+            environment,
+        }
+    }
+}
+
 impl SettingFlags {
-    fn into_sources(self, environment: Vec<(OsString, OsString)>) -> Sources {
+    fn into_flags(self) -> impl Iterator<Item = Flag> {
         let values = [
             ("--listen", "server.listen", self.listen),
             ("--udp", "server.udp", self.udp),
             ("--otlp-grpc", "server.otlp_grpc", self.otlp_grpc),
             ("--otlp-http", "server.otlp_http", self.otlp_http),
-            ("--data", "data.dir", self.data),
+            ("--data", "data.dir", self.place.data),
             ("--retention", "storage.retention", self.retention),
             ("--max-disk", "storage.max_disk", self.max_disk),
             ("--log", "log.format", self.log),
         ];
-        let set = |(name, key, value): (_, _, Option<String>)| {
-            value.map(|value| Flag { name, key, value })
-        };
-        Sources {
-            flags: values.into_iter().filter_map(set).collect(),
-            file: self.config,
-            environment,
-        }
+        values.into_iter().filter_map(|(name, key, value)| {
+            let value = value?;
+            Some(Flag { name, key, value })
+        })
     }
 }
 
@@ -330,8 +373,8 @@ mod tests {
     }
 
     fn check(arguments: &[&str], flags: &[(&str, &str)]) {
-        let cli = Cli::try_parse_from([&["roentgen"], arguments].concat()).unwrap();
-        let sources = cli.settings.into_sources(Vec::new());
+        let mut cli = Cli::try_parse_from([&["roentgen"], arguments].concat()).unwrap();
+        let sources = cli.sources(Vec::new());
         let set: Vec<_> = sources
             .flags
             .iter()
@@ -355,7 +398,14 @@ mod tests {
             &["--data", "d", "serve", "--log", "json"],
             &[("data.dir", "d"), ("log.format", "json")],
         );
+        check(
+            &["--data", "c", "serve", "--data", "d"],
+            &[("data.dir", "c"), ("data.dir", "d")],
+        );
         check(&["check", "--data", "d"], &[("data.dir", "d")]);
+        check(&["--data", "d", "find"], &[("data.dir", "d")]);
+        let misplaced = Cli::try_parse_from(["roentgen", "find", "--data", "d"]);
+        assert!(misplaced.is_err());
         check(
             &[
                 "--udp",

@@ -42,12 +42,22 @@ pub(crate) struct House {
 pub(crate) struct InForce {
     pub(crate) config: Arc<Config>,
     pub(crate) keys: Keyring,
+    /// Whether others are in force by now: who was let in with these is to be asked again.
+    replaced: watch::Sender<bool>,
 }
 
 impl InForce {
     fn new(config: Config, keys: Keyring) -> Self {
-        let config = Arc::new(config);
-        Self { config, keys }
+        Self {
+            config: Arc::new(config),
+            keys,
+            replaced: watch::Sender::new(false),
+        }
+    }
+
+    /// Returns what tells when others are in force.
+    pub(crate) fn replaced(&self) -> watch::Receiver<bool> {
+        self.replaced.subscribe()
     }
 }
 
@@ -101,9 +111,10 @@ impl House {
         self.in_force.load_full()
     }
 
-    /// Lets other settings and keys be in force from the next request on.
+    /// Lets other settings and keys be in force from the next request on. Answers without an end of their own end.
     pub(crate) fn reconfigure(&self, config: Config, keys: Keyring) {
-        self.in_force.store(Arc::new(InForce::new(config, keys)));
+        let before = self.in_force.swap(Arc::new(InForce::new(config, keys)));
+        before.replaced.send_replace(true);
     }
 
     /// Makes everything durable and closes the stores. Blocks.

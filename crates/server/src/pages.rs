@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::auth::Errand;
-use crate::house::House;
+use crate::house::{House, InForce};
 use crate::http::answer::Answer;
 use crate::{backup, refused, tail};
 
@@ -83,6 +83,7 @@ impl Page {
 /// Returns a page as an account may see it.
 pub(crate) async fn show(
     app: &Arc<App>,
+    in_force: &InForce,
     page: Page,
     parts: &Parts,
     request_id: &str,
@@ -103,7 +104,7 @@ pub(crate) async fn show(
             let shown = refused::page::show(app, query, request_id).await;
             shown.map(Answer::from)
         }
-        Page::Tail => tail::open(app, query, &parts.headers, request_id).await,
+        Page::Tail => tail::open(app, in_force, query, &parts.headers, request_id).await,
         // Looking whether it is there is not to cost a copy.
         Page::Backup if parts.method == Method::HEAD => {
             Err(ApiError::invalid_request("a backup is asked for with GET"))

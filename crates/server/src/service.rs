@@ -332,7 +332,7 @@ async fn serve(
             let received = inflate(received).await?;
             handlers::call(app, operation, &received, origin, limits, request_id).await
         }
-        Target::Page(page) => pages::show(app, page, &parts, request_id).await,
+        Target::Page(page) => pages::show(app, asked.in_force, page, &parts, request_id).await,
         Target::Spans(encoding) => {
             let received = inflate(received).await?;
             let body = &received.bytes;

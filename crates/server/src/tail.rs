@@ -4,6 +4,8 @@
 //!   writes it. Changes that follow each other closely are one event.
 //! - The id of an event is the stamp of the trace's last change: whoever comes back with it in `Last-Event-ID`, as
 //!   browsers do, or in `after`, goes on behind it. Signs of life carry one, too.
+//! - When settings and keys are read again the stream ends, so that a key that was taken away sees no more. Who may still
+//!   see it comes back, and misses nothing.
 //! - What cannot be told any more is an event `gap`. Nothing waits in memory for a client that does not read: what it is
 //!   told next is read once it has taken what was before.
 
@@ -26,6 +28,7 @@ use tracing::{Span, error};
 
 use crate::app::{App, filter_of};
 use crate::handlers::{query_error, store_error};
+use crate::house::InForce;
 use crate::http::answer::{Answer, BrokenOff};
 use crate::metrics::OpenTail;
 use crate::parameters;
@@ -36,6 +39,7 @@ use crate::parameters;
 /// Says what is wrong with the request, or that the account has enough of these.
 pub(crate) async fn open(
     app: &Arc<App>,
+    in_force: &InForce,
     query: &str,
     headers: &HeaderMap,
     request_id: &str,
@@ -51,7 +55,8 @@ pub(crate) async fn open(
     let follower = follower.map_err(|error| store_error(&error))?;
     let tail = Tail {
         stopping: app.house.stopping.subscribe(),
-        slow_trace: app.config().query.slow_trace.0,
+        replaced: in_force.replaced(),
+        slow_trace: in_force.config.query.slow_trace.0,
         filter,
         follower,
         sent_at: Instant::now(),
@@ -143,6 +148,8 @@ struct Tail {
     filter: Option<Filter>,
     slow_trace: Duration,
     stopping: watch::Receiver<bool>,
+    /// Tells when the client is to come back and be let in anew.
+    replaced: watch::Receiver<bool>,
     /// When the client was sent something last.
     sent_at: Instant,
     /// More had changed than was taken at once.
@@ -152,12 +159,13 @@ struct Tail {
 }
 
 impl Tail {
-    /// Returns what the client is told next; nothing when the server stops.
+    /// Returns what the client is told next; nothing when the server stops or other keys are in force.
     async fn next(&mut self) -> Result<Option<String>, QueryError> {
         loop {
             tokio::select! {
                 biased;
                 _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return Ok(None),
+                _ = self.replaced.wait_for(|is_replaced| *is_replaced) => return Ok(None),
                 () = gather(&mut self.follower, self.is_behind) => {}
                 () = sleep_until(self.sent_at + HEARTBEAT) => {}
             }

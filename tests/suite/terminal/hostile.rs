@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use super::command;
 
-/// Text that would clear the screen, set a title, print in red (also without ESC), ring and go back in the line.
-const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{7f}\u{8}\r\u{90}q\u{9c}";
+/// Text that would clear the screen, set a title, print in red (also without ESC), ring, go back in the line and turn it.
+const HOSTILE: &str =
+    "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{7f}\u{8}\r\u{90}q\u{9c}\u{202e}\u{2066}";
 
 /// A server whose every text is hostile.
 struct Hostile {
@@ -110,12 +111,17 @@ fn hostile(path: &str) -> Value {
     }
 }
 
+/// Tells whether a character commands a terminal; those of `HOSTILE` that do, and their like.
+fn is_command(char: char) -> bool {
+    char.is_control() && char != '\n'
+        || ('\u{202a}'..='\u{202e}').contains(&char)
+        || char == '\u{2066}'
+}
+
 fn assert_harmless(arguments: &[&str], output: &Output) {
     for text in [&output.stdout, &output.stderr] {
         let text = String::from_utf8_lossy(text);
-        let found = text
-            .chars()
-            .find(|char| char.is_control() && !matches!(char, '\n' | '\t'));
+        let found = text.chars().find(|char| is_command(*char) && *char != '\t');
         assert_eq!(found, None, "{arguments:?}: {text:?}");
     }
 }
@@ -158,10 +164,7 @@ fn no_text_of_others_is_a_command_to_the_terminal() -> Result<()> {
     // Documents are what they are, except on a terminal.
     let documents = command(&home, &server.url(), &["get", id, "--format", "documents"]);
     let (_, text) = Terminal::start(&documents, 80)?.finish()?;
-    assert!(
-        !text.chars().any(|char| char.is_control() && char != '\n'),
-        "{text:?}"
-    );
+    assert!(!text.chars().any(is_command), "{text:?}");
     Ok(())
 }
 

@@ -45,6 +45,7 @@ pub(super) enum Flow {
 /// Makes documents of elements.
 pub(super) struct Elements {
     format: Format,
+    rules: Rules,
     now: Timestamp,
     /// Spans of Zipkin, which are looked at together: two sides of a call may share an id.
     waiting: Vec<zipkin::Span>,
@@ -93,9 +94,10 @@ enum Kind {
 }
 
 impl Elements {
-    pub(super) const fn new(format: Format, now: Timestamp) -> Self {
+    pub(super) const fn new(format: Format, rules: Rules, now: Timestamp) -> Self {
         Self {
             format,
+            rules,
             now,
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -228,7 +230,7 @@ impl Elements {
             piece_spans: PIECE_SPANS,
             documents_bytes_max: None,
         };
-        let begun = Translation::begin(request, Rules::default(), Limits::NONE, bounds, self.now);
+        let begun = Translation::begin(request, self.rules.clone(), Limits::NONE, bounds, self.now);
         let mut translation = begun.map_err(|error| error.to_string())?;
         while !translation.is_done() {
             let piece = translation.next_piece();

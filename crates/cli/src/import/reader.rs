@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::PathBuf;
 
 use model::Timestamp;
+use otlp::Rules;
 use replay::{Rewrite, Shift};
 use tokio::sync::mpsc::Sender;
 
@@ -23,6 +24,8 @@ pub(super) struct Job {
     pub(super) format: Format,
     /// Whether what is bad is passed over; else the first of it is the end.
     pub(super) skip_bad: bool,
+    /// How spans become documents.
+    pub(super) rules: Rules,
     /// Documents of a batch.
     pub(super) n_batch: usize,
     pub(super) now: Timestamp,
@@ -149,7 +152,7 @@ impl Job {
     fn read(&self, findings: &mut impl Finder) {
         for (source_idx, source) in self.sources.iter().enumerate() {
             findings.begin(source_idx);
-            let mut elements = Elements::new(self.format, self.now);
+            let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
             let read = read_one(source, &mut elements, findings);
             let flow = match read {
                 Ok(flow) => flow,

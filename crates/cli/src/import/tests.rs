@@ -1,6 +1,7 @@
 //! Files of every form, and files that are not whole.
 
 use model::{DocumentLimits, Segment, Timestamp};
+use otlp::Rules;
 use serde_json::{Value, json};
 
 use super::elements::{Elements, Findings, Flow, Format};
@@ -29,7 +30,7 @@ impl Findings for Kept {
 
 fn read(bytes: &[u8], format: Format) -> Kept {
     let mut kept = Kept::default();
-    let mut elements = Elements::new(format, Timestamp::MAX);
+    let mut elements = Elements::new(format, Rules::default(), Timestamp::MAX);
     let mut scanner = Scanner::new(bytes);
     while let Some(element) = scanner.next().unwrap() {
         match &element.json {
@@ -135,7 +136,7 @@ fn protobuf_is_read_message_by_message() {
     for (bytes, n_documents) in [(message.clone(), 1), (prefixed, 2), (message.repeat(3), 3)] {
         assert!(frames::is_binary(&bytes));
         let mut kept = Kept::default();
-        let elements = Elements::new(Format::Auto, Timestamp::MAX);
+        let elements = Elements::new(Format::Auto, Rules::default(), Timestamp::MAX);
         let mut frames = Frames::new(bytes.as_slice());
         while let Some((place, message)) = frames.next() {
             elements.protobuf(&message.unwrap(), place, &mut kept);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use journal::{Content, Position, ReadError, Reader, Record};
 use model::Timestamp;
+use otlp::Rules;
 use protocol::Operation;
 
 use super::opened::{Opened, open, operation};
@@ -21,6 +22,8 @@ use crate::terminal::note;
 #[derive(Debug)]
 pub(super) struct Input {
     source: Source,
+    /// How spans become documents.
+    rules: Rules,
     /// The number of the item that comes next.
     next_item: u64,
     /// How many there are of each kind of thing that is not sent, since the input was rewound.
@@ -92,11 +95,11 @@ impl fmt::Display for Place {
 }
 
 impl Input {
-    /// Opens journals, or files of documents; "-" is standard input.
+    /// Opens journals, or files of documents; "-" is standard input. Spans become documents by these rules.
     ///
     /// # Errors
     /// Stops if a file cannot be read, or there are both kinds.
-    pub(super) fn open(paths: &[PathBuf]) -> Result<Self, Stop> {
+    pub(super) fn open(paths: &[PathBuf], rules: Rules) -> Result<Self, Stop> {
         let mut n_journals = 0;
         for path in paths {
             n_journals += usize::from(is_journal(path)?);
@@ -115,6 +118,7 @@ impl Input {
         };
         Ok(Self {
             source,
+            rules,
             next_item: 0,
             passed_over: BTreeMap::new(),
             is_told: false,
@@ -223,7 +227,12 @@ impl Input {
             match next {
                 Ok(record) => {
                     let place = Place::Journal(place);
-                    return Ok(Some((record.at, place, open(&record), took(&record))));
+                    return Ok(Some((
+                        record.at,
+                        place,
+                        open(&record, &self.rules),
+                        took(&record),
+                    )));
                 }
                 Err(error @ (ReadError::Damaged { .. } | ReadError::Malformed { .. })) => {
                     *self.passed_over.entry("damaged places").or_default() += 1;

@@ -23,10 +23,10 @@ pub(super) enum Opened {
     PassedOver(&'static str),
 }
 
-/// Opens a record: unpacked, unescaped, translated.
-pub(super) fn open(record: &Record) -> Opened {
+/// Opens a record: unpacked, unescaped, translated by rules.
+pub(super) fn open(record: &Record, rules: &Rules) -> Opened {
     match &record.content {
-        Content::Datagram(bytes) => open_datagram(bytes, record.at),
+        Content::Datagram(bytes) => open_datagram(bytes, rules, record.at),
         Content::Http(call) if SPANS_OF_HTTP == call.path() => {
             let is_json = header(call, "content-type").is_some_and(|it| it.contains("json"));
             let encoding = if is_json {
@@ -35,12 +35,12 @@ pub(super) fn open(record: &Record) -> Opened {
                 Encoding::Protobuf
             };
             match inflated(call.body()) {
-                Some(body) => spans(&body, encoding, record.at),
+                Some(body) => spans(&body, encoding, rules, record.at),
                 None => Opened::PassedOver(MALFORMED_SPANS),
             }
         }
         Content::Http(call) if SPANS_OF_GRPC == call.path() => match message(call.body()) {
-            Some(body) => spans(&body, Encoding::Protobuf, record.at),
+            Some(body) => spans(&body, Encoding::Protobuf, rules, record.at),
             None => Opened::PassedOver(MALFORMED_SPANS),
         },
         Content::Http(call) => open_call(call),
@@ -67,10 +67,10 @@ pub(crate) fn inflated(body: &Bytes) -> Option<Bytes> {
     is_whole.then(|| unpacked.into())
 }
 
-fn open_datagram(bytes: &[u8], at: Timestamp) -> Opened {
+fn open_datagram(bytes: &[u8], rules: &Rules, at: Timestamp) -> Opened {
     match datagram::open(bytes) {
         Ok(Framed::Document(document)) => Opened::Documents(elements(document.to_owned())),
-        Ok(Framed::Spans { protobuf, .. }) => spans(&protobuf, Encoding::Protobuf, at),
+        Ok(Framed::Spans { protobuf, .. }) => spans(&protobuf, Encoding::Protobuf, rules, at),
         Err(_) => Opened::PassedOver("datagrams without a document"),
     }
 }
@@ -111,10 +111,10 @@ fn kind(operation: Operation) -> &'static str {
 }
 
 /// Returns the documents that spans are made; refused ones are no part of them, as at the door they came through.
-fn spans(body: &[u8], encoding: Encoding, at: Timestamp) -> Opened {
+fn spans(body: &[u8], encoding: Encoding, rules: &Rules, at: Timestamp) -> Opened {
     let translated = otlp::decode(body, encoding)
         .ok()
-        .and_then(|request| otlp::translate(&request, &Rules::default(), &Limits::NONE, at).ok());
+        .and_then(|request| otlp::translate(&request, rules, &Limits::NONE, at).ok());
     match translated {
         Some(translated) => {
             let documents = translated.documents.into_iter();
@@ -190,7 +190,7 @@ mod tests {
     fn check(record: Record, expected: &[&str]) {
         let expected = expected.iter().map(ToString::to_string).collect();
         assert_eq!(
-            open(&record),
+            open(&record, &Rules::default()),
             Opened::Documents(expected),
             "{:?}",
             record.content
@@ -228,13 +228,36 @@ mod tests {
             )))
         };
         for body in [body.into(), gzip(body.as_bytes()).into()] {
-            let Opened::Documents(documents) = open(&of_json(body)) else {
+            let Opened::Documents(documents) = open(&of_json(body), &Rules::default()) else {
                 panic!("no documents");
             };
             assert!(documents[0].contains("70de5b6f19ff9a0a"), "{documents:?}");
         }
         let none = call(SPANS_OF_HTTP, "\u{1}nonsense");
-        assert_eq!(open(&none), Opened::PassedOver(MALFORMED_SPANS));
+        assert_eq!(
+            open(&none, &Rules::default()),
+            Opened::PassedOver(MALFORMED_SPANS)
+        );
+    }
+
+    #[test]
+    fn spans_become_documents_by_the_rules_of_their_server() {
+        let body = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"581cf771a006649127e371903a2de979",
+            "spanId":"70de5b6f19ff9a0a","name":"a","kind":2,"startTimeUnixNano":"1478293361271000001",
+            "endTimeUnixNano":"1478293361449000000",
+            "attributes":[{"key":"tier","value":{"stringValue":"gold"}}]}]}]}]}"#;
+        let annotated = |rules: &Rules| {
+            let spans = spans(body.as_bytes(), Encoding::Json, rules, Timestamp::ZERO);
+            let Opened::Documents(documents) = spans else {
+                panic!("no documents");
+            };
+            documents[0].contains(r#""annotations":{"tier":"gold"}"#)
+        };
+        assert!(!annotated(&Rules::default()));
+        assert!(annotated(&Rules {
+            indexed_attributes: vec!["tier".to_owned()],
+            ..Rules::default()
+        }));
     }
 
     #[test]
@@ -257,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_not_sent_again_is_said() {
-        let passed = |record: &Record| match open(record) {
+        let passed = |record: &Record| match open(record, &Rules::default()) {
             Opened::PassedOver(what) => what,
             other => panic!("{other:?}"),
         };
@@ -281,7 +304,7 @@ mod tests {
             ),
         ] {
             let expected = Opened::Call(operation, body.into());
-            assert_eq!(open(&call(path, body)), expected);
+            assert_eq!(open(&call(path, body), &Rules::default()), expected);
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::input::Place;
 use super::ranges::Ranges;
 use crate::exit::Stop;
+use crate::spans::SpanFlags;
 
 /// What is replayed, and how: with other settings, items that are done would have been others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub(super) struct Settings {
     pub(super) to: String,
     /// Which traces are sent.
     pub(super) filter: Option<String>,
+    /// How spans become documents.
+    pub(super) spans: SpanFlags,
     /// What times are moved to, as it was said.
     pub(super) at: String,
     /// Whether ids are exchanged.
@@ -90,6 +93,7 @@ impl Settings {
             (self.inputs != other.inputs, "the recording"),
             (self.to != other.to, "--to"),
             (self.filter != other.filter, "--filter"),
+            (self.spans != other.spans, "what becomes of spans"),
             (self.at != other.at, "--at"),
             (self.new_ids != other.new_ids, "--new-ids"),
             (self.seed != other.seed, "--seed"),
@@ -322,6 +326,7 @@ mod tests {
             inputs: "documents 1".to_owned(),
             to: "http://h".to_owned(),
             filter: None,
+            spans: SpanFlags::default(),
             at: "now".to_owned(),
             new_ids: true,
             seed: 7,
@@ -376,6 +381,11 @@ mod tests {
         assert_eq!(settings().difference(&other), Some("--seed"));
         other.filter = Some("fault".to_owned());
         assert_eq!(settings().difference(&other), Some("--filter"));
+        let spans = r#"{"indexed_attributes":["k"],"index_all_attributes":false,"log_groups":[],"consumer_segments":false}"#;
+        let mut other = settings();
+        other.spans = serde_json::from_str(spans).unwrap();
+        let differs = settings().difference(&other);
+        assert_eq!(differs, Some("what becomes of spans"));
     }
 
     #[tokio::test]
