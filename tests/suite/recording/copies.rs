@@ -137,6 +137,7 @@ fn calls_under_way_are_answered_and_kept_at_the_end() -> Result<()> {
     client.send(&post("/TraceSegments", b"under way"))?;
     let mut answered = upstream.call()?;
     passage.ask_to_end()?;
+    passage.until_ending()?;
     answered.body()?;
     answered.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
     client.receive()?.success()?;

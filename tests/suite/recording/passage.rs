@@ -109,9 +109,13 @@ impl Passage {
         })
     }
 
-    /// Asks it to end and returns once it has begun to.
-    pub(super) fn ask_to_end(&mut self) -> Result<()> {
-        terminate(self.child.id())?;
+    /// Asks it to end.
+    pub(super) fn ask_to_end(&self) -> Result<()> {
+        terminate(self.child.id())
+    }
+
+    /// Waits until it has begun to end, which it says if it does not end at once.
+    pub(super) fn until_ending(&mut self) -> Result<()> {
         let mut line = String::new();
         self.stderr.read_line(&mut line)?;
         anyhow::ensure!(line.contains("stopping"), "{line}");
@@ -129,7 +133,7 @@ impl Passage {
 
     /// Ends it and returns its totals.
     pub(super) fn close(self) -> Result<Value> {
-        terminate(self.child.id())?;
+        self.ask_to_end()?;
         let (status, totals, _) = self.end()?;
         assert_eq!(status.code(), Some(143));
         Ok(totals)

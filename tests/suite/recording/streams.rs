@@ -121,7 +121,7 @@ fn trailers_are_passed_on_to_who_takes_them() -> Result<()> {
 fn what_arrives_can_be_followed_through_the_recorder() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
-    let mut passage = Passage::open(&home, &server.url(), &[])?;
+    let passage = Passage::open(&home, &server.url(), &[])?;
     let begun = Instant::now();
     let mut client = passage.connect_bare()?;
     client.write_all(b"GET /api/v1/tail HTTP/1.1\r\nHost: here\r\n\r\n")?;
