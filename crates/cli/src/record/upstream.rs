@@ -1,7 +1,6 @@
 //! The server that calls are passed on to, and what of a call and its answer is of one connection alone.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -13,16 +12,14 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
+use crate::client::root_cause;
 use crate::client::signer::Signer;
-use crate::client::tls;
+use crate::client::tls::{self, Protocol};
 use crate::endpoint::Endpoint;
 
 /// A server, and the connections to it.
@@ -46,14 +43,12 @@ impl Upstream {
         ca_file: Option<&Path>,
         signer: Option<Signer>,
     ) -> Result<Self, String> {
-        let connector = tls::connector(&endpoint, ca_file)?;
-        let connector_of_grpc = connector_of_grpc(&endpoint, ca_file)?;
+        let connector = |protocol| tls::connector(&endpoint, ca_file, protocol);
+        let (of_http1, of_http2) = (connector(Protocol::Http1)?, connector(Protocol::Http2)?);
         let executor = TokioExecutor::new();
         Ok(Self {
-            pool: Pool::builder(executor.clone()).build(connector),
-            grpc: Pool::builder(executor)
-                .http2_only(true)
-                .build(connector_of_grpc),
+            pool: Pool::builder(executor.clone()).build(of_http1),
+            grpc: Pool::builder(executor).http2_only(true).build(of_http2),
             endpoint,
             signer,
         })
@@ -80,7 +75,7 @@ impl Upstream {
         };
         let request = self.request(head, body).await?;
         let response = pool.request(request.map(Full::from)).await;
-        let mut response = response.map_err(|error| cause(&error))?;
+        let mut response = response.map_err(|error| root_cause(&error).to_string())?;
         let headers = response.headers_mut();
         if headers.contains_key(TRANSFER_ENCODING) {
             headers.remove(CONTENT_LENGTH);
@@ -141,36 +136,6 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }
 
-/// Returns what opens connections of HTTP/2 alone: with prior knowledge, and through TLS by agreement.
-fn connector_of_grpc(
-    endpoint: &Endpoint,
-    ca_file: Option<&Path>,
-) -> Result<HttpsConnector<HttpConnector>, String> {
-    let mut roots = RootCertStore::empty();
-    if let Some(file) = ca_file {
-        let told = |error| format!("--ca-file {}: {error}", file.display());
-        let certificates = CertificateDer::pem_file_iter(file).map_err(told)?;
-        roots.add_parsable_certificates(certificates.filter_map(Result::ok));
-    } else if endpoint.is_https {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let provider = Arc::new(crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let mut sockets = HttpConnector::new();
-    sockets.enforce_http(false);
-    sockets.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http2()
-        .wrap_connector(sockets);
-    Ok(connector)
-}
-
 /// Tells whether a client takes trailers.
 fn takes_trailers(headers: &HeaderMap) -> bool {
     let values = headers.get_all(TE).iter();
@@ -192,14 +157,6 @@ fn strip(headers: &mut HeaderMap) {
     for name in named.iter().chain(&OF_CONNECTIONS) {
         headers.remove(name);
     }
-}
-
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 const OF_CONNECTIONS: [HeaderName; 9] = [
@@ -224,6 +181,10 @@ const OF_SIGNATURES: [HeaderName; 5] = [
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio_rustls::rustls::crypto;
+
     use super::*;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
