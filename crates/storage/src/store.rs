@@ -12,7 +12,7 @@ use model::{Cells, Summary, Tenant, Timestamp, TraceId};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
-use crate::backup::Pins;
+use crate::backup::{Pins, refuse_remains, tidy};
 use crate::changes::Hub;
 use crate::commit::{Backlog, Committer, Telemetry};
 use crate::dictionary::Dictionaries;
@@ -169,6 +169,8 @@ impl SledStore {
         let failed = |action, source: &std::io::Error| OpenError::io(action, &config.data, source);
         fs::create_dir_all(&config.data).map_err(|source| failed("creating", &source))?;
         let lock = lock(&config.data)?;
+        refuse_remains(&config.data)?;
+        tidy(&config.data);
         let manifest = migrations::apply(&config.data)?;
         let dictionaries = Dictionaries::open(&config.data.join("dict"))
             .map_err(|source| failed("reading dictionaries of", &source))?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use model::{DocumentLimits, Segment};
 
+use crate::backup::refuse_remains;
 use crate::control::{FOLDER, SledControl};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine, Tree};
@@ -81,6 +82,11 @@ pub fn check(
 ) -> Result<CheckReport, CheckError> {
     let is_store = matches!(manifest::read(data), Ok(Some(_)) | Err(_)) && data.is_dir();
     if !is_store {
+        if refuse_remains(data).is_err() {
+            // A restore that is at work has the lock.
+            let _lock = lock(data)?;
+            refuse_remains(data)?;
+        }
         return Err(CheckError::NoStore(data.display().to_string()));
     }
     let _lock = lock(data)?;

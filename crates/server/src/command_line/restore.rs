@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 use cli::{Exit, Stop, note, print};
-use storage::RestoreError;
+use storage::{OpenError, RestoreError};
 
 use super::check;
 use crate::config::Config;
@@ -30,7 +30,9 @@ pub(crate) fn run(config: &Config, file: &Path) -> Result<Exit, Stop> {
     let data = &config.data.dir;
     let restored = storage::restore(input, data).map_err(|error| {
         let exit = match &error {
-            RestoreError::NotEmpty { .. } | RestoreError::Begun { .. } => Exit::Usage,
+            RestoreError::NotEmpty { .. } | RestoreError::Open(OpenError::Unrestored { .. }) => {
+                Exit::Usage
+            }
             RestoreError::Foreign(_) | RestoreError::CutOff(_) | RestoreError::Damaged(_) => {
                 Exit::Damaged
             }
