@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use bytesize::ByteSize;
-use cli::{Exit, Stop, note, print};
+use cli::{Exit, Stop, counted, note, print};
 use storage::{CheckError, CheckReport, PartitionReport};
 
 use crate::config::Config;
@@ -44,12 +44,12 @@ fn check(config: &Config, check: Check) -> Result<Exit, Stop> {
     for folder in &report.quarantined {
         print(&format!("{folder}  set aside as damaged earlier\n"))?;
     }
-    let n_partitions = report.partitions.len();
+    let partitions = counted(report.partitions.len(), "partition");
     if report.is_damaged() {
-        print(&format!("damaged: see above ({n_partitions} partitions)\n"))?;
+        print(&format!("damaged: see above ({partitions})\n"))?;
         return Ok(Exit::Damaged);
     }
-    print(&format!("sound: {n_partitions} partitions\n"))?;
+    print(&format!("sound: {partitions}\n"))?;
     Ok(Exit::Done)
 }
 
@@ -60,14 +60,14 @@ fn summary(partition: &PartitionReport) -> String {
         "open"
     };
     let size = ByteSize::b(partition.document_bytes).display().iec();
-    let (folder, n_documents) = (&partition.folder, partition.n_documents);
-    let mut text = format!("{folder}  {state}  {n_documents} documents  {size}");
+    let documents = counted(partition.n_documents, "document");
+    let mut text = format!("{}  {state}  {documents}  {size}", partition.folder);
     if partition.n_findings == 0 {
         text.push_str("  sound\n");
         return text;
     }
     // Writing to a string does not fail.
-    let _written = writeln!(text, "  {} findings:", partition.n_findings);
+    let _written = writeln!(text, "  {}:", counted(partition.n_findings, "finding"));
     for finding in &partition.findings {
         let _written = writeln!(text, "    {finding}");
     }
@@ -91,11 +91,11 @@ mod tests {
             summary(&partition),
             "0001  sealed  3 documents  2.0 KiB  sound\n"
         );
-        partition.n_findings = 1;
+        (partition.n_documents, partition.n_findings) = (1, 1);
         partition.findings = vec!["checksum".into()];
         assert_eq!(
             summary(&partition),
-            "0001  sealed  3 documents  2.0 KiB  1 findings:\n    checksum\n"
+            "0001  sealed  1 document  2.0 KiB  1 finding:\n    checksum\n"
         );
     }
 }
