@@ -362,19 +362,19 @@ impl Partitions {
         self.sealing.iter().chain([&self.active])
     }
 
-    /// Returns the stamp of the newest document in any of them.
+    /// Returns the newest stamp of a document or telemetry record in any of them.
     fn newest_stamp(&self) -> u64 {
         let indexed = self.unsealed().map(|active| {
-            active
-                .index
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .last_stamp()
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.newest_stamp()
         });
-        indexed
-            .chain(self.sealed.iter().map(|sealed| sealed.facts.last_stamp))
-            .max()
-            .unwrap_or(0)
+        if let Some(newest) = indexed.max().filter(|newest| *newest > 0) {
+            return newest;
+        }
+        // Nothing came since the last one was sealed that is not empty.
+        let sealed = self.sealed.iter().rev();
+        let newest = sealed.map(|sealed| sealed.newest_stamp());
+        newest.filter(|newest| *newest > 0).next().unwrap_or(0)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::open::{is_at, lock};
 use crate::store::{Config, SledStore};
 use crate::{
     ALL_TRACES, BackupError, CheckError, ControlKind, ControlRecord, ControlStore, GraphParts,
-    GraphScan, OpenError, RestoreError, SledControl, TraceStore, check, restore,
+    GraphScan, OpenError, RestoreError, Scan, SledControl, TraceStore, check, restore,
 };
 
 const HOUR: u64 = 3_600;
@@ -80,6 +80,7 @@ fn restored(bytes: &[u8]) -> (TempDir, PathBuf) {
 fn assert_same(store: &SledStore, other: &SledStore, n_traces: u64) {
     assert_eq!(store.tenants(), other.tenants());
     assert_eq!(store.token_key(), other.token_key());
+    assert_eq!(store.newest_stamp(), other.newest_stamp());
     for tenant in [TENANT, OTHERS] {
         let all = |store: &SledStore| {
             let page = block_on(store.summaries(tenant, everything())).unwrap();
@@ -157,6 +158,36 @@ fn a_restored_store_answers_as_the_original() {
     };
     served.backup(3 * HOUR);
     assert_eq!(store.sealed_for_tests(), n_sealed);
+}
+
+/// A page token names the stamp it is as of, and the restored store takes the tokens of the original: what comes later
+/// must not be on its pages, although the clock is behind.
+#[test]
+fn a_restored_store_knows_the_stamps_of_telemetry() {
+    let served = served();
+    let store = &served.store;
+    let telemetry = |now: u64| {
+        block_on(store.put_telemetry(OTHERS, vec![b"{}".to_vec()], at(now))).unwrap();
+    };
+    put(store, vec![segment(1, 1, 5)]);
+    telemetry(500);
+    for now in [600, 700] {
+        let as_of = block_on(store.summaries(TENANT, everything()))
+            .unwrap()
+            .as_of;
+        let (_folder, data) = restored(&served.backup(now));
+        let other = open(&data);
+        assert_same(store, &other, 2);
+        try_put(&other, vec![segment(2, 1, 5)], 200).unwrap();
+        let page = Scan {
+            as_of: Some(as_of),
+            ..everything()
+        };
+        assert_eq!(summaries(&other, page), summaries(store, everything()));
+        other.close().unwrap();
+        // The next partition has nothing but telemetry.
+        telemetry(now + 50);
+    }
 }
 
 #[test]
