@@ -136,19 +136,24 @@ pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
         .write(true)
         .open(&path);
     let file = file.map_err(|source| OpenError::io("opening", &path, &source))?;
-    let locked = || OpenError::Locked {
-        data: data.to_owned(),
-    };
+    hold(file, data)
+}
+
+/// Locks the file that was opened for it.
+pub(crate) fn hold(file: File, data: &Path) -> Result<File, OpenError> {
+    let path = data.join(LOCK);
     match file.try_lock() {
         // A restore that fails removes the file: who opened it before has locked nothing.
         Ok(()) if is_at(&file, &path) => Ok(file),
-        Ok(()) | Err(fs::TryLockError::WouldBlock) => Err(locked()),
+        Ok(()) | Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked {
+            data: data.to_owned(),
+        }),
         Err(fs::TryLockError::Error(source)) => Err(OpenError::io("locking", &path, &source)),
     }
 }
 
 /// Tells whether a file is the one at a path.
-pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+fn is_at(file: &File, path: &Path) -> bool {
     let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let (own, there) = (file.metadata().map(place), fs::metadata(path).map(place));
     matches!((own, there), (Ok(own), Ok(there)) if own == there)

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::partitions::seal;
 use super::support::*;
 use crate::backup::restore_watched;
-use crate::open::{is_at, lock};
+use crate::open::{hold, lock};
 use crate::store::{Config, SledStore};
 use crate::{
     ALL_TRACES, BackupError, CheckError, ControlKind, ControlRecord, ControlStore, GraphParts,
@@ -547,10 +547,9 @@ fn who_opened_the_lock_of_a_restore_that_failed_has_no_lock() {
     let late = fs::File::options().write(true).open(&path).unwrap();
     fs::remove_file(&path).unwrap();
     drop(held);
-    late.try_lock().unwrap();
-    // It keeps nobody out.
-    lock(&data).unwrap();
-    assert!(!is_at(&late, &path));
+    drop(lock(&data).unwrap());
+    let error = hold(late, &data).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
 }
 
 /// Runs a restore and ends it like a kill: nothing is tidied up.
