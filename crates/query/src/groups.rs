@@ -198,7 +198,7 @@ mod tests {
                     (10, "user = \"nobody\""),
                     (
                         20,
-                        "user = \"nobody\" AND responsetimerootcause.entity { name = \"a\" }",
+                        "user = \"nobody\" AND rootcause.responsetime.service { first }",
                     ),
                 ],
             ),

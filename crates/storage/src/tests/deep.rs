@@ -304,7 +304,7 @@ fn groups_that_are_forgotten_are_left_out() {
     assert_eq!(findings(&[1, 2, 3], 0), [0, 0, 0]);
     assert_eq!(findings(&[2], 0), [0, 0, 0]);
     assert_eq!(findings(&[], 0), [0, 0, 0]);
-    // Traces of the first partition are known not to be in the group, by minute and by hour of both tenants that have some.
+    // Traces of the first partition are known not to be in the group, and stored sums say otherwise, by minute and by hour.
     assert_eq!(findings(&[1, 2, 3], stamp(3_600)), [2, 0, 0]);
     assert_eq!(findings(&[1, 2, 3], stamp(10 * 3_600)), [2, 2, 0]);
     change(data.path(), 1, exchange(1, 2, 0));
