@@ -421,7 +421,7 @@ fn a_snapshot_stays_as_it_was() {
     assert_eq!(uids, [0, 1, 2]);
     let mut backwards: Vec<Group> = later.iter().map(|group| Group::clone(group)).collect();
     backwards.reverse();
-    let of_others = crate::GroupsSnapshot::new(backwards);
+    let of_others = GroupsSnapshot::new(backwards);
     assert_eq!(of_others, *later);
 }
 
