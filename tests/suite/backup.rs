@@ -367,18 +367,18 @@ fn deep(home: &Home) -> Result<(i32, String)> {
 
 #[test]
 fn the_sums_of_groups_are_held_against_their_filters() -> Result<()> {
-    let begin = |filter: &str| -> Result<(Home, Server)> {
+    let with_group = |filter: &str| -> Result<(Home, Server)> {
         let home = Home::new()?;
         let server = home.start()?;
         let group = json!({ "GroupName": "one", "FilterExpression": filter });
         server.post("/CreateGroup", &group)?.success()?;
         Ok((home, server))
     };
-    let (others, server) = begin("fault")?;
+    let (others, server) = with_group("fault")?;
     server.terminate()?;
     let nobodys = Home::new()?;
     nobodys.start()?.terminate()?;
-    let (home, server) = begin("user = \"u\"")?;
+    let (home, server) = with_group("user = \"u\"")?;
     for (name, filter) in [("two", "group.name = \"one\" AND error"), ("all", "")] {
         let group = json!({ "GroupName": name, "FilterExpression": filter });
         server.post("/CreateGroup", &group)?.success()?;

@@ -158,7 +158,7 @@ pub fn note(line: &str) {
 }
 
 /// Returns a count and its noun, which takes an "s" unless it is one thing.
-pub fn counted<N: Display + From<u8> + PartialEq>(n_things: N, noun: &str) -> String {
+pub fn counted<N: Copy + Display + From<u8> + PartialEq>(n_things: N, noun: &str) -> String {
     let plural = if n_things == N::from(1) { "" } else { "s" };
     format!("{n_things} {noun}{plural}")
 }

@@ -373,8 +373,8 @@ impl Partitions {
         }
         // Nothing came since the last one was sealed that is not empty.
         let sealed = self.sealed.iter().rev();
-        let newest = sealed.map(|sealed| sealed.newest_stamp());
-        newest.filter(|newest| *newest > 0).next().unwrap_or(0)
+        let mut stamps = sealed.map(|sealed| sealed.newest_stamp());
+        stamps.find(|stamp| *stamp > 0).unwrap_or(0)
     }
 }
 

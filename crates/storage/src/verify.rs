@@ -145,14 +145,7 @@ pub fn check_deep(
         let manifest: Manifest = migrations::look(data)?;
         let dictionaries = Dictionaries::open(&data.join("dict"))
             .map_err(|source| OpenError::io("reading dictionaries of", data, &source))?;
-        let recall = match recall(data, &manifest, recall_by)? {
-            None => None,
-            Some(Ok(recall)) => Some(recall),
-            Some(Err(finding)) => {
-                report.settings = Some(finding);
-                None
-            }
-        };
+        let recall = recall(data, &manifest, recall_by, &mut report)?;
         let engine: Arc<dyn Engine> = Arc::new(SledEngine);
         let store = deep::Store::open(data, lock, &manifest, &engine, &dictionaries, recall);
         let store = store.map_err(|error| {
@@ -167,12 +160,14 @@ pub fn check_deep(
     Ok(report)
 }
 
-/// Asks the settings of a store, whose lock is held, for what tells its groups; nothing if there are none.
+/// Asks the settings of a store, whose lock is held, for what tells its groups; nothing if there are none, or if they do
+/// not tell, which is a finding.
 fn recall(
     data: &Path,
     manifest: &Manifest,
     recall_by: RecallBy<'_>,
-) -> Result<Option<Result<Arc<dyn Recall>, String>>, OpenError> {
+    report: &mut CheckReport,
+) -> Result<Option<Arc<dyn Recall>>, OpenError> {
     if !data.join(FOLDER).exists() {
         return Ok(None);
     }
@@ -181,7 +176,9 @@ fn recall(
     let recall = recall_by(&records, &manifest.tenants);
     // Nothing was put, so there is nothing to lose.
     let _ = settings.close();
-    Ok(Some(recall))
+    Ok(recall
+        .map_err(|finding| report.settings = Some(finding))
+        .ok())
 }
 
 /// Verifies every record of the settings, if there are any.

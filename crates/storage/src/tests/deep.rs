@@ -27,7 +27,8 @@ fn deep(data: &Path) -> CheckReport {
 }
 
 fn deep_by(data: &Path, recall: Arc<dyn Recall>) -> CheckReport {
-    let recall_by = |_: &Arc<dyn ControlStore>, _: &[(String, String)]| Ok(Arc::clone(&recall));
+    let recall_by =
+        move |_: &Arc<dyn ControlStore>, _: &[(String, String)]| Ok(Arc::clone(&recall));
     check_deep(data, &recall_by, &mut |_| {}).unwrap()
 }
 

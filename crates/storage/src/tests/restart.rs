@@ -52,6 +52,9 @@ fn stamps_go_on_after_a_restart_although_the_clock_went_back() {
     assert_eq!(texts(&store, 1), [changed.text]);
 }
 
+/// What is done to a store.
+type Act<'a> = &'a dyn Fn(&SledStore);
+
 /// Whatever the last thing was that a stamp was given to, none is given twice although the clock went back: page tokens
 /// and places in what is followed name stamps, and telemetry lies under its own.
 #[test]
@@ -60,7 +63,6 @@ fn no_stamp_is_given_twice_after_a_restart() {
         let records = vec![b"{}".to_vec(), b"{}".to_vec()];
         block_on(store.put_telemetry(Tenant(tenant), records, at(now))).unwrap();
     };
-    type Act<'a> = &'a dyn Fn(&SledStore);
     let document = |store: &SledStore| drop(try_put(store, vec![segment(1, 1, 5)], 100).unwrap());
     let repeat = |store: &SledStore| drop(try_put(store, vec![segment(1, 1, 5)], 900).unwrap());
     let of_first = |store: &SledStore| telemetry(store, 0, 500);
