@@ -12,7 +12,7 @@ use model::{Cells, Summary, Tenant, Timestamp, TraceId};
 use tokio::sync::Semaphore;
 
 use crate::active::Active;
-use crate::backup::Pins;
+use crate::backup::{Pins, refuse_remains, tidy};
 use crate::changes::Hub;
 use crate::commit::{Backlog, Committer, Telemetry};
 use crate::dictionary::Dictionaries;
@@ -169,6 +169,8 @@ impl SledStore {
         let failed = |action, source: &std::io::Error| OpenError::io(action, &config.data, source);
         fs::create_dir_all(&config.data).map_err(|source| failed("creating", &source))?;
         let lock = lock(&config.data)?;
+        refuse_remains(&config.data)?;
+        tidy(&config.data);
         let manifest = migrations::apply(&config.data)?;
         let dictionaries = Dictionaries::open(&config.data.join("dict"))
             .map_err(|source| failed("reading dictionaries of", &source))?;
@@ -360,19 +362,19 @@ impl Partitions {
         self.sealing.iter().chain([&self.active])
     }
 
-    /// Returns the stamp of the newest document in any of them.
+    /// Returns the newest stamp of a document or telemetry record in any of them.
     fn newest_stamp(&self) -> u64 {
         let indexed = self.unsealed().map(|active| {
-            active
-                .index
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .last_stamp()
+            let index = active.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.newest_stamp()
         });
-        indexed
-            .chain(self.sealed.iter().map(|sealed| sealed.facts.last_stamp))
-            .max()
-            .unwrap_or(0)
+        if let Some(newest) = indexed.max().filter(|newest| *newest > 0) {
+            return newest;
+        }
+        // Nothing came since the last one was sealed that is not empty.
+        let sealed = self.sealed.iter().rev();
+        let mut stamps = sealed.map(|sealed| sealed.newest_stamp());
+        stamps.find(|stamp| *stamp > 0).unwrap_or(0)
     }
 }
 
