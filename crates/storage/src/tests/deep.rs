@@ -141,6 +141,33 @@ fn a_store_that_is_sound_is_found_so() {
     store.close().unwrap();
 }
 
+#[test]
+fn what_an_earlier_version_derived_is_derived_again_with_its_groups() {
+    let data = tempfile::tempdir().unwrap();
+    filled(data.path());
+    for nth in [0, 1] {
+        change(data.path(), nth, |opened, dictionaries| {
+            for (key, _) in records(opened, dictionaries, Tree::Graph) {
+                opened.engine().remove(Tree::Graph, &key).unwrap();
+            }
+        });
+    }
+    let store = SledStore::open(config(data.path()), at(0)).unwrap();
+    let mut manifest = store.shared.lock_manifest().clone();
+    for entry in &mut manifest.partitions {
+        entry.sealed.iter_mut().for_each(|facts| facts.derived = 1);
+    }
+    store.shared.write_manifest(&manifest).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let store = SledStore::open(config(data.path()), at(0)).unwrap();
+    store.classify_by(Arc::new(ByDigit));
+    store.derive_again(at(0)).unwrap();
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(findings(data.path()), Vec::<String>::new());
+}
+
 fn check_found(nth: usize, act: impl FnOnce(&Opened, &Dictionaries), words: &str) {
     let data = tempfile::tempdir().unwrap();
     filled(data.path());
