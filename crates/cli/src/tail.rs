@@ -19,7 +19,7 @@ use crate::client::{CallError, Stream, Summary};
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::stopping::Stopping;
-use crate::terminal::{Listing, OutFlags, note, printable};
+use crate::terminal::{Listing, OutFlags, counted, note, printable};
 use events::{Event, Events};
 
 /// Which traces to follow, and how they are shown.
@@ -232,11 +232,6 @@ impl Shown {
             _ => Ok(()),
         }
     }
-}
-
-fn counted(n_things: u64, noun: &str) -> String {
-    let plural = if n_things == 1 { "" } else { "s" };
-    format!("{n_things} {noun}{plural}")
 }
 
 /// Returns what people are told of a gap.
