@@ -429,6 +429,7 @@ mod tests {
         let unreachable = CallError::Unreachable {
             endpoint: String::new(),
             cause: String::new(),
+            advice: "",
         };
         let check = |error: &CallError, was_throttled, expected| {
             assert_eq!(may_pass(error, was_throttled), expected, "{error}");

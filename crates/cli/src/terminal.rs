@@ -197,12 +197,6 @@ pub(crate) fn escaped(json: &str) -> String {
     text
 }
 
-/// Returns how many there are of something, `noun` said in the singular.
-pub(crate) fn counted(n_things: usize, noun: &str) -> String {
-    let plural = if n_things == 1 { "" } else { "s" };
-    format!("{n_things} {noun}{plural}")
-}
-
 /// Returns a length of time with a unit that suits it.
 pub(crate) fn length(seconds: f64) -> String {
     if seconds >= 10.0 {
@@ -270,14 +264,6 @@ mod tests {
         assert_eq!(escaped(text), "{\"a\": \"x\\u009b31m\\u007f\\u202e\"}\n");
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&escaped(text)), value(text));
-    }
-
-    #[test]
-    fn counts_agree_with_their_nouns() {
-        let check = |n_things, expected: &str| assert_eq!(counted(n_things, "trace"), expected);
-        check(0, "0 traces");
-        check(1, "1 trace");
-        check(2, "2 traces");
     }
 
     #[test]
