@@ -1,5 +1,6 @@
 //! The commands that ask a server, against one whose traffic is known.
 
+mod loads;
 pub(crate) mod told;
 
 use std::fs;

@@ -77,7 +77,10 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         connections,
         batch,
     };
-    let load = Load::run(session, &bounds, &stopping).await?;
+    let mut load = Load::run(session, &bounds, &stopping).await?;
+    if let Some(absence) = load.absence.take().filter(|_| !stopping.is_asked()) {
+        return Err(absence.into());
+    }
     let figures = load.figures(endpoint.to_string(), &bounds);
     tell(&figures, options)?;
     if stopping.is_asked() {
