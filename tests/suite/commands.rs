@@ -1,6 +1,7 @@
 //! The commands that ask a server, against one whose traffic is known.
 
 mod loads;
+mod tails;
 pub(crate) mod told;
 
 use std::fs;
