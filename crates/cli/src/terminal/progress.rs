@@ -78,7 +78,17 @@ impl Progress {
 
     /// Takes the bar away; what came out is the command's to tell.
     pub(crate) fn finish(self) {
+        self.clear();
+    }
+
+    /// Takes the bar away of which others have a share.
+    pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Says behind the bar what is done now.
+    pub(crate) fn say(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
     }
 }
 
