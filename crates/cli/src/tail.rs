@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::Session;
 use crate::client::{CallError, Stream, Summary};
 use crate::exit::{Exit, Stop};
+use crate::figures::counted;
 use crate::filter::filter;
 use crate::stopping::Stopping;
 use crate::terminal::{Listing, OutFlags, note, printable};
@@ -268,11 +269,6 @@ impl Shown {
         self.n_gaps += 1;
         note(told);
     }
-}
-
-fn counted(n_things: u64, noun: &str) -> String {
-    let plural = if n_things == 1 { "" } else { "s" };
-    format!("{n_things} {noun}{plural}")
 }
 
 /// Returns what people are told of a gap.

@@ -1,5 +1,6 @@
 //! `roentgen bench` against endpoints that answer nonsense, late, or not at all.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use roentgen_tests::Home;
 use roentgen_tests::process::describe;
 use roentgen_tests::scripted::{Answer, Scripted};
 use roentgen_tests::terminal::Terminal;
+use roentgen_tests::wait::until;
 use serde_json::{Value, json};
 
 use super::run;
@@ -107,11 +109,18 @@ fn a_silent_server_is_waited_for_a_little_at_the_end_of_the_time() -> Result<()>
 #[test]
 fn one_ctrl_c_ends_a_load_of_a_silent_server_with_its_totals() -> Result<()> {
     let home = Home::new()?;
-    let silent = Scripted::start(|_| Answer::Silence)?;
+    let n_calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&n_calls);
+    let silent = Scripted::start(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Answer::Silence
+    })?;
     let mut bench = home.command();
     bench.args(["bench", "--for", "1h", "--endpoint", &silent.url()]);
     let mut terminal = Terminal::start(&bench, 100)?;
-    terminal.wait_for("loading")?;
+    until("all connections have asked", || {
+        Ok((n_calls.load(Ordering::SeqCst) == 8).then_some(()))
+    })?;
     let begun = Instant::now();
     terminal.interrupt()?;
     let (status, text) = terminal.finish()?;
@@ -119,5 +128,58 @@ fn one_ctrl_c_ends_a_load_of_a_silent_server_with_its_totals() -> Result<()> {
     assert!(text.contains("\nacknowledged  0\n"), "{text}");
     assert!(text.contains("\nfailed        8\n"), "{text}");
     assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+    Ok(())
+}
+
+#[test]
+fn a_load_shows_how_much_of_its_time_is_over() -> Result<()> {
+    let home = Home::new()?;
+    let endpoint = Scripted::start(|_| taken())?;
+    let mut bench = home.command();
+    bench.args(["bench", "--for", "1s", "--endpoint", &endpoint.url()]);
+    let (status, text) = Terminal::start(&bench, 100)?.finish()?;
+    assert!(status.success(), "{text}");
+    let bars = text
+        .split('\r')
+        .filter(|part| part.contains(" documents  "));
+    let mut filled: Vec<usize> = bars.map(|bar| bar.matches('\u{2588}').count()).collect();
+    assert!(filled.is_sorted(), "{text}");
+    filled.dedup();
+    assert!(filled.len() > 3, "{text}");
+    assert!(text.contains("/s  0s left"), "{text}");
+    // In few columns nothing is wider than they are.
+    let (_, text) = Terminal::start(&bench, 20)?.finish()?;
+    let (_, figures) = text.rsplit_once("documents/s").context(text.clone())?;
+    assert!(figures.lines().all(|line| line.len() <= 20), "{figures}");
+    Ok(())
+}
+
+#[test]
+fn an_outcome_that_cannot_be_written_is_told_before_the_load() -> Result<()> {
+    let home = Home::new()?;
+    let n_calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&n_calls);
+    let endpoint = Scripted::start(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        taken()
+    })?;
+    let arguments = ["bench", "--documents", "25", "--connections", "1", "-o"];
+    let nowhere = home.folder().join("missing/figures.json");
+    let nowhere = nowhere.display().to_string();
+    let output = run(
+        &home,
+        &endpoint.url(),
+        &[&arguments[..], &[&nowhere]].concat(),
+    )?;
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    assert!(output.stdout.is_empty(), "{}", describe(&output));
+    assert_eq!(n_calls.load(Ordering::SeqCst), 0);
+    let file = home.folder().join("figures.json");
+    let name = file.display().to_string();
+    let output = run(&home, &endpoint.url(), &[&arguments[..], &[&name]].concat())?;
+    assert!(output.status.success(), "{}", describe(&output));
+    assert!(describe(&output).contains(": 1 connection, 25 documents a call"));
+    let figures: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    assert_eq!(figures["DocumentsAcknowledged"], 25);
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Load {
             n_taken: AtomicU64::new(0),
             has_answered: AtomicBool::new(false),
             n_unanswered: AtomicU16::new(0),
-            progress: Progress::endless("documents"),
+            progress: Progress::timed(bounds.time, "documents"),
         });
         let mut connections = Vec::new();
         for number in 0..bounds.connections {

@@ -12,6 +12,7 @@ use super::report::{Outcome, Report};
 use super::want::{Codes, Want, check_error, check_error_details, check_head, read};
 use crate::client::{Client, Reply};
 use crate::exit::{Exit, Stop};
+use crate::figures::counted;
 use crate::stopping::Stopping;
 use crate::terminal::Progress;
 
@@ -195,10 +196,8 @@ impl Exam {
                 name: name.to_owned(),
                 failure: outcome.err(),
             });
-            let n_checks = self.report.n_checks();
-            let plural = if n_checks == 1 { "" } else { "s" };
-            self.progress
-                .say(&format!("parts, {n_checks} check{plural}"));
+            let checks = counted(self.report.n_checks(), "check");
+            self.progress.say(&format!("parts, {checks}"));
         }
     }
 

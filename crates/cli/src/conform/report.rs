@@ -9,6 +9,7 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Stop;
+use crate::figures::counted;
 use crate::summary::FAULT;
 use crate::terminal::{Cell, Column, Out, Row, escaped, print};
 
@@ -43,8 +44,8 @@ impl Report {
     }
 
     /// Returns how many checks there were.
-    pub(super) const fn n_checks(&self) -> usize {
-        self.outcomes.len()
+    pub(super) fn n_checks(&self) -> u64 {
+        u64::try_from(self.outcomes.len()).unwrap_or(u64::MAX)
     }
 
     /// Prints a row per operation and the sum.
@@ -75,9 +76,11 @@ impl Report {
     fn sum(&self, width: Option<usize>) -> String {
         let scores = self.scores();
         let n_whole = scores.iter().filter(|score| score.is_whole()).count();
-        let (n_passed, n_checks, n_operations) = (self.n_passed(), self.n_checks(), scores.len());
-        let checks = format!("{n_passed} of {n_checks} checks passed");
-        let operations = format!("{n_whole} of {n_operations} operations passed all");
+        let n_operations = u64::try_from(scores.len()).unwrap_or(u64::MAX);
+        let (n_passed, of) = (self.n_passed(), counted(self.n_checks(), "check"));
+        let checks = format!("{n_passed} of {of} passed");
+        let of = counted(n_operations, "operation");
+        let operations = format!("{n_whole} of {of} passed all");
         let line = format!("{checks}; {operations}\n");
         let fits = width.is_none_or(|width| line.width() <= width);
         if fits {
@@ -220,7 +223,7 @@ mod tests {
     fn the_table_fits_and_shows_in_red_what_failed() {
         let table = table(&report(), Out::fake(true, Some(30)));
         assert!(
-            table.contains("\u{1b}[31m1/3\u{1b}[0m  lists agai..\n"),
+            table.contains("\u{1b}[31m1/3\u{1b}[0m  lists aga..\n"),
             "{table}"
         );
         assert!(!table.contains("\u{1b}[31m1/1"), "{table}");
