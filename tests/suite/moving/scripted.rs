@@ -43,9 +43,12 @@ fn documents(n_documents: u32, marked: &[u32]) -> Vec<String> {
     documents.collect()
 }
 
+/// How often each document was taken.
+type Taken = Arc<Mutex<BTreeMap<String, usize>>>;
+
 /// An endpoint that refuses every call with a marked document with this status, and keeps what it takes.
-fn picky(status: u16) -> Result<(Scripted, Arc<Mutex<BTreeMap<String, usize>>>)> {
-    let taken: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+fn picky(status: u16) -> Result<(Scripted, Taken)> {
+    let taken = Taken::default();
     let keeps = Arc::clone(&taken);
     let endpoint = Scripted::start(move |asked| {
         if asked.body.contains("marked") {
@@ -143,9 +146,11 @@ fn an_import_shows_how_much_of_its_files_is_read() -> Result<()> {
         terminal.wait_for(words)
     };
     let mib = |n_bytes: u64| {
+        let hundredths = (n_bytes * 100 + (1 << 19)) >> 20;
         format!(
-            "/{:.2} MiB 150 documents",
-            n_bytes as f64 / f64::from(1 << 20)
+            "/{}.{:02} MiB 150 documents",
+            hundredths / 100,
+            hundredths % 100
         )
     };
     let [(one, n_one), (two, n_two)] = &texts[..] else {
