@@ -464,15 +464,6 @@ fn what_a_server_takes_is_measured_and_compared() -> Result<()> {
 }
 
 #[test]
-fn servers_of_aws_are_not_loaded_by_accident() -> Result<()> {
-    let home = Home::new()?;
-    let output = run(&home, "https://xray.eu-west-1.amazonaws.com", &["bench"])?;
-    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
-    assert!(describe(&output).contains("--yes"));
-    Ok(())
-}
-
-#[test]
 fn every_command_tells_when_no_server_answers() -> Result<()> {
     let shop = Shop::open()?;
     let (home, endpoint) = (shop.home, shop.server.url());

@@ -183,3 +183,12 @@ fn an_outcome_that_cannot_be_written_is_told_before_the_load() -> Result<()> {
     assert_eq!(figures["DocumentsAcknowledged"], 25);
     Ok(())
 }
+
+#[test]
+fn servers_of_aws_are_not_loaded_by_accident() -> Result<()> {
+    let home = Home::new()?;
+    let output = run(&home, "https://xray.eu-west-1.amazonaws.com", &["bench"])?;
+    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
+    assert!(describe(&output).contains("--yes"));
+    Ok(())
+}

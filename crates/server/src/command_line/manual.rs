@@ -54,7 +54,8 @@ fn page(command: &Command) -> Result<String, Stop> {
         .source(concat!("roentgen ", env!("CARGO_PKG_VERSION")))
         .render(&mut text)
         .map_err(|error| Stop::new(Exit::Failed, error))?;
-    let text = String::from_utf8_lossy(&text).into_owned();
+    // An empty line is one macro, not three lines.
+    let text = String::from_utf8_lossy(&text).replace(".br\n\n.br\n", ".sp\n");
     let Some(examples) = command.get_before_help() else {
         return Ok(text);
     };
