@@ -11,9 +11,8 @@ use clap::Args;
 
 use crate::Session;
 use crate::exit::{Exit, Stop};
-use crate::figures::counted;
 use crate::stopping::Stopping;
-use crate::terminal::{Out, note, print};
+use crate::terminal::{Out, counted, note, print};
 use figures::{Figures, Outcome};
 use load::{Bounds, Load};
 
@@ -62,7 +61,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         if (baseline.connections, baseline.batch) != (connections, batch) {
             return Err(Stop::usage(format!(
                 "the earlier run had {} and batches of {}, this one {connections} and {batch}",
-                counted(baseline.connections.into(), "connection"),
+                counted(baseline.connections, "connection"),
                 baseline.batch
             )));
         }
@@ -74,8 +73,8 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let time = humantime::format_duration(options.time);
     note(&format!(
         "loading {endpoint} for {time}: {}, {} a call",
-        counted(connections.into(), "connection"),
-        counted(batch.into(), "document")
+        counted(connections, "connection"),
+        counted(batch, "document")
     ));
     let stopping = Stopping::catch()?;
     let bounds = Bounds {

@@ -12,7 +12,6 @@ mod stream;
 pub(crate) mod tls;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -84,7 +83,8 @@ impl Client {
         environment: &[(OsString, OsString)],
         now: fn() -> Timestamp,
     ) -> Result<Self, Stop> {
-        let connector = tls::connector(&endpoint, flags.ca_file.as_deref()).map_err(Stop::usage)?;
+        let connector = tls::connector(&endpoint, flags.ca_file.as_deref(), tls::Protocol::Http1)
+            .map_err(Stop::usage)?;
         let is_signed = flags.sign || endpoint.is_aws();
         let signer = is_signed.then(|| Signer::new(&endpoint, flags, environment, now));
         let pool = Pool::builder(TokioExecutor::new()).build(connector);
@@ -190,10 +190,14 @@ impl Client {
         request.headers_mut().insert(USER_AGENT, agent());
         let exchange = async {
             let response = self.shared.pool.request(request.map(Full::from)).await;
-            let response = response.map_err(|error| self.unreachable(&root_cause(&error)))?;
+            let response = response.map_err(|error| self.unreachable(&error))?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, REPLY_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| self.unreachable(&error))?.to_bytes();
+            let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+                Ok(_) => CallError::Nonsense(format!("it is longer than {REPLY_BYTES_MAX} bytes")),
+                Err(error) => self.unreachable(&*error),
+            })?;
+            let body = body.to_bytes();
             self.shared.has_answered.store(true, Ordering::Relaxed);
             Ok(Reply {
                 status: head.status,
@@ -204,13 +208,23 @@ impl Client {
         let seconds = REPLY_TIMEOUT.as_secs();
         tokio::time::timeout(REPLY_TIMEOUT, exchange)
             .await
-            .map_err(|_| self.unreachable(&format!("{seconds} seconds passed")))?
+            .map_err(|_| self.silent(&format!("{seconds} seconds passed")))?
     }
 
-    fn unreachable(&self, cause: &dyn fmt::Display) -> CallError {
+    fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> CallError {
+        let cause = root_cause(error);
         CallError::Unreachable {
             endpoint: self.shared.endpoint.to_string(),
             cause: cause.to_string(),
+            advice: error::advice(cause),
+        }
+    }
+
+    fn silent(&self, cause: &str) -> CallError {
+        CallError::Unreachable {
+            endpoint: self.shared.endpoint.to_string(),
+            cause: cause.to_owned(),
+            advice: error::START_ONE,
         }
     }
 }
@@ -221,12 +235,14 @@ const fn agent() -> HeaderValue {
 }
 
 /// Returns the innermost reason; the client's own words add only "client error (Connect)".
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn root_cause<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> &'e (dyn std::error::Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    cause
 }
 
 /// How long one try may take.

@@ -90,6 +90,12 @@ impl Endpoint {
             (Some(authority), _) if authority.as_str().contains('@') => {
                 Err(format!("endpoint has a user in it; {wanted}"))
             }
+            (Some(authority), _)
+                if has_port(authority.as_str())
+                    && authority.port_u16().is_none_or(|port| port == 0) =>
+            {
+                Err(format!("endpoint {text}: its port is none; {wanted}"))
+            }
             (Some(authority), "" | "/") if uri.query().is_none() => Ok(Self {
                 base: format!("{}://{authority}", if is_https { "https" } else { "http" }),
                 host: authority.host().to_ascii_lowercase(),
@@ -103,11 +109,7 @@ impl Endpoint {
     pub(crate) fn authority(&self) -> String {
         let authority = self.base.split_once("://").map_or("", |(_, rest)| rest);
         let port = if self.is_https { 443 } else { 80 };
-        let host_end = authority.rfind(']').map_or(0, |end| end + 1);
-        let has_port = authority
-            .get(host_end..)
-            .is_some_and(|rest| rest.contains(':'));
-        if has_port {
+        if has_port(authority) {
             authority.to_owned()
         } else {
             format!("{authority}:{port}")
@@ -139,6 +141,13 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.base)
     }
+}
+
+/// Tells whether something stands where the port of an authority does.
+fn has_port(authority: &str) -> bool {
+    let host_end = authority.rfind(']').map_or(0, |end| end + 1);
+    let behind = authority.get(host_end..);
+    behind.is_some_and(|rest| rest.contains(':'))
 }
 
 /// Returns a variable of the environment that is not empty.
@@ -190,6 +199,9 @@ mod tests {
             "ftp://h",
             "http://",
             "https://user:secret@h",
+            "http://h:99999",
+            "http://[::1]:0",
+            "h:",
             "a b",
         ] {
             assert!(Endpoint::parse(text).is_err(), "{text}");

@@ -132,12 +132,6 @@ pub(crate) fn real(count: u64) -> f64 {
     count as f64
 }
 
-/// Returns a count with its noun.
-pub(crate) fn counted(n_things: u64, noun: &str) -> String {
-    let plural = if n_things == 1 { "" } else { "s" };
-    format!("{n_things} {noun}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -204,13 +198,5 @@ mod tests {
     fn nothing_counted_has_no_rates() {
         let figures = Figures::of(&Statistics::default(), &[]);
         assert_eq!(figures, Figures::default());
-    }
-
-    #[test]
-    fn a_noun_agrees_with_its_count() {
-        let check = |n_things, expected: &str| assert_eq!(counted(n_things, "call"), expected);
-        check(0, "0 calls");
-        check(1, "1 call");
-        check(2, "2 calls");
     }
 }

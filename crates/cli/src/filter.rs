@@ -1,6 +1,7 @@
 //! Filter expressions as people type them.
 
 use query::{Filter, FilterError};
+use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Stop;
 use crate::terminal::printable;
@@ -24,14 +25,32 @@ pub(crate) fn filter_without_groups(text: &str) -> Result<Filter, Stop> {
 fn told(text: &str, parsed: Result<Filter, FilterError>) -> Result<Filter, Stop> {
     parsed.map_err(|error| {
         let line = text.lines().nth(error.line.saturating_sub(1));
-        let line = printable(line.unwrap_or_default());
-        let (column, message) = (error.column, printable(&error.message));
-        let mark = "^";
-        Stop::usage(format!(
-            "filter expression: {message}\n  {line}\n  {mark:>column$}"
-        ))
+        let (line, mark) = marked(line.unwrap_or_default(), error.column);
+        let message = printable(&error.message);
+        Stop::usage(format!("filter expression: {message}\n  {line}\n  {mark}"))
     })
 }
+
+/// Returns what is around a column of a line, counted in characters from 1, and a mark for the line below it.
+fn marked(line: &str, column: usize) -> (String, String) {
+    let before = column.saturating_sub(1);
+    let from = before.saturating_sub(AROUND);
+    let shown = line.chars().skip(from);
+    let left: String = shown.clone().take(before - from).collect();
+    let right: String = shown.skip(before - from).take(AROUND).collect();
+    let is_cut = line.chars().count() > before + AROUND;
+    let (first, last) = (
+        if from > 0 { "..." } else { "" },
+        if is_cut { "..." } else { "" },
+    );
+    let left = format!("{first}{}", printable(&left));
+    // Some characters are two columns wide.
+    let mark = format!("{}^", " ".repeat(left.width()));
+    (format!("{left}{}{last}", printable(&right)), mark)
+}
+
+/// How many characters are shown on either side of the mark.
+const AROUND: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +68,15 @@ mod tests {
         check("fault AND\nduration >> 5", "  duration >> 5\n            ^");
         check("", "  \n  ^");
         check("fault =\u{1b}", "  fault =\u{fffd}\n         ^");
+        check(
+            "annotation.k = \"\u{6f22}\u{5b57}\" AND AND",
+            "  annotation.k = \"\u{6f22}\u{5b57}\" AND AND\n                            ^",
+        );
+        let long = format!("{0} OR OR {0}", ["fault"; 90].join(" OR "));
+        let stop = filter(&long).unwrap_err();
+        let lines: Vec<&str> = stop.message.lines().collect();
+        assert!(lines[1].starts_with("  ...") && lines[1].ends_with("..."));
+        assert!(lines[1][lines[2].len() - 1..].starts_with("OR fault"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::named;
-use crate::terminal::{Cell, Column, OutFlags, Row, print, printable};
+use crate::terminal::{Cell, Column, OutFlags, Row, note, print, printable};
 
 /// What to do about groups; without a command they are listed.
 #[derive(Args, Debug)]
@@ -73,11 +73,16 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
 }
 
 async fn list(client: &Client, out: OutFlags) -> Result<Exit, Stop> {
+    let groups = groups(client).await?;
     let mut listing = out.out().listing();
-    for group in groups(client).await? {
-        listing.push(&group)?;
+    for group in &groups {
+        listing.push(group)?;
     }
     listing.finish()?;
+    if groups.is_empty() {
+        note("nothing found");
+        return Ok(Exit::NotFound);
+    }
     Ok(Exit::Done)
 }
 
@@ -177,7 +182,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
 pub(crate) const ABOUT: &str = "List, put and delete groups of traces
 
 Without a command all groups are listed.
-Exit codes: 0 done, 3 no such group, 5 some deleted, 1 refused, 2 not an expression, 4 no server.";
+Exit codes: 0 done, 3 no such group, or none, 5 some deleted, 1 refused, 2 not an expression, 4 no server.";
 const PUT_EXAMPLES: &str = "Examples:
   roentgen groups put slow 'responsetime > 2'
   roentgen groups put slow 'responsetime > 3' --insights

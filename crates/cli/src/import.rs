@@ -29,11 +29,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Session;
 use crate::client::{CallError, Client};
 use crate::exit::{Exit, Stop};
-use crate::figures::counted;
 use crate::moving::Facts;
 use crate::spans::SpanFlags;
 use crate::stopping::Stopping;
-use crate::terminal::{Progress, print, printable};
+use crate::terminal::{Progress, counted, print, printable};
 use elements::Format;
 use reader::{Document, Item, Job, Source};
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use protocol::Operation;
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{CallError, Client};
 use crate::exit::{Exit, Stop};
 use crate::terminal::{note, print, printable};
 
 /// Deletes what is there of these names, one after the other; `member` is what the operation calls a name.
 ///
 /// # Errors
-/// Stops at the first one the server does not delete.
+/// Stops if the server is gone, or the only one is not deleted.
 pub(crate) async fn delete(
     client: &Client,
     operation: Operation,
@@ -18,16 +18,34 @@ pub(crate) async fn delete(
     there: &[&str],
     names: &[String],
 ) -> Result<Exit, Stop> {
-    let mut n_deleted = 0;
+    let (mut n_deleted, mut none) = (0, Exit::NotFound);
     for name in names {
         if !there.contains(&name.as_str()) {
             note(&format!("not found: {}", printable(name)));
             continue;
         }
-        let answer: Value = client.call(operation, &json!({ member: name })).await?;
-        drop(answer);
+        let request = json!({ member: name });
+        if let Err(error) = client.call::<Value>(operation, &request).await {
+            refused(error, name, names.len())?;
+            none = Exit::Failed;
+            continue;
+        }
         n_deleted += 1;
         print(&format!("deleted {}\n", printable(name)))?;
     }
-    Ok(Exit::of(n_deleted, names.len(), Exit::NotFound))
+    Ok(Exit::of(n_deleted, names.len(), none))
+}
+
+/// Tells of one of several things the server refused.
+///
+/// # Errors
+/// Stops if it was the only one, or nothing was refused: the server is gone.
+pub(crate) fn refused(error: CallError, name: &str, n_wanted: usize) -> Result<(), Stop> {
+    match error {
+        CallError::Refused { .. } if n_wanted > 1 => {
+            note(&format!("{}: {error}", printable(name)));
+            Ok(())
+        }
+        error => Err(error.into()),
+    }
 }

@@ -70,6 +70,10 @@ async fn list(client: &Client, out: OutFlags) -> Result<Exit, Stop> {
         listing.push(rule)?;
     }
     listing.finish()?;
+    if rules.is_empty() {
+        note("nothing found");
+        return Ok(Exit::NotFound);
+    }
     Ok(Exit::Done)
 }
 
@@ -89,7 +93,8 @@ async fn show(client: &Client, name: &str) -> Result<Exit, Stop> {
 async fn put(client: &Client, file: &Path) -> Result<Exit, Stop> {
     let wanted = read(file)?;
     let there = rules(client).await?;
-    for rule in wanted {
+    let mut n_put = 0;
+    for rule in &wanted {
         let name = rule.name().to_owned();
         let is_there = there.iter().any(|there| there.name() == name);
         let (operation, request, done) = if is_there {
@@ -99,11 +104,14 @@ async fn put(client: &Client, file: &Path) -> Result<Exit, Stop> {
             let create = json!({ "SamplingRule": rule.whole() });
             (Operation::CreateSamplingRule, create, "made")
         };
-        let answer: Value = client.call(operation, &request).await?;
-        drop(answer);
+        if let Err(error) = client.call::<Value>(operation, &request).await {
+            named::refused(error, &name, wanted.len())?;
+            continue;
+        }
+        n_put += 1;
         print(&format!("{done} {}\n", printable(&name)))?;
     }
-    Ok(Exit::Done)
+    Ok(Exit::of(n_put, wanted.len(), Exit::Failed))
 }
 
 async fn delete(client: &Client, names: &[String]) -> Result<Exit, Stop> {
@@ -258,7 +266,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
 pub(crate) const ABOUT: &str = "List, show, put and delete sampling rules
 
 Without a command all rules are listed, in the order they are tried.
-Exit codes: 0 done, 3 no such rule, 5 some deleted, 1 refused, 2 unreadable input, 4 no server.";
+Exit codes: 0 done, 3 no such rule, or none, 5 some put or deleted, 1 refused, 2 unreadable input, 4 no server.";
 const SHOW_EXAMPLES: &str = "Examples:
   roentgen rules show checkout
   roentgen rules show Default | sed 's/\"FixedRate\": .*/\"FixedRate\": 0.5,/' | roentgen rules put -";

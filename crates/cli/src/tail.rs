@@ -17,10 +17,9 @@ use serde::Deserialize;
 use crate::Session;
 use crate::client::{CallError, Stream, Summary};
 use crate::exit::{Exit, Stop};
-use crate::figures::counted;
 use crate::filter::filter;
 use crate::stopping::Stopping;
-use crate::terminal::{Listing, OutFlags, note, printable};
+use crate::terminal::{Listing, OutFlags, counted, note, printable};
 use events::{Event, Events};
 
 /// Which traces to follow, and how they are shown.

@@ -4,6 +4,7 @@ mod glyphs;
 mod listing;
 mod progress;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -156,6 +157,12 @@ pub fn note(line: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Returns a count and its noun, which takes an "s" unless it is one thing.
+pub fn counted<N: Copy + Display + From<u8> + PartialEq>(n_things: N, noun: &str) -> String {
+    let plural = if n_things == N::from(1) { "" } else { "s" };
+    format!("{n_things} {noun}{plural}")
+}
+
 /// Returns text of others with characters that command a terminal made harmless.
 pub fn printable(text: &str) -> String {
     text.chars()
@@ -219,6 +226,13 @@ fn width(stdout: &io::Stdout) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_agree_with_their_nouns() {
+        assert_eq!(counted(0_u64, "trace"), "0 traces");
+        assert_eq!(counted(1_u64, "trace"), "1 trace");
+        assert_eq!(counted(2_usize, "trace"), "2 traces");
+    }
 
     #[test]
     fn control_characters_do_not_reach_a_terminal() {

@@ -6,6 +6,7 @@ mod manual;
 mod restore;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -26,14 +27,25 @@ use crate::shutdown::Signals;
 
 /// A persistent trace server that speaks the AWS X-Ray API.
 #[derive(Debug, Parser)]
-#[command(name = "roentgen", version, max_term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
+#[command(
+    name = "roentgen", version, max_term_width = 100, args_override_self = true,
+    before_help = examples::PROGRAM, after_help = AFTER_HELP
+)]
 struct Cli {
     #[command(flatten)]
     settings: SettingFlags,
-    #[command(flatten)]
-    experiments: ExperimentFlags,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+// What is told of the last part is told of the whole.
+#[derive(Debug, Parser)]
+#[command(name = "roentgen")]
+struct Whole {
+    #[command(flatten)]
+    experiments: ExperimentFlags,
+    #[command(flatten)]
+    cli: Cli,
 }
 
 /// Flags for tests of the program itself.
@@ -163,9 +175,16 @@ enum ConfigCommand {
 
 /// Runs the program as its command line says.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
     let environment: Vec<_> = std::env::vars_os().collect();
-    match dispatch(cli, environment) {
+    let ended = match Whole::try_parse() {
+        Ok(whole) => dispatch(whole, environment),
+        // Asked for help or the version: a result like any other.
+        Err(told) if !told.use_stderr() && !std::io::stdout().is_terminal() => {
+            print(&told.render().to_string()).map(|()| Exit::Done)
+        }
+        Err(told) => told.exit(),
+    };
+    match ended {
         Ok(exit) => exit.into(),
         Err(stop) => {
             if !stop.message.is_empty() {
@@ -176,13 +195,17 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(mut cli: Cli, environment: Vec<(OsString, OsString)>) -> Result<Exit, Stop> {
+fn dispatch(whole: Whole, environment: Vec<(OsString, OsString)>) -> Result<Exit, Stop> {
+    let Whole {
+        mut cli,
+        experiments,
+    } = whole;
     let sources = cli.sources(environment);
     let load = || Config::load(&sources).map_err(|error| Stop::new(Exit::Usage, error));
     match cli.command {
         None | Some(Command::Serve { .. }) => {
             let (config, settings) = load()?;
-            serve_until_signalled(config, settings, sources, &cli.experiments)
+            serve_until_signalled(config, settings, sources, &experiments)
         }
         Some(Command::Config { command }) => configure(command, &sources),
         Some(Command::Client(command)) => {
@@ -323,8 +346,9 @@ fn serve_until_signalled(
 const AFTER_HELP: &str = "Every setting, its default and how to set it in a file or in the environment: roentgen config show";
 const RESTORE_ABOUT: &str = "Make a store of a backup, in the data folder, which must be empty or not there, and check it
 
-A backup is what GET /api/v1/backup of a server answers. It is unpacked beside the folder, verified against its checksums
-and only then given its name. Exit codes: 0 restored and sound, 2 the folder is not empty, 3 no such file, 6 no whole backup.";
+A backup is what GET /api/v1/backup of a server answers. It is unpacked into a folder of its own in the data folder, which
+may be a mount point, verified against its checksums, and only then moved to its place. Exit codes: 0 restored and sound, 2 the
+folder is not empty or holds what is left of a restore that was cut off, 3 no such file, 6 no whole backup.";
 
 #[cfg(test)]
 mod tests {
@@ -332,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        Whole::command().debug_assert();
     }
 
     #[test]
@@ -340,7 +364,7 @@ mod tests {
         let mut program = Cli::command();
         program.build();
         let mut names = Vec::new();
-        let mut waiting: Vec<_> = program.get_subcommands_mut().collect();
+        let mut waiting = vec![&mut program];
         while let Some(command) = waiting.pop() {
             if command.get_name() == "help" {
                 continue;

@@ -235,6 +235,7 @@ impl Shared {
         CallError::Unreachable {
             endpoint: self.session.client.endpoint().to_string(),
             cause: "the time was up".to_owned(),
+            advice: "give it longer with --for, or name another server with --endpoint",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Why a call has no result.
 
-use serde::Deserialize;
+use http::header::LOCATION;
+use serde_json::{Map, Value};
+use tokio_rustls::rustls::{self, CertificateError};
 
 use super::Reply;
 use crate::exit::{Exit, Stop};
@@ -10,14 +12,14 @@ use crate::terminal::printable;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
     /// No answer came.
-    #[error(
-        "no answer from {endpoint}: {cause}; start one with `roentgen serve`, or name another with --endpoint"
-    )]
+    #[error("no answer from {endpoint}: {cause}; {advice}")]
     Unreachable {
         /// Who was asked.
         endpoint: String,
         /// What happened instead.
         cause: String,
+        /// What may help.
+        advice: &'static str,
     },
     /// The server does not do it.
     #[error("the server refused: {code}: {message}")]
@@ -72,26 +74,56 @@ impl From<CallError> for Stop {
 /// Returns the code and the message of an answer that is no result. The code is in a header or in the body, bare or
 /// with a namespace before and an address behind it.
 pub(super) fn told(reply: &Reply) -> (String, String) {
-    #[derive(Default, Deserialize)]
-    struct Error {
-        #[serde(rename = "__type", alias = "code", default)]
-        code: Option<String>,
-        #[serde(rename = "Message", alias = "message", default)]
-        message: Option<String>,
-    }
-    let error: Error = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let members: Map<String, Value> = serde_json::from_slice(&reply.body).unwrap_or_default();
+    // Some servers send a message under both names.
+    let text = |names: [&str; 2]| {
+        let mut texts = names
+            .iter()
+            .filter_map(|name| members.get(*name)?.as_str())
+            .map(str::to_owned);
+        texts.find(|text| !text.is_empty())
+    };
     let header = reply.headers.get("x-amzn-errortype");
     let header = header.and_then(|value| value.to_str().ok());
     let code = header
         .map(str::to_owned)
-        .or(error.code)
+        .or_else(|| text(["__type", "code"]))
         .map(|code| bare(&code).to_owned())
         .filter(|code| !code.is_empty())
         .unwrap_or_else(|| reply.status.to_string());
-    (
-        printable(&code),
-        printable(&error.message.unwrap_or_default()),
-    )
+    let message = text(["Message", "message"]).unwrap_or_else(|| reason(reply));
+    (printable(&code), printable(&message))
+}
+
+/// Returns what an answer says that gives no reason.
+fn reason(reply: &Reply) -> String {
+    let location = reply.headers.get(LOCATION);
+    match (
+        location.and_then(|location| location.to_str().ok()),
+        reply.status.as_u16(),
+    ) {
+        (Some(location), _) => format!("it points to {location}; name that with --endpoint"),
+        (None, 404 | 405 | 501) => "it does not know this operation of the X-Ray API".to_owned(),
+        (None, _) => "without a reason".to_owned(),
+    }
+}
+
+/// Returns what may help if this is why there is no answer.
+pub(super) fn advice(cause: &(dyn std::error::Error + 'static)) -> &'static str {
+    let wrapped = cause
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match wrapped.or_else(|| cause.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "it does not speak TLS there: name it with http://"
+        }
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "name it as its certificate does",
+        Some(rustls::Error::InvalidCertificate(_)) => "name who certified it with --ca-file",
+        _ => START_ONE,
+    }
 }
 
 /// Returns a code without its namespace and without the address behind it.
@@ -99,6 +131,10 @@ fn bare(code: &str) -> &str {
     let code = code.split(':').next().unwrap_or(code);
     code.rsplit('#').next().unwrap_or(code)
 }
+
+/// What helps when nobody is there.
+pub(super) const START_ONE: &str =
+    "start one with `roentgen serve`, or name another with --endpoint";
 
 #[cfg(test)]
 mod tests {
@@ -139,13 +175,28 @@ mod tests {
             "A",
             "m",
         );
-        check(Some("A"), "", "A", "");
-        check(None, r#"{"code": "A", "message": null}"#, "A", "");
+        let both = r#"{"__type": "A", "message": "m", "Message": "m"}"#;
+        check(Some("A"), both, "A", "m");
+        check(Some("A"), "", "A", "without a reason");
+        let null = r#"{"code": "A", "message": null}"#;
+        check(None, null, "A", "without a reason");
     }
 
     #[test]
     fn an_answer_that_is_no_json_still_has_a_code() {
-        check(None, "<html>", "502 Bad Gateway", "");
+        check(None, "<html>", "502 Bad Gateway", "without a reason");
+        let check = |status, location: Option<&'static str>, expected: &str| {
+            let location = location.map(|location| (LOCATION, HeaderValue::from_static(location)));
+            let reply = Reply {
+                status,
+                headers: location.into_iter().collect(),
+                body: Bytes::new(),
+            };
+            let (_, message) = reply.error();
+            assert!(message.contains(expected), "{message}");
+        };
+        check(StatusCode::NOT_FOUND, None, "does not know this operation");
+        check(StatusCode::FOUND, Some("https://h/x"), "https://h/x");
     }
 
     #[test]
@@ -156,6 +207,7 @@ mod tests {
             CallError::Unreachable {
                 endpoint: text(),
                 cause: text(),
+                advice: START_ONE,
             },
             Exit::Unreachable,
         );

@@ -123,6 +123,7 @@ mod tests {
             Err(CallError::Unreachable {
                 endpoint: String::new(),
                 cause: String::new(),
+                advice: "",
             })
         };
         assert!(pause(&unreachable(), true, 1).is_some());

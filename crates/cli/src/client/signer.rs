@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -75,9 +77,15 @@ impl Signer {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
         if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
+            // A profile that is named goes before keys in the environment, as with the AWS CLI.
+            let provider = ProfileFileCredentialsProvider::builder()
+                .configure(&ProviderConfig::without_region().with_http_client(http))
+                .profile_name(profile);
+            loader = loader
+                .profile_name(profile)
+                .credentials_provider(provider.build());
         }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));

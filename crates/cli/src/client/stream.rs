@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 
-use super::{CallError, Client, REPLY_TIMEOUT, Reply, agent, root_cause};
+use super::{CallError, Client, REPLY_TIMEOUT, Reply, agent};
 
 /// An answer whose body is still coming.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ impl Client {
         let response = self.shared.pool.request(request.map(Full::from));
         let response = tokio::time::timeout(REPLY_TIMEOUT, response)
             .await
-            .map_err(|_| self.unreachable(&"it does not answer"))?
-            .map_err(|error| self.unreachable(&root_cause(&error)))?;
+            .map_err(|_| self.silent("it does not answer"))?
+            .map_err(|error| self.unreachable(&error))?;
         let (head, body) = response.into_parts();
         Ok(Stream {
             status: head.status,
@@ -57,11 +57,11 @@ impl Stream {
     pub async fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, CallError> {
         loop {
             let frame = tokio::time::timeout(patience, self.body.frame()).await;
-            let frame = frame.map_err(|_| self.client.unreachable(&"it went silent"))?;
+            let frame = frame.map_err(|_| self.client.silent("it went silent"))?;
             let Some(frame) = frame else {
                 return Ok(None);
             };
-            let frame = frame.map_err(|error| self.client.unreachable(&root_cause(&*error)))?;
+            let frame = frame.map_err(|error| self.client.unreachable(&*error))?;
             // Trailers say nothing here.
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));
@@ -77,8 +77,8 @@ impl Stream {
         let body = Limited::new(self.body, ERROR_BYTES_MAX).collect();
         let body = tokio::time::timeout(REPLY_TIMEOUT, body).await;
         let body = body
-            .map_err(|_| self.client.unreachable(&"it went silent"))?
-            .map_err(|error| self.client.unreachable(&error))?;
+            .map_err(|_| self.client.silent("it went silent"))?
+            .map_err(|error| self.client.unreachable(&*error))?;
         Ok(Reply {
             status: self.status,
             headers: self.headers,

@@ -12,9 +12,8 @@ use super::report::{Outcome, Report};
 use super::want::{Codes, Want, check_error, check_error_details, check_head, read};
 use crate::client::{Client, Reply};
 use crate::exit::{Exit, Stop};
-use crate::figures::counted;
 use crate::stopping::Stopping;
-use crate::terminal::Progress;
+use crate::terminal::{Progress, counted};
 
 /// What is asked of a server and what came out so far.
 pub(super) struct Exam {

@@ -9,9 +9,8 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::exit::Stop;
-use crate::figures::counted;
 use crate::summary::FAULT;
-use crate::terminal::{Cell, Column, Out, Row, escaped, print};
+use crate::terminal::{Cell, Column, Out, Row, counted, escaped, print};
 
 /// What came out of one check.
 #[derive(Clone, Debug)]

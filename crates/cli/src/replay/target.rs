@@ -273,7 +273,9 @@ fn is_answer_to_another(sent: &io::Result<usize>) -> bool {
 /// Returns the end of a replay whose target answers no more.
 fn lost(error: CallError, was_there: bool) -> Stop {
     match error {
-        CallError::Unreachable { endpoint, cause } if was_there => {
+        CallError::Unreachable {
+            endpoint, cause, ..
+        } if was_there => {
             let message = format!("{endpoint} answers no more: {cause}");
             Stop::new(Exit::Unreachable, message)
         }

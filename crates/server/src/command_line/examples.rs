@@ -1,5 +1,11 @@
 //! What the help of each command begins with.
 
+pub(super) const PROGRAM: &str = "Examples:
+  roentgen                                # serves http://127.0.0.1:2000, keeps everything in ./data
+  roentgen put documents.jsonl
+  roentgen find 'service(\"shop\") { fault }' --last 1h
+  roentgen get 1-6afd79c0-a006649127e371903a2de979
+  roentgen tail fault";
 pub(super) const SERVE: &str = "Examples:
   roentgen serve
   roentgen serve --listen 0.0.0.0:2000 --data /var/lib/roentgen --retention 14d
