@@ -1,5 +1,7 @@
 //! The commands that ask a server, against one whose traffic is known.
 
+mod loads;
+mod tails;
 pub(crate) mod told;
 
 use std::fs;
@@ -458,15 +460,6 @@ fn what_a_server_takes_is_measured_and_compared() -> Result<()> {
     assert!(describe(&worse).contains("regression: documents/s"));
     let other = held(&baseline, &["--batch", "10"])?;
     assert_eq!(other.status.code(), Some(2), "{}", describe(&other));
-    Ok(())
-}
-
-#[test]
-fn servers_of_aws_are_not_loaded_by_accident() -> Result<()> {
-    let home = Home::new()?;
-    let output = run(&home, "https://xray.eu-west-1.amazonaws.com", &["bench"])?;
-    assert_eq!(output.status.code(), Some(2), "{}", describe(&output));
-    assert!(describe(&output).contains("--yes"));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! How far a long command has come, for people who wait.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -70,6 +71,52 @@ impl Progress {
             counts: false,
             ..progress
         }
+    }
+
+    /// Returns the progress of work that ends when its time is over; what is done meanwhile is counted.
+    pub(crate) fn timed(time: Duration, what: &'static str) -> Self {
+        // Nothing is drawn before there is all of it.
+        let progress = Self::new(None, what, "");
+        let template = "{bar_of_time} {human_pos} {msg}  {rate}  {time_left} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            let bar = move |state: &ProgressState, text: &mut dyn Write| {
+                let _infallible = text.write_str(&bar_of(state.elapsed(), time));
+            };
+            let left = move |state: &ProgressState, text: &mut dyn Write| {
+                let left = time.saturating_sub(state.elapsed()).as_secs();
+                let left = humantime::format_duration(Duration::from_secs(left));
+                let _infallible = write!(text, "{left}");
+            };
+            progress.bar.set_style(
+                style
+                    .with_key("bar_of_time", bar)
+                    .with_key("rate", write_rate)
+                    .with_key("time_left", left),
+            );
+        }
+        let progress = progress.at_once();
+        if progress.form == Form::Bar {
+            // Time goes on when nothing else does.
+            progress.bar.enable_steady_tick(TICK);
+        }
+        progress
+    }
+
+    /// Returns the progress of reading so many bytes; describe what was made of them.
+    pub(crate) fn bytes(total: u64) -> Self {
+        let template = "{bar:30} {bytes}/{total_bytes} {msg}  {bytes_per_sec}  {eta} left";
+        let progress = Self::new(Some(total), "bytes", template).at_once();
+        progress.describe("");
+        progress
+    }
+
+    /// Returns the progress as it is shown for work that is long for sure.
+    pub(crate) fn at_once(self) -> Self {
+        if self.form == Form::Bar {
+            self.told().is_shown = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self
     }
 
     fn new(total: Option<u64>, what: &'static str, template: &str) -> Self {
@@ -150,7 +197,18 @@ impl Progress {
 
     /// Takes the bar away; what came out is the command's to tell.
     pub(crate) fn finish(self) {
+        self.clear();
+    }
+
+    /// Takes the bar away of which others have a share.
+    pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Says behind the bar what is done now.
+    pub(crate) fn describe(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+        self.show();
     }
 
     /// Shows that an answer is still waited for.
@@ -214,7 +272,7 @@ impl Wait {
 }
 
 /// Writes how much is done a second: no fractions where they tell nothing.
-fn write_rate(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+fn write_rate(state: &ProgressState, text: &mut dyn Write) {
     // Writing to a string does not fail.
     let _written = text.write_str(&rate(state.per_sec()));
 }
@@ -226,6 +284,20 @@ fn rate(per_second: f64) -> String {
         (per_second * 10.0).round() / 10.0
     };
     format!("{}/s", HumanFloatCount(rounded))
+}
+
+/// Returns a bar that is as full as the time is over.
+fn bar_of(elapsed: Duration, time: Duration) -> String {
+    let n_full = elapsed.as_millis() * BAR_CHARS / time.as_millis().max(1);
+    let n_full = usize::try_from(n_full.min(BAR_CHARS)).unwrap_or_default();
+    let n_empty = usize::try_from(BAR_CHARS)
+        .unwrap_or_default()
+        .saturating_sub(n_full);
+    format!(
+        "{}{}",
+        "\u{2588}".repeat(n_full),
+        "\u{2591}".repeat(n_empty)
+    )
 }
 
 /// Returns how far the work is, in a line.
@@ -245,6 +317,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
 /// An answer that takes longer is said to be waited for.
 const QUIET: Duration = Duration::from_secs(2);
+const BAR_CHARS: u128 = 30;
 
 #[cfg(test)]
 mod tests {
@@ -318,5 +391,19 @@ mod tests {
             ]
         );
         assert_eq!(bar.bar.message(), "documents");
+    }
+
+    #[test]
+    fn a_bar_fills_with_time() {
+        let check = |millis: u64, n_full: usize| {
+            let bar = bar_of(Duration::from_millis(millis), Duration::from_secs(3));
+            let found = (bar.matches('\u{2588}').count(), bar.chars().count());
+            assert_eq!(found, (n_full, 30), "{millis}");
+        };
+        check(0, 0);
+        check(99, 0);
+        check(1500, 15);
+        check(3000, 30);
+        check(9000, 30);
     }
 }
