@@ -191,7 +191,7 @@ impl Import {
             let may_take = !is_over && held.is_none() && calls.len() < CALLS_MAX;
             tokio::select! {
                 biased;
-                () = stopping.asked(), if !stopping.is_asked() => {
+                () = stopping.asked(), if !is_over => {
                     is_over = true;
                     held = None;
                 }
