@@ -186,6 +186,8 @@ fn traces_found_are_a_table_with_flags() -> Result<()> {
 fn ids_found_are_read_by_get() -> Result<()> {
     let shop = Shop::open()?;
     let ids = shop.print(&["find", "fault OR error", "--ids"])?;
+    let output = fed(&shop, &["get", "-"], "")?;
+    assert_eq!(output.status.code(), Some(3), "{}", describe(&output));
     let output = fed(&shop, &["get", "-"], &ids)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(

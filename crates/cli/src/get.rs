@@ -285,7 +285,8 @@ fn wanted(texts: &[String]) -> Result<Vec<String>, Stop> {
         }
     }
     if wanted.is_empty() {
-        return Err(Stop::usage("no trace ids on standard input"));
+        // What brings the ids found nothing.
+        return Err(Stop::new(Exit::NotFound, "no trace ids on standard input"));
     }
     Ok(wanted)
 }

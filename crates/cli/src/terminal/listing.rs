@@ -237,7 +237,8 @@ impl<R: Row> Listing<R> {
             if shown.is_empty() && !cell.text.is_empty() {
                 break;
             }
-            let padding = " ".repeat(width.saturating_sub(shown.width()).min(room));
+            let left = room.saturating_sub(shown.width());
+            let padding = " ".repeat(width.saturating_sub(shown.width()).min(left));
             room = room.saturating_sub(shown.width() + padding.len());
             let shown = self.out.paint(cell.style, &shown);
             text.push_str(gap);
@@ -376,6 +377,8 @@ mod tests {
         assert_eq!(lines(Some(20), &rows), "banana  200  long ..\n");
         assert_eq!(lines(Some(13), &rows), "banana  200\n");
         assert_eq!(lines(Some(5), &rows), "ban..\n");
+        let rows = [["fig", "20000", ""], ["banana", "2", ""]];
+        assert_eq!(lines(Some(10), &rows), "fig\nbanana   2\n");
     }
 
     #[test]
