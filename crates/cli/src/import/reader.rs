@@ -150,9 +150,10 @@ impl Job {
     }
 
     fn read(&self, findings: &mut impl Finder) {
+        // The sides of a call may be in two files.
+        let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
         for (source_idx, source) in self.sources.iter().enumerate() {
             findings.begin(source_idx);
-            let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
             let read = read_one(source, &mut elements, findings);
             let flow = match read {
                 Ok(flow) => flow,

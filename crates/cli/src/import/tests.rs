@@ -219,7 +219,7 @@ fn what_is_bad_is_told_and_the_rest_is_found() {
     assert_eq!(kept.documents, [good, good]);
     insta::assert_snapshot!(kept.bad.join("\n"), @"
     2 not JSON of a trace: expected ident at line 1 column 11
-    4 not JSON of a trace: missing field `timestamp` at line 1 column 27
+    4 nothing says when this span was, nor when its trace was
     ");
     let kept = read(good.as_bytes(), Format::Otlp);
     assert_eq!((kept.documents.len(), kept.bad.len()), (0, 1));
@@ -245,4 +245,55 @@ fn what_came_of_it_decides_the_exit() {
     check(5, 0, 1, false, Exit::Failed);
     check(5, 1, 1, true, Exit::Partly);
     check(0, 1, 1, true, Exit::Failed);
+}
+
+#[test]
+fn the_sides_of_a_call_are_two_however_far_apart_they_are_read() {
+    let side = |kind: &str, service: &str, trace: &str, micros: u64| {
+        json!({ "traceId": trace, "id": "a1", "kind": kind, "timestamp": micros, "duration": 5,
+            "localEndpoint": { "serviceName": service } })
+        .to_string()
+    };
+    let others = |n: usize| {
+        let others = (0..n).map(|number| {
+            json!({ "traceId": format!("{:x}", number + 100), "id": "b1", "timestamp": 9, "duration": 1 })
+                .to_string()
+        });
+        others.collect::<Vec<_>>()
+    };
+    for n_between in [0, 4_990, 4_999, 12_000] {
+        let mut lines = vec![side("CLIENT", "front", "1", 1_000_000)];
+        lines.extend(others(n_between));
+        lines.push(side("SERVER", "back", "1", 1_000_001));
+        let found = documents_of(lines.join("\n").as_bytes()).unwrap();
+        let found: Vec<Value> = found
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        let of_call: Vec<&Value> = found
+            .iter()
+            .filter(|document| document["trace_id"] == "1-00000000-000000000000000000000001")
+            .collect();
+        let ids: HashSet<String> = of_call
+            .iter()
+            .map(|found| found["id"].to_string())
+            .collect();
+        assert_eq!((of_call.len(), ids.len()), (2, 2), "{n_between}");
+    }
+}
+
+#[test]
+fn what_is_bad_of_waiting_spans_is_told_with_its_own_place() {
+    let good = r#"{"traceId": "1", "id": "a", "timestamp": 5}"#;
+    let untimed = r#"{"traceId": "2", "id": "a"}"#;
+    let zero = r#"{"traceId": "1", "id": "0", "timestamp": 5}"#;
+    let kept = read(
+        format!("{good}\n{untimed}\n{zero}\n{good}\n").as_bytes(),
+        Format::Auto,
+    );
+    assert_eq!(kept.documents.len(), 2);
+    insta::assert_snapshot!(kept.bad.join("\n"), @"
+    2 nothing says when this span was, nor when its trace was
+    3 span 0000000000000000: span id 0000000000000000 is not 8 bytes that are not all zero
+    ");
 }
