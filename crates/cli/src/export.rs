@@ -12,7 +12,7 @@ use crate::moving::fetch;
 use crate::moving::form::{Form, Left};
 use crate::moving::output::{Compression, Output};
 use crate::moving::pace::Pace;
-use crate::moving::slices::Slices;
+use crate::moving::slices::{Overlap, Slices};
 use crate::stopping::Stopping;
 use crate::terminal::{Progress, note};
 use crate::times::TimeFlags;
@@ -55,7 +55,14 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let window = options.time.window((session.now)(), WINDOW)?;
     let pace = Pace::of(CALLS_PER_SECOND);
     let expression = options.filter.as_deref();
-    let mut slices = Slices::of(&session.client, &pace, expression, window, TRACES_PER_SLICE);
+    let mut slices = Slices::of(
+        &session.client,
+        &pace,
+        expression,
+        window,
+        Overlap::default(),
+        TRACES_PER_SLICE,
+    );
     let compression = Compression::of(options.compress, &options.output);
     let mut output = Output::begin(&options.output, compression)?;
     output.write(options.format.head().as_bytes())?;

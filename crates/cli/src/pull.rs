@@ -130,6 +130,7 @@ impl Pull<'_> {
             &self.pace,
             filter.as_deref(),
             window,
+            noted.state.overlap.clone(),
             TRACES_PER_SLICE,
         );
         loop {
@@ -181,7 +182,7 @@ impl Pull<'_> {
         }
         let end = sink.end()?;
         let n_missing = u64::try_from(fetched.n_missing).unwrap_or_default();
-        noted.note(slice.window.to, n_written, n_missing, end)?;
+        noted.note(slice, n_written, n_missing, end)?;
         Ok(true)
     }
 }

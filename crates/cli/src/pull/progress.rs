@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Stop;
 use crate::moving::output::{Unfinished, cannot_write};
+use crate::moving::slices::{Overlap, Slice};
 use crate::times::Window;
 
 /// A state, and where it is noted.
@@ -31,6 +32,8 @@ pub(super) struct State {
     to_nanos: u64,
     /// Up to when all traces are there.
     done_to_nanos: u64,
+    /// What of that is asked for again, and which traces are there of it.
+    pub(super) overlap: Overlap,
     pub(super) n_traces: u64,
     pub(super) n_missing: u64,
     /// Where that ends in the output.
@@ -62,6 +65,7 @@ impl State {
             from_nanos: window.from.as_nanos(),
             to_nanos: window.to.as_nanos(),
             done_to_nanos: window.from.as_nanos(),
+            overlap: Overlap::default(),
             n_traces: 0,
             n_missing: 0,
             end: End::default(),
@@ -112,12 +116,13 @@ impl Noted {
     /// Notes that a further slice is durable.
     pub(super) fn note(
         &mut self,
-        done_to: Timestamp,
+        slice: &Slice,
         n_traces: u64,
         n_missing: u64,
         end: End,
     ) -> Result<(), Stop> {
-        self.state.done_to_nanos = done_to.as_nanos();
+        self.state.done_to_nanos = slice.window.to.as_nanos();
+        self.state.overlap = slice.overlap.clone();
         self.state.n_traces += n_traces;
         self.state.n_missing += n_missing;
         self.state.end = end;
@@ -140,4 +145,4 @@ impl Noted {
     }
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
