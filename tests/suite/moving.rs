@@ -3,6 +3,7 @@
 mod bulk;
 mod forms;
 mod pulled;
+mod unwilling;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -43,6 +43,7 @@ struct Totals {
     n_inferred: usize,
     n_unreadable: usize,
     n_missing: usize,
+    n_unprocessed: usize,
     is_cut_short: bool,
 }
 
@@ -53,11 +54,10 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     }
     let stopping = Stopping::catch()?;
     let window = options.time.window((session.now)(), WINDOW)?;
-    let pace = Pace::of(CALLS_PER_SECOND);
+    let client = session.client.paced(Pace::of(CALLS_PER_SECOND));
     let expression = options.filter.as_deref();
     let mut slices = Slices::of(
-        &session.client,
-        &pace,
+        &client,
         expression,
         window,
         Overlap::default(),
@@ -81,21 +81,16 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         let Some(slice) = slice else {
             break;
         };
-        let fetched = fetch::each(
-            &session.client,
-            &pace,
-            &slice.trace_ids,
-            &stopping,
-            |trace| {
-                text.clear();
-                let left = options.format.write(trace, totals.n_traces == 0, &mut text);
-                totals.add(left, !text.is_empty());
-                progress.advance(1);
-                output.write(text.as_bytes())
-            },
-        );
+        let fetched = fetch::each(&client, &slice.trace_ids, &stopping, |trace| {
+            text.clear();
+            let left = options.format.write(trace, totals.n_traces == 0, &mut text);
+            totals.add(left, !text.is_empty());
+            progress.advance(1);
+            output.write(text.as_bytes())
+        });
         let fetched = fetched.await?;
         totals.n_missing += fetched.n_missing;
+        totals.n_unprocessed += fetched.unprocessed.len();
         totals.is_cut_short |= fetched.is_cut_short;
     }
     progress.finish();
@@ -127,6 +122,10 @@ impl Totals {
                 "segments left out that say too little to be spans",
             ),
             (self.n_missing, "traces are no longer there"),
+            (
+                self.n_unprocessed,
+                "traces the server did not look at, however often it was asked",
+            ),
         ];
         for (n, what) in told.iter().filter(|(n, _)| *n > 0) {
             note(&format!("{n} {what}"));
@@ -137,7 +136,7 @@ impl Totals {
     }
 
     const fn exit(&self) -> Exit {
-        let is_whole = self.n_missing == 0 && self.n_unreadable == 0;
+        let is_whole = self.n_missing == 0 && self.n_unprocessed == 0 && self.n_unreadable == 0;
         match (is_whole, self.n_traces) {
             (true, 0) => Exit::NotFound,
             (true, _) => Exit::Done,

@@ -12,7 +12,6 @@ use std::collections::HashSet;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::pace::Pace;
 use crate::client::{CallError, Client};
 use crate::times::Window;
 
@@ -20,7 +19,6 @@ use crate::times::Window;
 #[derive(Debug)]
 pub(crate) struct Slices {
     client: Client,
-    pace: Pace,
     filter: Option<String>,
     /// What is left of the window.
     left: Window,
@@ -58,7 +56,6 @@ impl Slices {
     /// Returns the slices of a window; nothing is sent yet.
     pub(crate) fn of(
         client: &Client,
-        pace: &Pace,
         filter: Option<&str>,
         window: Window,
         overlap: Overlap,
@@ -67,7 +64,6 @@ impl Slices {
         let whole_secs = window.to.as_secs().saturating_sub(window.from.as_secs());
         Self {
             client: client.clone(),
-            pace: pace.clone(),
             filter: filter.map(str::to_owned),
             left: window,
             overlap,
@@ -141,9 +137,6 @@ impl Slices {
         let mut found: Vec<(f64, String)> = Vec::new();
         let mut repeated = Vec::new();
         loop {
-            if summaries.is_page_due() {
-                self.pace.turn(&self.client).await;
-            }
             let Some(summary) = summaries.next().await? else {
                 break;
             };
@@ -241,13 +234,12 @@ mod tests {
         })
         .await;
         let client = fake::client(&server.url);
-        let pace = Pace::of(1e6);
         let begin = |from, overlap| {
             let window = Window {
                 from,
                 to: Timestamp::from_secs(to),
             };
-            Slices::of(&client, &pace, None, window, overlap, n_wanted)
+            Slices::of(&client, None, window, overlap, n_wanted)
         };
         let mut slices = begin(Timestamp::ZERO, Overlap::default());
         let mut ids = Vec::new();

@@ -36,8 +36,18 @@ pub(super) struct State {
     pub(super) overlap: Overlap,
     pub(super) n_traces: u64,
     pub(super) n_missing: u64,
+    /// The ids of traces that the server did not look at.
+    pub(super) unprocessed: Vec<String>,
     /// Where that ends in the output.
     pub(super) end: End,
+}
+
+/// What became of some traces.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) n_traces: u64,
+    pub(super) n_missing: u64,
+    pub(super) unprocessed: Vec<String>,
 }
 
 /// Where what is done ends in the output.
@@ -68,6 +78,7 @@ impl State {
             overlap: Overlap::default(),
             n_traces: 0,
             n_missing: 0,
+            unprocessed: Vec::new(),
             end: End::default(),
         }
     }
@@ -108,25 +119,40 @@ impl Noted {
         &self.path
     }
 
-    /// Tells whether all slices are done.
+    /// Tells whether all slices are done, and whatever the server did not look at at first.
     pub(super) const fn is_done(&self) -> bool {
+        self.is_all_asked() && self.state.unprocessed.is_empty()
+    }
+
+    /// Tells whether all slices are done.
+    pub(super) const fn is_all_asked(&self) -> bool {
         self.state.done_to_nanos >= self.state.to_nanos
     }
 
     /// Notes that a further slice is durable.
-    pub(super) fn note(
-        &mut self,
-        slice: &Slice,
-        n_traces: u64,
-        n_missing: u64,
-        end: End,
-    ) -> Result<(), Stop> {
+    pub(super) fn note(&mut self, slice: &Slice, done: Done, end: End) -> Result<(), Stop> {
         self.state.done_to_nanos = slice.window.to.as_nanos();
         self.state.overlap = slice.overlap.clone();
-        self.state.n_traces += n_traces;
-        self.state.n_missing += n_missing;
+        self.state.unprocessed.extend(done.unprocessed);
+        self.state.n_traces += done.n_traces;
+        self.state.n_missing += done.n_missing;
         self.state.end = end;
         self.write()
+    }
+
+    /// Notes that what was asked for again is durable.
+    pub(super) fn note_again(&mut self, done: Done, end: End) -> Result<(), Stop> {
+        self.state.unprocessed = done.unprocessed;
+        self.state.n_traces += done.n_traces;
+        self.state.n_missing += done.n_missing;
+        self.state.end = end;
+        self.write()
+    }
+
+    /// Takes for gone what the server never looked at; that is noted nowhere.
+    pub(super) fn give_up(&mut self) {
+        let unprocessed = std::mem::take(&mut self.state.unprocessed);
+        self.state.n_missing += u64::try_from(unprocessed.len()).unwrap_or_default();
     }
 
     /// Makes durable what is to be noted.
