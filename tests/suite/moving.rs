@@ -354,6 +354,26 @@ fn a_filter_says_which_traces_are_exported() -> Result<()> {
 }
 
 #[test]
+fn an_export_does_not_write_over_a_file_unless_told_to() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    put_small(&server, 2)?;
+    let (path, text) = file(&home, "all.jsonl");
+    std::fs::write(&path, "precious")?;
+    let command = ["export", "--last", "1h", "-o", &text];
+    let refused = run(&home, &server, 2, &command)?;
+    assert!(
+        describe(&refused).contains("--force"),
+        "{}",
+        describe(&refused)
+    );
+    assert_eq!(std::fs::read_to_string(&path)?, "precious");
+    run(&home, &server, 0, &[&command[..], &["--force"]].concat())?;
+    assert_eq!(lines(&path)?.len(), 2);
+    Ok(())
+}
+
+#[test]
 fn inferred_segments_are_not_imported_as_if_they_were_sent() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;

@@ -10,7 +10,7 @@ use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::moving::fetch;
 use crate::moving::form::{Form, Left};
-use crate::moving::output::{Compression, Output};
+use crate::moving::output::{Compression, Output, Place, Readers};
 use crate::moving::pace::Pace;
 use crate::moving::slices::{Overlap, Slices};
 use crate::stopping::Stopping;
@@ -31,6 +31,9 @@ pub struct Options {
     /// The file to write, "-" for standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
     /// How to compress it [default: as its name ends, .gz or .zst]
     #[arg(long, value_enum)]
     compress: Option<Compression>,
@@ -54,6 +57,8 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     }
     let stopping = Stopping::catch()?;
     let window = options.time.window((session.now)(), WINDOW)?;
+    let place = Place::of(&options.output)?;
+    place.must_be_free(options.force)?;
     let client = session.client.paced(Pace::of(CALLS_PER_SECOND));
     let expression = options.filter.as_deref();
     let mut slices = Slices::of(
@@ -64,7 +69,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         TRACES_PER_SLICE,
     );
     let compression = Compression::of(options.compress, &options.output);
-    let mut output = Output::begin(&options.output, compression)?;
+    let mut output = Output::begin(&place, compression, Readers::Usual)?;
     output.write(options.format.head().as_bytes())?;
     let progress = Progress::endless("traces");
     let mut totals = Totals::default();
@@ -154,9 +159,10 @@ pub(crate) const ABOUT: &str = "Write all traces of a window to a file
 
 Each trace is written once, the oldest first. In the form xray the documents are as the server answers them, and
 `roentgen import` sends them as they are; segments a server inferred are left out. A file is whole or not there: until
-the end it has another name.
+the end its name has .new behind it; what is left of one that was killed, the next takes over. What is no file, such as
+a pipe, is written to as it is.
 
-Exit codes: 0 done, 3 no traces, 4 no server, 5 some are missing, 2 a wrong filter or time.";
+Exit codes: 0 done, 3 no traces, 4 no server, 5 some are missing, 2 a wrong filter or time, or the file is there already.";
 /// The window if none is named.
 const WINDOW: Duration = Duration::from_hours(24);
 /// Traces whose ids are in memory at a time, about.

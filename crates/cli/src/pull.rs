@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::moving::fetch;
-use crate::moving::output::Compression;
+use crate::moving::output::{Compression, Place};
 use crate::moving::pace::Pace;
 use crate::moving::slices::Slices;
 use crate::stopping::Stopping;
@@ -201,10 +201,16 @@ impl Pull<'_> {
 impl Target {
     fn of(options: &Options) -> Result<Self, Stop> {
         match (&options.output, &options.into) {
-            (Some(path), _) if path.as_os_str() == "-" => Err(Stop::usage(
-                "a pull goes on where it was stopped, which standard output cannot; see roentgen export",
-            )),
-            (Some(path), _) => Ok(Self::File(path.clone())),
+            (Some(path), _) => match Place::of(path)? {
+                Place::File(path) | Place::Free(path) => Ok(Self::File(path)),
+                Place::Special(path) => Err(Stop::usage(format!(
+                    "a pull goes on where it was stopped, which {} cannot: it is no file; see roentgen export",
+                    path.display()
+                ))),
+                Place::Stdout => Err(Stop::usage(
+                    "a pull goes on where it was stopped, which standard output cannot; see roentgen export",
+                )),
+            },
             (None, Some(path)) => Ok(Self::Folder(path.clone())),
             (None, None) => Err(Stop::usage("name a file with -o or a folder with --into")),
         }

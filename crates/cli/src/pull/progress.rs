@@ -8,7 +8,7 @@ use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Stop;
-use crate::moving::output::{Unfinished, cannot_write};
+use crate::moving::output::{Readers, Unfinished, cannot_write};
 use crate::moving::slices::{Overlap, Slice};
 use crate::times::Window;
 
@@ -158,7 +158,7 @@ impl Noted {
     /// Makes durable what is to be noted.
     pub(super) fn write(&self) -> Result<(), Stop> {
         let text = serde_json::to_string_pretty(&self.state).map_err(Stop::failed)?;
-        let unfinished = Unfinished::begin(&self.path)?;
+        let unfinished = Unfinished::begin(&self.path, Readers::Usual)?;
         let written = unfinished.file().write_all(format!("{text}\n").as_bytes());
         written.map_err(|error| cannot_write(&self.path, &error))?;
         unfinished.finish()
