@@ -61,14 +61,17 @@ impl Slices {
         overlap: Overlap,
         n_wanted: usize,
     ) -> Self {
-        let whole_secs = window.to.as_secs().saturating_sub(window.from.as_secs());
         Self {
             client: client.clone(),
             filter: filter.map(str::to_owned),
             left: window,
             overlap,
-            length_secs: whole_secs.saturating_add(1).min(LENGTH_MAX_SECS),
-            length_max_secs: LENGTH_MAX_SECS,
+            length_secs: secs_of(window).saturating_add(1),
+            length_max_secs: if client.endpoint().is_aws() {
+                LENGTH_MAX_SECS
+            } else {
+                u64::MAX
+            },
             n_wanted,
         }
     }
@@ -93,8 +96,12 @@ impl Slices {
             };
             let listed = match self.list(asked, n_max).await {
                 Ok(listed) => listed,
-                Err(error) if self.may_be_shorter(&error) => {
-                    self.length_max_secs /= 2;
+                Err(error) if is_maybe_too_long(asked, &error) => {
+                    self.length_max_secs = if secs_of(asked) > LENGTH_MAX_SECS {
+                        LENGTH_MAX_SECS
+                    } else {
+                        secs_of(asked) / 2
+                    };
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -117,12 +124,6 @@ impl Slices {
             }));
         }
         Ok(None)
-    }
-
-    /// Tells whether a server may have refused because it was asked for too long a time.
-    fn may_be_shorter(&self, error: &CallError) -> bool {
-        let is_refused = matches!(error, CallError::Refused { status: 400, .. });
-        is_refused && self.length_max_secs > LENGTH_SURE_SECS
     }
 
     /// Returns the ids of a window's traces that the slice before did not have, and those that it had; nothing if there
@@ -158,6 +159,17 @@ impl Slices {
             repeated,
         )))
     }
+}
+
+/// Tells whether a server may have refused because it was asked for so long a time.
+fn is_maybe_too_long(window: Window, error: &CallError) -> bool {
+    let is_refused = matches!(error, CallError::Refused { status: 400, .. });
+    is_refused && secs_of(window) > LENGTH_SURE_SECS
+}
+
+fn secs_of(window: Window) -> u64 {
+    let nanos = window.to.as_nanos().saturating_sub(window.from.as_nanos());
+    nanos.div_ceil(1_000_000_000)
 }
 
 /// Returns the time so many seconds before.
