@@ -82,6 +82,10 @@ struct Probe<'a> {
     scope_spans: Option<&'a RawValue>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
+    #[serde(rename = "resourceMetrics", alias = "resource_metrics", borrow)]
+    metrics: Option<&'a RawValue>,
+    #[serde(rename = "resourceLogs", alias = "resource_logs", borrow)]
+    logs: Option<&'a RawValue>,
 }
 
 /// What an object is.
@@ -143,6 +147,9 @@ impl Elements {
         }
         let probe: Probe<'_> = parsed(text)?;
         let kind = probe.kind();
+        if let Some(other) = probe.something_else(text) {
+            return Err(format!("{other}, no traces"));
+        }
         if kind != Kind::Span && self.flush(findings) == Flow::Stop {
             return Ok(Flow::Stop);
         }
@@ -320,6 +327,22 @@ impl Elements {
 }
 
 impl Probe<'_> {
+    /// Returns what an object is that is known not to be of traces.
+    fn something_else(&self, text: &str) -> Option<&'static str> {
+        if self.kind() != Kind::Document || self.trace_id.is_some() {
+            return None;
+        }
+        let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+        match self {
+            Self {
+                metrics: Some(_), ..
+            } => Some("metrics of OpenTelemetry"),
+            Self { logs: Some(_), .. } => Some("logs of OpenTelemetry"),
+            _ if inside.trim().is_empty() => Some("an empty object"),
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self {

@@ -1,6 +1,7 @@
 //! Reads files and hands on what is to be sent, batch by batch. It blocks, so it has a thread of its own; the channel to
 //! who sends holds it back.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufReader, Read, Seek};
@@ -15,6 +16,7 @@ use super::elements::{Elements, Findings, Flow, Format};
 use super::frames::{Frames, is_binary};
 use super::scan::{Place, Scanner};
 use crate::exit::Stop;
+use crate::moving::input::BrokenOff;
 use crate::moving::split::split;
 use crate::moving::{Facts, input};
 
@@ -130,6 +132,7 @@ impl Job {
             source_idx: 0,
             batch: Vec::new(),
             batch_bytes: 0,
+            batch_ids: HashSet::new(),
             n_inferred: 0,
         };
         self.read(&mut batcher);
@@ -154,10 +157,11 @@ impl Job {
         let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
         for (source_idx, source) in self.sources.iter().enumerate() {
             findings.begin(source_idx);
-            let read = read_one(source, &mut elements, findings);
+            let mut place = Place::FIRST;
+            let read = read_one(source, &mut elements, findings, &mut place);
             let flow = match read {
                 Ok(flow) => flow,
-                Err(error) => findings.bad(format!("cannot be read on: {error}"), Place::default()),
+                Err(error) => findings.bad(format!("cannot be read on: {error}"), place),
             };
             if elements.flush(findings) == Flow::Stop || flow == Flow::Stop {
                 return;
@@ -171,10 +175,12 @@ trait Finder: Findings {
     fn begin(&mut self, source_idx: usize);
 }
 
+/// Reads a file; `reached` is where it could not be read on.
 fn read_one(
     source: &Source,
     elements: &mut Elements,
     findings: &mut impl Findings,
+    reached: &mut Place,
 ) -> io::Result<Flow> {
     let mut head = Vec::new();
     let mut opened = source.open()?;
@@ -187,12 +193,13 @@ fn read_one(
         let mut frames = Frames::new(BufReader::new(whole));
         while let Some((place, message)) = frames.next() {
             let flow = match message {
+                // Its members begin with a control character.
+                Ok(message) if message.first() == Some(&b'{') => {
+                    elements.json(&message, None, place, findings)
+                }
                 Ok(message) => elements.protobuf(&message, place, findings),
                 // Where the next message begins is not known either.
-                Err(message) => {
-                    findings.bad(message, place);
-                    return Ok(Flow::On);
-                }
+                Err(message) => return Ok(findings.bad(message, place)),
             };
             if flow == Flow::Stop {
                 return Ok(flow);
@@ -201,7 +208,12 @@ fn read_one(
         return Ok(Flow::On);
     }
     let mut scanner = Scanner::new(whole);
-    while let Some(element) = scanner.next()? {
+    loop {
+        let next = scanner.next();
+        *reached = scanner.place();
+        let Some(element) = next? else {
+            return Ok(Flow::On);
+        };
         let flow = match &element.json {
             Ok(json) => elements.json(json, element.member, element.place, findings),
             Err(message) if element.is_last => {
@@ -214,16 +226,6 @@ fn read_one(
             return Ok(flow);
         }
     }
-    Ok(Flow::On)
-}
-
-/// The place at which a file cannot be read on, if there is one.
-struct BrokenOff(Option<io::Error>);
-
-impl Read for BrokenOff {
-    fn read(&mut self, _bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.take().map_or(Ok(0), Err)
-    }
 }
 
 /// Gathers documents to be sent.
@@ -234,6 +236,8 @@ struct Batcher<'j> {
     source_idx: usize,
     batch: Vec<Document>,
     batch_bytes: usize,
+    /// Refusals tell ids only; so no two of a batch have the same, or none.
+    batch_ids: HashSet<Option<String>>,
     n_inferred: u64,
 }
 
@@ -241,6 +245,7 @@ impl Batcher<'_> {
     fn hand_on(&mut self) -> Flow {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
+        self.batch_ids.clear();
         if batch.is_empty() {
             return Flow::On;
         }
@@ -257,7 +262,13 @@ impl Batcher<'_> {
     fn push(&mut self, text: String, key: u64, place: Place) -> Flow {
         let is_full =
             self.batch.len() >= self.job.n_batch || self.batch_bytes + text.len() > BATCH_BYTES_MAX;
-        let flow = if is_full { self.hand_on() } else { Flow::On };
+        let id = Facts::of(&text).id.map(|id| id.get().to_owned());
+        let flow = if is_full || self.batch_ids.contains(&id) {
+            self.hand_on()
+        } else {
+            Flow::On
+        };
+        self.batch_ids.insert(id);
         self.batch_bytes += text.len();
         self.batch.push(Document {
             text,
