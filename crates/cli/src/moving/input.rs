@@ -130,7 +130,7 @@ mod tests {
         check(&[&gzip(&[&MARK[..], b"marked"].concat())], b"marked");
         check(&[&one, &two], b"onetwo");
         check(&[&one, &[0; 700]], b"one");
-        check(&[&one, &[0; 3], &two, &[0; 100_000]], b"onetwo");
+        check(&[&one, &[0; 3], &two, &vec![0; 100_000]], b"onetwo");
         let passed_over = [0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 7, 7];
         check(
             &[&passed_over, &zstd(b"one"), &passed_over, &zstd(b"two")],

@@ -229,7 +229,7 @@ fn subsegments_of_an_open_segment_count_alike_nested_and_alone() {
         let heads: Vec<crate::Head> = documents
             .iter()
             .map(|document| {
-                let segment = crate::Segment::parse(&document.text, &Default::default());
+                let segment = Segment::parse(&document.text, &DocumentLimits::default());
                 segment.unwrap().head()
             })
             .collect();
