@@ -4,6 +4,7 @@ mod bulk;
 mod forms;
 mod pulled;
 mod scripted;
+mod unwilling;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -350,6 +351,23 @@ fn a_filter_says_which_traces_are_exported() -> Result<()> {
         !names.iter().any(|name| name.contains("never")),
         "{names:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn an_export_takes_the_place_of_a_file_once_it_is_whole() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    put_small(&server, 2)?;
+    let (path, text) = file(&home, "all.jsonl");
+    std::fs::write(&path, "precious")?;
+    let command = ["export", "--last", "1h", "-o", &text];
+    let nobody = ["--endpoint", "http://127.0.0.1:1"];
+    let failed = home.run(&[&command[..], &nobody].concat())?;
+    assert_eq!(failed.status.code(), Some(4), "{}", describe(&failed));
+    assert_eq!(std::fs::read_to_string(&path)?, "precious");
+    run(&home, &server, 0, &command)?;
+    assert_eq!(lines(&path)?.len(), 2);
     Ok(())
 }
 

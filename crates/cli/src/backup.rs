@@ -16,7 +16,7 @@ use http::Request;
 use crate::Session;
 use crate::client::{Client, Stream};
 use crate::exit::{Exit, Stop};
-use crate::moving::output::{Compression, Output};
+use crate::moving::output::{Compression, Output, Place, Readers};
 use crate::stopping::Stopping;
 use crate::terminal::{Progress, counted, note, print};
 use verify::{Checked, Pieces, check};
@@ -38,15 +38,10 @@ pub struct Options {
 /// Copies the store of a server.
 pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, Stop> {
     let mut stopping = Stopping::catch()?;
-    let path = &options.output;
-    if is_file(path) && path.exists() && !options.force {
-        let path = path.display();
-        return Err(Stop::usage(format!(
-            "{path} is there already; --force writes over it"
-        )));
-    }
+    let place = Place::of(&options.output)?;
+    place.must_be_free(options.force)?;
     tokio::select! {
-        copied = copy(session, options) => copied,
+        copied = copy(session, options, &place) => copied,
         () = stopping.asked() => {
             note("stopped; there is no backup");
             Ok(stopping.exit_or(Exit::Interrupted))
@@ -54,10 +49,10 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     }
 }
 
-async fn copy(session: &Session, options: &Options) -> Result<Exit, Stop> {
+async fn copy(session: &Session, options: &Options, place: &Place) -> Result<Exit, Stop> {
     let mut download = download(&session.client).await?;
     // As it comes; it is compressed already.
-    let mut output = Output::begin(&options.output, Compression::None)?;
+    let mut output = Output::begin(place, Compression::None, Readers::Owner)?;
     let progress = Progress::endless("bytes");
     let (pieces, taken) = mpsc::sync_channel::<Bytes>(PIECES_AHEAD);
     let checking = tokio::task::spawn_blocking(move || check(Pieces::of(taken)));

@@ -14,7 +14,7 @@ pub(crate) mod tls;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
@@ -28,21 +28,26 @@ use model::Timestamp;
 use protocol::Operation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 pub(crate) use error::CallError;
 #[cfg(test)]
 pub(crate) use pages::Segment;
 pub(crate) use pages::{Batch, Summaries, Summary, Trace};
+use retry::Patience;
 use signer::Signer;
 pub(crate) use stream::Stream;
 
 use crate::endpoint::{Endpoint, ServerFlags};
 use crate::exit::Stop;
+use crate::moving::pace::Pace;
 
 /// A way to a server; cloning is cheap and shares its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// How fast and how patiently the server is asked, if not as always.
+    pace: Option<Pace>,
 }
 
 #[derive(Debug)]
@@ -96,7 +101,17 @@ impl Client {
                 has_answered: AtomicBool::new(false),
                 n_throttled: AtomicU64::new(0),
             }),
+            pace: None,
         })
+    }
+
+    /// Returns the same way to the server, asked at a pace: each request waits for its turn, and a server that was there
+    /// is waited for much longer.
+    pub(crate) fn paced(&self, pace: Pace) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            pace: Some(pace),
+        }
     }
 
     /// Returns the server that is talked to.
@@ -141,9 +156,16 @@ impl Client {
     /// # Errors
     /// [`CallError::Unreachable`] and [`CallError::Unsigned`].
     pub async fn exchange(&self, operation: Operation, body: Bytes) -> Result<Reply, CallError> {
-        let deadline = Instant::now() + CALL_TIMEOUT;
+        let patience = match &self.pace {
+            Some(_) => Patience::LONG,
+            None => Patience::USUAL,
+        };
+        let deadline = Instant::now() + patience.whole;
         let mut n_tries = 0;
         loop {
+            if let Some(pace) = &self.pace {
+                pace.turn().await;
+            }
             let mut request = Request::new(body.clone());
             *request.method_mut() = http::Method::POST;
             *request.uri_mut() = self
@@ -154,12 +176,17 @@ impl Client {
             request.headers_mut().insert(CONTENT_TYPE, json);
             let outcome = self.send(request).await;
             n_tries += 1;
-            if outcome.as_ref().is_ok_and(retry::is_throttled) {
+            if let Ok(reply) = &outcome
+                && retry::is_throttled(reply)
+            {
                 self.shared.n_throttled.fetch_add(1, Ordering::Relaxed);
+                if let Some(pace) = &self.pace {
+                    pace.slow_down(retry::asked(reply));
+                }
             }
             let has_answered = self.shared.has_answered.load(Ordering::Relaxed);
             let may_repeat = has_answered && retry::may_repeat(operation);
-            let Some(pause) = retry::pause(&outcome, may_repeat, n_tries) else {
+            let Some(pause) = patience.pause(&outcome, may_repeat, n_tries) else {
                 return outcome;
             };
             if Instant::now() + pause > deadline {
@@ -247,8 +274,6 @@ pub(crate) fn root_cause<'e>(
 
 /// How long one try may take.
 const REPLY_TIMEOUT: Duration = Duration::from_mins(1);
-/// After how long no further try is begun.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 const REPLY_BYTES_MAX: usize = 1 << 30;
 
 #[cfg(test)]

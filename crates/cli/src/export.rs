@@ -10,9 +10,9 @@ use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::moving::fetch;
 use crate::moving::form::{Form, Left};
-use crate::moving::output::{Compression, Output};
+use crate::moving::output::{Compression, Output, Place, Readers};
 use crate::moving::pace::Pace;
-use crate::moving::slices::Slices;
+use crate::moving::slices::{Overlap, Slices};
 use crate::stopping::Stopping;
 use crate::terminal::{Progress, note};
 use crate::times::TimeFlags;
@@ -28,7 +28,7 @@ pub struct Options {
     /// The form to write them in
     #[arg(long, value_enum, default_value_t)]
     format: Form,
-    /// The file to write, "-" for standard output
+    /// The file to write, "-" for standard output; what it held stays until the export is whole
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// How to compress it [default: as its name ends, .gz or .zst]
@@ -43,6 +43,7 @@ struct Totals {
     n_inferred: usize,
     n_unreadable: usize,
     n_missing: usize,
+    n_unprocessed: usize,
     is_cut_short: bool,
 }
 
@@ -53,11 +54,18 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     }
     let stopping = Stopping::catch()?;
     let window = options.time.window((session.now)(), WINDOW)?;
-    let pace = Pace::of(CALLS_PER_SECOND);
+    let place = Place::of(&options.output)?;
+    let client = session.client.paced(Pace::of(CALLS_PER_SECOND));
     let expression = options.filter.as_deref();
-    let mut slices = Slices::of(&session.client, &pace, expression, window, TRACES_PER_SLICE);
+    let mut slices = Slices::of(
+        &client,
+        expression,
+        window,
+        Overlap::default(),
+        TRACES_PER_SLICE,
+    );
     let compression = Compression::of(options.compress, &options.output);
-    let mut output = Output::begin(&options.output, compression)?;
+    let mut output = Output::begin(&place, compression, Readers::Usual)?;
     output.write(options.format.head().as_bytes())?;
     let progress = Progress::endless("traces");
     let mut totals = Totals::default();
@@ -74,21 +82,16 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         let Some(slice) = slice else {
             break;
         };
-        let fetched = fetch::each(
-            &session.client,
-            &pace,
-            &slice.trace_ids,
-            &stopping,
-            |trace| {
-                text.clear();
-                let left = options.format.write(trace, totals.n_traces == 0, &mut text);
-                totals.add(left, !text.is_empty());
-                progress.advance(1);
-                output.write(text.as_bytes())
-            },
-        );
+        let fetched = fetch::each(&client, &slice.trace_ids, &stopping, |trace| {
+            text.clear();
+            let left = options.format.write(trace, totals.n_traces == 0, &mut text);
+            totals.add(left, !text.is_empty());
+            progress.advance(1);
+            output.write(text.as_bytes())
+        });
         let fetched = fetched.await?;
         totals.n_missing += fetched.n_missing;
+        totals.n_unprocessed += fetched.unprocessed.len();
         totals.is_cut_short |= fetched.is_cut_short;
     }
     progress.finish();
@@ -120,6 +123,10 @@ impl Totals {
                 "segments left out that say too little to be spans",
             ),
             (self.n_missing, "traces are no longer there"),
+            (
+                self.n_unprocessed,
+                "traces the server did not look at, however often it was asked",
+            ),
         ];
         for (n, what) in told.iter().filter(|(n, _)| *n > 0) {
             note(&format!("{n} {what}"));
@@ -130,7 +137,7 @@ impl Totals {
     }
 
     const fn exit(&self) -> Exit {
-        let is_whole = self.n_missing == 0 && self.n_unreadable == 0;
+        let is_whole = self.n_missing == 0 && self.n_unprocessed == 0 && self.n_unreadable == 0;
         match (is_whole, self.n_traces) {
             (true, 0) => Exit::NotFound,
             (true, _) => Exit::Done,
@@ -148,9 +155,10 @@ pub(crate) const ABOUT: &str = "Write all traces of a window to a file
 
 Each trace is written once, the oldest first. In the form xray the documents are as the server answers them, and
 `roentgen import` sends them as they are; segments a server inferred are left out. A file is whole or not there: until
-the end it has another name.
+the end its name has .new behind it; what is left of one that was killed, the next takes over. What is no file, such as
+a pipe, is written to as it is.
 
-Exit codes: 0 done, 3 no traces, 4 no server, 5 some are missing, 2 a wrong filter or time.";
+Exit codes: 0 done, 3 no traces, 4 no server, 5 some are missing, 2 a wrong filter or time, or the file is there already.";
 /// The window if none is named.
 const WINDOW: Duration = Duration::from_hours(24);
 /// Traces whose ids are in memory at a time, about.

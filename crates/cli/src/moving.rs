@@ -1,5 +1,7 @@
 //! Traces on their way between servers and files: how they are found, fetched, written, read and made documents again.
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod fetch;
 pub(crate) mod form;
 pub(crate) mod input;

@@ -12,16 +12,17 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::Session;
+use crate::client::Client;
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::moving::fetch;
-use crate::moving::output::Compression;
+use crate::moving::output::{Compression, Place};
 use crate::moving::pace::Pace;
-use crate::moving::slices::{Slice, Slices};
+use crate::moving::slices::Slices;
 use crate::stopping::Stopping;
 use crate::terminal::{Progress, note, print};
 use crate::times::{TimeFlags, Window};
-use progress::{Noted, State};
+use progress::{Done, End, Noted, State};
 use sink::Sink;
 
 /// Which traces to fetch, and where to.
@@ -69,6 +70,8 @@ enum Target {
 struct Totals {
     traces: u64,
     missing: u64,
+    /// Not looked at, and asked for again.
+    unprocessed: usize,
     done: bool,
 }
 
@@ -93,43 +96,48 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         }
         Target::Folder(path) => Sink::folder(path, &mut noted, (session.now)())?,
     };
-    let is_whole = Pull {
-        session,
+    let pull = Pull {
+        client: session.client.paced(Pace::of(options.rate)),
         stopping: &stopping,
-        pace: Pace::of(options.rate),
-    }
-    .all(&mut noted, &mut sink)
-    .await?;
-    if is_whole {
-        sink.finish(noted.remover())?;
-    } else {
+    };
+    // Asked for once more by another command, it is taken for gone.
+    let is_last_try = noted.is_all_asked();
+    let mut is_whole = pull.all(&mut noted, &mut sink).await?;
+    let n_unprocessed = noted.state.unprocessed.len();
+    if !is_whole {
         note("stopped; the same command goes on from here");
+    } else if n_unprocessed > 0 && !is_last_try {
+        is_whole = false;
+        note(&format!(
+            "the server did not look at {n_unprocessed} traces, however often it was asked; the same command asks for them once more"
+        ));
+    } else {
+        noted.give_up();
+        sink.finish(noted.remover())?;
     }
     let exit = told(&noted.state, options, is_whole)?;
     Ok(stopping.exit_or(exit))
 }
 
 struct Pull<'a> {
-    session: &'a Session,
+    client: Client,
     stopping: &'a Stopping,
-    pace: Pace,
 }
 
 impl Pull<'_> {
-    /// Fetches slice after slice, and tells whether all are done.
+    /// Fetches slice after slice, and then what was not looked at; tells whether nothing stopped it.
     async fn all(&self, noted: &mut Noted, sink: &mut Sink) -> Result<bool, Stop> {
         let progress = Progress::endless("traces");
         let window = Window {
             from: noted.state.done_to(),
             to: noted.state.to(),
         };
-        let client = &self.session.client;
         let filter = noted.state.filter.clone();
         let mut slices = Slices::of(
-            client,
-            &self.pace,
+            &self.client,
             filter.as_deref(),
             window,
+            noted.state.overlap.clone(),
             TRACES_PER_SLICE,
         );
         loop {
@@ -144,55 +152,65 @@ impl Pull<'_> {
             let Some(slice) = next else {
                 break;
             };
-            if !self.slice(&slice, noted, sink, &progress).await? {
+            let fetched = self.fetch(&slice.trace_ids, sink, &progress).await?;
+            let Some((done, end)) = fetched else {
                 progress.finish();
                 return Ok(false);
+            };
+            noted.note(&slice, done, end)?;
+        }
+        let again = noted.state.unprocessed.clone();
+        let mut is_stopped = false;
+        if !again.is_empty() {
+            match self.fetch(&again, sink, &progress).await? {
+                Some((done, end)) => noted.note_again(done, end)?,
+                None => is_stopped = true,
             }
         }
         progress.finish();
-        Ok(true)
+        Ok(!is_stopped)
     }
 
-    /// Fetches a slice and makes it durable; tells whether it was not stopped before that.
-    async fn slice(
+    /// Fetches traces and makes them durable; nothing if it was stopped before that.
+    async fn fetch(
         &self,
-        slice: &Slice,
-        noted: &mut Noted,
+        trace_ids: &[String],
         sink: &mut Sink,
         progress: &Progress,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Option<(Done, End)>, Stop> {
         sink.begin()?;
         let mut n_written = 0;
-        let client = &self.session.client;
-        let fetched = fetch::each(
-            client,
-            &self.pace,
-            &slice.trace_ids,
-            self.stopping,
-            |trace| {
-                n_written += u64::from(sink.write(trace)?);
-                progress.advance(1);
-                Ok(())
-            },
-        );
+        let fetched = fetch::each(&self.client, trace_ids, self.stopping, |trace| {
+            n_written += u64::from(sink.write(trace)?);
+            progress.advance(1);
+            Ok(())
+        });
         let fetched = fetched.await.map_err(goes_on)?;
         if fetched.is_cut_short {
-            return Ok(false);
+            return Ok(None);
         }
-        let end = sink.end()?;
-        let n_missing = u64::try_from(fetched.n_missing).unwrap_or_default();
-        noted.note(slice.window.to, n_written, n_missing, end)?;
-        Ok(true)
+        let done = Done {
+            n_traces: n_written,
+            n_missing: u64::try_from(fetched.n_missing).unwrap_or_default(),
+            unprocessed: fetched.unprocessed,
+        };
+        Ok(Some((done, sink.end()?)))
     }
 }
 
 impl Target {
     fn of(options: &Options) -> Result<Self, Stop> {
         match (&options.output, &options.into) {
-            (Some(path), _) if path.as_os_str() == "-" => Err(Stop::usage(
-                "a pull goes on where it was stopped, which standard output cannot; see roentgen export",
-            )),
-            (Some(path), _) => Ok(Self::File(path.clone())),
+            (Some(path), _) => match Place::of(path)? {
+                Place::File(path) | Place::Free(path) => Ok(Self::File(path)),
+                Place::Special(path) => Err(Stop::usage(format!(
+                    "a pull goes on where it was stopped, which {} cannot: it is no file; see roentgen export",
+                    path.display()
+                ))),
+                Place::Stdout => Err(Stop::usage(
+                    "a pull goes on where it was stopped, which standard output cannot; see roentgen export",
+                )),
+            },
             (None, Some(path)) => Ok(Self::Folder(path.clone())),
             (None, None) => Err(Stop::usage("name a file with -o or a folder with --into")),
         }
@@ -278,6 +296,7 @@ fn told(state: &State, options: &Options, is_whole: bool) -> Result<Exit, Stop> 
         let totals = Totals {
             traces,
             missing,
+            unprocessed: state.unprocessed.len(),
             done: is_whole,
         };
         let line = serde_json::to_string(&totals).map_err(Stop::failed)?;
@@ -289,6 +308,9 @@ fn told(state: &State, options: &Options, is_whole: bool) -> Result<Exit, Stop> 
         note(&format!(
             "{missing} traces were gone before they were fetched"
         ));
+    }
+    if !state.unprocessed.is_empty() {
+        return Ok(Exit::Partly);
     }
     Ok(match (missing, traces) {
         (0, 0) => Exit::NotFound,
@@ -325,7 +347,8 @@ pub(crate) const ABOUT: &str = "Fetch the traces of a running account
 
 The server is asked no more often than --rate says, and less while it has no room. How far it has come is noted beside
 the output: killed and started again, the same command goes on and fetches nothing twice. The file has its name once all
-is there; it is what `roentgen import` takes. The journal holds the documents as calls that arrived when their trace
+is there; it is what `roentgen import` takes. What a server does not look at is asked for again, and once more by the
+same command. The journal holds the documents as calls that arrived when their trace
 ended, for `roentgen replay`.
 
 Exit codes: 0 done, 3 no traces, 4 no server, 5 some traces were gone, 2 something else is there, 130 stopped.";

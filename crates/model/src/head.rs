@@ -21,6 +21,8 @@ pub struct Head {
     pub start: Timestamp,
     /// The document's end; of one in progress the latest time it mentions.
     pub end: Timestamp,
+    /// The latest time it mentions, in progress or not.
+    pub latest: Timestamp,
     /// What went wrong in it, on its own level and below.
     pub flags: Flags,
     /// The service's (or the call's) name.

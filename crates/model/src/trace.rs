@@ -40,7 +40,7 @@ pub struct Trace<'a> {
     /// The trace's id.
     pub id: TraceId,
     /// From the earliest start to the latest end of the segments sent (in progress ones count with the
-    /// latest time their document mentions); none if no segment was sent.
+    /// latest time that they or their subsegments mention); none if no segment was sent.
     pub duration: Option<Duration>,
     /// Segments, inferred segments and visible orphans, ascending by id.
     pub segments: Vec<CompiledSegment<'a>>,
@@ -84,8 +84,8 @@ impl<'a> Trace<'a> {
     /// (sub)segments, the values' text is borrowed.
     pub fn compile(id: TraceId, documents: &'a [Document], orphans: Orphans) -> Self {
         let mut forest = Forest::read(documents);
-        let duration = duration(&forest);
         let mut roots = fold(&mut forest);
+        let duration = duration(&forest);
         let inferred = match orphans {
             Orphans::Visible => infer(id, &forest, |_| true),
             Orphans::Hidden => {
@@ -176,8 +176,8 @@ impl<'a> CompiledSegment<'a> {
         self.node.start
     }
 
-    /// Returns its end, which may lie before its start; in progress the latest time its document
-    /// mentions.
+    /// Returns its end, which may lie before its start; in progress the latest time that it or its
+    /// subsegments mention.
     pub const fn end(&self) -> Timestamp {
         self.node.end
     }

@@ -236,7 +236,8 @@ impl Index {
             .iter()
             .filter(|((owner, _), entry)| *owner == tenant && !entry.documents.is_empty())
             .filter(|(_, entry)| {
-                entry.first_stamp <= as_of && window.holds(entry.span.start, entry.span.end)
+                let start = entry.span.start;
+                entry.first_stamp <= as_of && window.may_hold((start, start), entry.span.ends())
             })
             .map(|((_, trace_id), entry)| Position {
                 start: entry.span.start,

@@ -70,7 +70,7 @@ pub(crate) struct SealedFacts {
 
 /// How blocks, zones and sums are made now. Whoever changes what they hold raises this; they are made
 /// again from the documents when a store is opened.
-pub(crate) const DERIVED: u32 = 2;
+pub(crate) const DERIVED: u32 = 3;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -182,3 +182,22 @@ fn a_pull_into_a_folder_is_a_journal_with_every_trace_once() -> Result<()> {
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
     Ok(())
 }
+
+#[test]
+fn a_pull_goes_into_a_folder_named_from_where_one_is() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    put_small(&server, 3)?;
+    for folder in ["recording", "./further/recording"] {
+        let output = home
+            .command()
+            .args(["pull", "--last", "1h", "--into", folder])
+            .args(["--endpoint", &server.url()])
+            .output()?;
+        assert!(output.status.success(), "{}", describe(&output));
+        let there = home.folder().join(folder);
+        assert!(journal::Reader::open(&[&there])?.count() > 0);
+        assert!(!there.join("pull.progress").exists());
+    }
+    Ok(())
+}

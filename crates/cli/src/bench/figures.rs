@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Stop;
 use crate::figures::percent;
-use crate::moving::output::{Unfinished, cannot_write};
+use crate::moving::output::{Readers, Unfinished, cannot_write};
 use crate::terminal::printable;
 
 /// What a load measured. It is also what -o writes and --compare reads.
@@ -135,7 +135,7 @@ impl Outcome {
     pub(super) fn begin(path: &Path) -> Result<Self, Stop> {
         let is_other = path.metadata().is_ok_and(|metadata| !metadata.is_file());
         if !is_other {
-            return Unfinished::begin(path).map(Self::File);
+            return Unfinished::begin(path, Readers::Usual).map(Self::File);
         }
         let opened = File::options().write(true).open(path);
         opened

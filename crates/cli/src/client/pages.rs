@@ -1,6 +1,6 @@
 //! Answers that come on pages: summaries page by page, traces joined over theirs.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use protocol::Operation;
 use serde::de::DeserializeOwned;
@@ -88,8 +88,13 @@ pub struct Summaries {
     client: Client,
     request: Map<String, Value>,
     waiting: VecDeque<Summary>,
+    tokens: Tokens,
     is_last: bool,
 }
+
+/// The tokens of the pages so far.
+#[derive(Debug, Default)]
+struct Tokens(HashSet<String>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -121,6 +126,7 @@ impl Client {
             client: self.clone(),
             request,
             waiting: VecDeque::new(),
+            tokens: Tokens::default(),
             is_last: false,
         }
     }
@@ -133,6 +139,7 @@ impl Client {
         let mut batch = Batch::default();
         for trace_ids in trace_ids.chunks(TRACE_IDS_PER_CALL) {
             let mut token: Option<String> = None;
+            let mut tokens = Tokens::default();
             loop {
                 let request = match &token {
                     Some(token) => json!({ "TraceIds": trace_ids, "NextToken": token }),
@@ -143,7 +150,7 @@ impl Client {
                     join(&mut batch.traces, trace);
                 }
                 batch.unprocessed.extend(page.unprocessed_trace_ids);
-                token = following(token.as_deref(), page.next_token)?;
+                token = tokens.following(page.next_token)?;
                 if token.is_none() {
                     break;
                 }
@@ -165,14 +172,14 @@ impl Client {
         member: &str,
     ) -> Result<Vec<T>, CallError> {
         let mut items = Vec::new();
+        let mut tokens = Tokens::default();
         loop {
             let mut page: Map<String, Value> = self.call(operation, &request).await?;
             let list = page.remove(member).unwrap_or_default();
             let list: Option<Vec<T>> = serde_json::from_value(list).map_err(CallError::nonsense)?;
             items.extend(list.unwrap_or_default());
             let next = page.get("NextToken").and_then(Value::as_str);
-            let token = request.get("NextToken").and_then(Value::as_str);
-            let Some(next) = following(token, next.map(str::to_owned))? else {
+            let Some(next) = tokens.following(next.map(str::to_owned))? else {
                 return Ok(items);
             };
             request.insert("NextToken".to_owned(), next.into());
@@ -208,8 +215,7 @@ impl Summaries {
                 .call(Operation::GetTraceSummaries, &self.request);
             let page: SummariesPage = page.await?;
             self.waiting.extend(page.trace_summaries);
-            let token = self.request.get("NextToken").and_then(Value::as_str);
-            match following(token, page.next_token)? {
+            match self.tokens.following(page.next_token)? {
                 Some(token) => {
                     self.request.insert("NextToken".to_owned(), token.into());
                 }
@@ -220,21 +226,28 @@ impl Summaries {
     }
 }
 
-/// Returns the token of the next page, if there is one.
-fn following(token: Option<&str>, next: Option<String>) -> Result<Option<String>, CallError> {
-    let next = next.filter(|next| !next.is_empty());
-    if next.is_some() && next.as_deref() == token {
-        return Err(CallError::nonsense("the same NextToken twice"));
+impl Tokens {
+    /// Returns the token of the next page, if there is one.
+    fn following(&mut self, next: Option<String>) -> Result<Option<String>, CallError> {
+        let next = next.filter(|next| !next.is_empty());
+        if let Some(next) = &next
+            && !self.0.insert(next.clone())
+        {
+            return Err(CallError::nonsense("the same NextToken twice"));
+        }
+        Ok(next)
     }
-    Ok(next)
 }
 
 /// Adds a trace; one that began on an earlier page gets the further segments.
-fn join(traces: &mut Vec<Trace>, more: Trace) {
-    match traces.iter_mut().rev().find(|trace| trace.id == more.id) {
-        Some(trace) => trace.segments.extend(more.segments),
-        None => traces.push(more),
-    }
+fn join(traces: &mut Vec<Trace>, mut more: Trace) {
+    let Some(trace) = traces.iter_mut().rev().find(|trace| trace.id == more.id) else {
+        traces.push(more);
+        return;
+    };
+    let known: HashSet<&String> = trace.segments.iter().map(|segment| &segment.id).collect();
+    more.segments.retain(|segment| !known.contains(&segment.id));
+    trace.segments.extend(more.segments);
 }
 
 /// Returns a time as the API takes it: seconds, to the nanosecond as far as a number of JSON goes.
@@ -258,7 +271,7 @@ mod tests {
             r#"{"Traces": [{"Id": "a", "Duration": 1.5, "LimitExceeded": false, "Segments": [{"Id": "1", "Document": "{}"}]}], "NextToken": "t"}"#,
         );
         let second = page(
-            r#"{"Traces": [{"Id": "a", "Duration": 1.5, "Segments": [{"Id": "2", "Document": "{}"}]}, {"Id": "b", "Duration": null, "Segments": []}]}"#,
+            r#"{"Traces": [{"Id": "a", "Duration": 1.5, "Segments": [{"Id": "2", "Document": "{}"}, {"Id": "1", "Document": "{}"}]}, {"Id": "b", "Duration": null, "Segments": []}]}"#,
         );
         let mut traces = Vec::new();
         for trace in first.traces.into_iter().chain(second.traces) {
@@ -282,13 +295,21 @@ mod tests {
 
     #[test]
     fn pages_end_and_do_not_go_round() {
-        let check = |token, next: Option<&str>, expected: Option<&str>| {
-            let following = following(token, next.map(str::to_owned)).unwrap();
-            assert_eq!(following.as_deref(), expected);
+        let check = |tokens: &[&str], is_round: bool| {
+            let mut known = Tokens::default();
+            for token in tokens {
+                let next = known.following(Some((*token).to_owned())).unwrap();
+                assert_eq!(next.as_deref(), Some(*token));
+            }
+            assert_eq!(known.following(None).unwrap(), None);
+            assert_eq!(known.following(Some(String::new())).unwrap(), None);
+            let first = known.following(Some("a".to_owned()));
+            assert_eq!(first.is_err(), is_round, "{tokens:?}");
         };
-        check(None, None, None);
-        check(None, Some(""), None);
-        check(Some("a"), Some("b"), Some("b"));
-        assert!(following(Some("a"), Some("a".to_owned())).is_err());
+        check(&[], false);
+        check(&["b"], false);
+        check(&["a"], true);
+        check(&["a", "b"], true);
+        check(&["a", "b", "c", "d"], true);
     }
 }

@@ -5,10 +5,55 @@
 
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use protocol::Operation;
 
 use super::{CallError, Reply};
+
+/// How long a server is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    tries_max: u32,
+    /// The longest time a server that says how long it needs is believed.
+    asked_max: Duration,
+    /// After how long no further try is begun.
+    pub(super) whole: Duration,
+}
+
+impl Patience {
+    /// Of somebody who waits.
+    pub(super) const USUAL: Self = Self {
+        tries_max: TRIES_MAX,
+        asked_max: Duration::from_secs(30),
+        whole: Duration::from_mins(1),
+    };
+    /// Of work that takes long anyway.
+    pub(super) const LONG: Self = Self {
+        tries_max: u32::MAX,
+        asked_max: Duration::MAX,
+        whole: Duration::from_mins(15),
+    };
+
+    /// Returns how long to wait before the next try, see [`pause`].
+    pub(super) fn pause(
+        self,
+        outcome: &Result<Reply, CallError>,
+        may_repeat: bool,
+        n_tries: u32,
+    ) -> Option<Duration> {
+        if n_tries >= self.tries_max || !is_worth_it(outcome, may_repeat) {
+            return None;
+        }
+        let asked = outcome.as_ref().ok().and_then(asked);
+        let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+        let jittered = part_of(bound(n_tries), part);
+        Some(asked.map_or(jittered, |asked| {
+            asked
+                .min(self.asked_max)
+                .saturating_add(part_of(PAUSE_FIRST, part))
+        }))
+    }
+}
 
 /// Returns how long to wait before the next try, nothing if there shall be none. `may_repeat` tells whether a call that
 /// failed may be done again; one the server had no room for always may.
@@ -17,20 +62,15 @@ pub(crate) fn pause(
     may_repeat: bool,
     n_tries: u32,
 ) -> Option<Duration> {
-    let is_worth_it = match outcome {
+    Patience::USUAL.pause(outcome, may_repeat, n_tries)
+}
+
+fn is_worth_it(outcome: &Result<Reply, CallError>, may_repeat: bool) -> bool {
+    match outcome {
         Ok(reply) => is_throttled(reply) || (may_repeat && reply.status.is_server_error()),
         Err(CallError::Unreachable { .. }) => may_repeat,
         Err(CallError::Refused { .. } | CallError::Nonsense(_) | CallError::Unsigned(_)) => false,
-    };
-    if !is_worth_it || n_tries >= TRIES_MAX {
-        return None;
     }
-    let asked = outcome.as_ref().ok().and_then(asked);
-    let part = getrandom::u32().unwrap_or(u32::MAX / 2);
-    let jittered = part_of(bound(n_tries), part);
-    Some(asked.map_or(jittered, |asked| {
-        asked.min(ASKED_MAX) + part_of(PAUSE_FIRST, part)
-    }))
 }
 
 /// Tells whether an operation may be done twice. Documents may: the same one again changes nothing.
@@ -53,10 +93,44 @@ pub(super) fn is_throttled(reply: &Reply) -> bool {
     reply.status.as_u16() == 429 || THROTTLING.contains(&code.as_str())
 }
 
-/// Returns how long the server asks to be left alone.
-fn asked(reply: &Reply) -> Option<Duration> {
-    let value = reply.headers.get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+/// Returns how long the server asks to be left alone. A point in time is one of its own clock.
+pub(super) fn asked(reply: &Reply) -> Option<Duration> {
+    let text = |name| reply.headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text(RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = date_seconds(value)?;
+    let now = date_seconds(text(DATE)?)?;
+    Some(Duration::from_secs(until.saturating_sub(now)))
+}
+
+/// Returns a date as HTTP writes it, such as "Sun, 06 Nov 1994 08:49:37 GMT", in seconds since 1970 (RFC 9110, 5.6.7; the
+/// count of days is that of the proleptic Gregorian calendar, years beginning in March).
+fn date_seconds(text: &str) -> Option<u64> {
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let day: u64 = words.next()?.parse().ok()?;
+    let name = words.next()?;
+    let month: u64 = (1..).zip(MONTHS).find(|(_, month)| *month == name)?.0;
+    let year: u64 = words.next()?.parse().ok()?;
+    let mut clock = words.next()?.splitn(3, ':').map(str::parse::<u64>);
+    let mut part = || clock.next()?.ok();
+    let (hour, minute, second) = (part()?, part()?, part()?);
+    let is_sensible = (1970..10_000).contains(&year)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    if !is_sensible || words.next() != Some("GMT") {
+        return None;
+    }
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    Some((days - DAYS_TO_1970) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
 /// Returns the longest pause after this many tries.
@@ -73,7 +147,11 @@ fn part_of(whole: Duration, part: u32) -> Duration {
 pub(crate) const TRIES_MAX: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-const ASKED_MAX: Duration = Duration::from_secs(30);
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+/// From the first of March of the year 0.
+const DAYS_TO_1970: u64 = 719_468;
 const THROTTLING: &[&str] = &[
     "ThrottledException",
     "ThrottlingException",
@@ -149,8 +227,46 @@ mod tests {
     fn a_server_that_says_when_is_believed() {
         let wait = |text| pause(&Ok(reply(429, "", Some(text))), true, 1).unwrap();
         assert!(wait("3") >= Duration::from_secs(3) && wait("3") < Duration::from_secs(4));
-        assert!(wait("100000") <= ASKED_MAX + PAUSE_FIRST);
+        assert!(wait("100000") <= Patience::USUAL.asked_max + PAUSE_FIRST);
         assert!(wait("soon") <= PAUSE_FIRST);
+    }
+
+    #[test]
+    fn who_takes_long_anyway_waits_as_long_as_it_is_told_to() {
+        let refused = Ok(reply(429, "", Some("60")));
+        let pause = Patience::LONG.pause(&refused, true, 500).unwrap();
+        assert!(pause >= Duration::from_mins(1) && pause < Duration::from_secs(61));
+        assert!(
+            Patience::LONG
+                .pause(&Ok(reply(503, "", None)), true, 500)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_point_in_time_is_as_far_away_as_the_server_says() {
+        let check = |until: &'static str, expected: Option<u64>| {
+            let mut reply = reply(429, "", Some(until));
+            assert_eq!(asked(&reply), None, "nothing says what time it is");
+            let now = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+            reply.headers.insert(DATE, now);
+            assert_eq!(asked(&reply).map(|asked| asked.as_secs()), expected);
+        };
+        check("Sun, 06 Nov 1994 08:50:47 GMT", Some(70));
+        check("Mon, 07 Nov 1994 08:49:37 GMT", Some(86_400));
+        check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
+        check("Sun, 06 Nov 1994 08:50:47", None);
+        check("Sun, 06 Nox 1994 08:50:47 GMT", None);
+        check("soon, please", None);
+        assert_eq!(
+            date_seconds("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            date_seconds("Thu, 29 Feb 2024 00:00:00 GMT"),
+            Some(1_709_164_800)
+        );
+        assert_eq!(date_seconds("Thu, 01 Jan 1970 00:00:01 GMT"), Some(1));
     }
 
     #[test]

@@ -120,7 +120,7 @@ async fn a_server_without_room_is_asked_again() {
     ];
     let (url, mut seen) = server(answers).await;
     let client = client(&url, None);
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let result: Value = client
         .call(Operation::CreateGroup, &json!({}))
         .await

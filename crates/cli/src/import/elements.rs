@@ -48,10 +48,15 @@ pub(super) struct Elements {
     rules: Rules,
     now: Timestamp,
     /// Spans of Zipkin, which are looked at together: two sides of a call may share an id.
-    waiting: Vec<zipkin::Span>,
+    waiting: Vec<Waiting>,
     waiting_bytes: usize,
-    /// Where the first that waits was.
-    waiting_place: Place,
+    zipkin_ids: zipkin::Ids,
+}
+
+struct Waiting {
+    span: zipkin::Span,
+    place: Place,
+    n_bytes: usize,
 }
 
 /// The members that tell what an object is.
@@ -77,6 +82,10 @@ struct Probe<'a> {
     scope_spans: Option<&'a RawValue>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
+    #[serde(rename = "resourceMetrics", alias = "resource_metrics", borrow)]
+    metrics: Option<&'a RawValue>,
+    #[serde(rename = "resourceLogs", alias = "resource_logs", borrow)]
+    logs: Option<&'a RawValue>,
 }
 
 /// What an object is.
@@ -94,18 +103,14 @@ enum Kind {
 }
 
 impl Elements {
-    pub(super) const fn new(format: Format, rules: Rules, now: Timestamp) -> Self {
+    pub(super) fn new(format: Format, rules: Rules, now: Timestamp) -> Self {
         Self {
             format,
             rules,
             now,
             waiting: Vec::new(),
             waiting_bytes: 0,
-            waiting_place: Place {
-                line: 0,
-                offset: 0,
-                number: 0,
-            },
+            zipkin_ids: zipkin::Ids::default(),
         }
     }
 
@@ -142,6 +147,9 @@ impl Elements {
         }
         let probe: Probe<'_> = parsed(text)?;
         let kind = probe.kind();
+        if let Some(other) = probe.something_else(text) {
+            return Err(format!("{other}, no traces"));
+        }
         if kind != Kind::Span && self.flush(findings) == Flow::Stop {
             return Ok(Flow::Stop);
         }
@@ -167,16 +175,16 @@ impl Elements {
                 self.request(result.as_bytes(), Encoding::Json, place, findings)
             }
             Kind::Span => {
-                let span = parsed(text)?;
-                if self.waiting.is_empty() {
-                    self.waiting_place = place;
-                }
-                self.waiting.push(span);
+                self.waiting.push(Waiting {
+                    span: zipkin::Span::parse(text)?,
+                    place,
+                    n_bytes: text.len(),
+                });
                 self.waiting_bytes += text.len();
                 let is_enough =
                     self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX;
                 Ok(if is_enough {
-                    self.flush(findings)
+                    self.make_room(findings)
                 } else {
                     Flow::On
                 })
@@ -205,23 +213,79 @@ impl Elements {
 
     /// Makes documents of what still waits.
     pub(super) fn flush(&mut self, findings: &mut impl Findings) -> Flow {
-        if self.waiting.is_empty() {
-            return Flow::On;
-        }
         let spans = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let place = self.waiting_place;
-        let request = zipkin::to_otlp(&spans).to_string();
-        let made = self.request(request.as_bytes(), Encoding::Json, place, findings);
-        made.unwrap_or_else(|message| findings.bad(message, place))
+        self.spans(spans, findings)
     }
 
-    /// Makes documents of spans, a piece at a time.
+    /// Makes documents of what waits, but for the trace that may go on, if that is the smaller part.
+    fn make_room(&mut self, findings: &mut impl Findings) -> Flow {
+        let last = self.waiting.last().map(|waiting| waiting.span.trace());
+        let is_of_last = |waiting: &Waiting| Some(waiting.span.trace()) == last;
+        let waiting = std::mem::take(&mut self.waiting);
+        let n_waiting = waiting.len();
+        let (kept, gone): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_of_last);
+        self.waiting_bytes = kept.iter().map(|waiting| waiting.n_bytes).sum();
+        self.waiting = kept;
+        if self.spans(gone, findings) == Flow::Stop {
+            return Flow::Stop;
+        }
+        let is_large =
+            self.waiting.len() > n_waiting / 2 || self.waiting_bytes > WAITING_BYTES_MAX / 2;
+        if is_large {
+            return self.flush(findings);
+        }
+        Flow::On
+    }
+
+    fn spans(&mut self, mut waiting: Vec<Waiting>, findings: &mut impl Findings) -> Flow {
+        let mut all: Vec<&mut zipkin::Span> = waiting
+            .iter_mut()
+            .map(|waiting| &mut waiting.span)
+            .collect();
+        zipkin::time(&mut all);
+        let mut spans = Vec::with_capacity(waiting.len());
+        let mut places = Vec::with_capacity(waiting.len());
+        let mut flow = Flow::On;
+        for Waiting { span, place, .. } in waiting {
+            if span.is_timed() {
+                spans.push(span);
+                places.push(place);
+                continue;
+            }
+            let message = "nothing says when this span was, nor when its trace was".to_owned();
+            flow = findings.bad(message, place);
+            if flow == Flow::Stop {
+                break;
+            }
+        }
+        let Some(first) = places.first() else {
+            return flow;
+        };
+        let request = zipkin::to_otlp(&spans, &mut self.zipkin_ids).to_string();
+        let place_of = |span_idx: usize| places.get(span_idx).copied().unwrap_or(*first);
+        let made = self.translated(request.as_bytes(), Encoding::Json, place_of, findings);
+        let made = made.unwrap_or_else(|message| findings.bad(message, *first));
+        if flow == Flow::Stop { flow } else { made }
+    }
+
+    /// Makes documents of the spans of an element.
     fn request(
         &self,
         body: &[u8],
         encoding: Encoding,
         place: Place,
+        findings: &mut impl Findings,
+    ) -> Result<Flow, String> {
+        self.translated(body, encoding, |_| place, findings)
+    }
+
+    /// Makes documents of spans, a piece at a time.
+    fn translated(
+        &self,
+        body: &[u8],
+        encoding: Encoding,
+        place_of: impl Fn(usize) -> Place,
         findings: &mut impl Findings,
     ) -> Result<Flow, String> {
         let request = otlp::decode(body, encoding).map_err(|error| chain(&error))?;
@@ -235,13 +299,14 @@ impl Elements {
         while !translation.is_done() {
             let piece = translation.next_piece();
             for document in piece.documents {
+                let place = place_of(document.span_idx);
                 if findings.document(document.text, place) == Flow::Stop {
                     return Ok(Flow::Stop);
                 }
             }
             for rejected in piece.rejected {
                 let message = format!("span {}: {}", rejected.span_id, rejected.message);
-                if findings.bad(message, place) == Flow::Stop {
+                if findings.bad(message, place_of(rejected.span_idx)) == Flow::Stop {
                     return Ok(Flow::Stop);
                 }
             }
@@ -262,6 +327,22 @@ impl Elements {
 }
 
 impl Probe<'_> {
+    /// Returns what an object is that is known not to be of traces.
+    fn something_else(&self, text: &str) -> Option<&'static str> {
+        if self.kind() != Kind::Document || self.trace_id.is_some() {
+            return None;
+        }
+        let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+        match self {
+            Self {
+                metrics: Some(_), ..
+            } => Some("metrics of OpenTelemetry"),
+            Self { logs: Some(_), .. } => Some("logs of OpenTelemetry"),
+            _ if inside.trim().is_empty() => Some("an empty object"),
+            _ => None,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self {

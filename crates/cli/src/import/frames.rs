@@ -1,9 +1,10 @@
 //! Export requests in protobuf: messages with their length before them, as the file exporter of the OpenTelemetry
-//! collector writes them, or one whole message, which is read group by group.
+//! collector writes them, each compressed by zstd or not, or one whole message, which is read group by group.
 
 use std::io::{self, Read};
 
 use super::scan::Place;
+use crate::moving::input;
 
 /// Tells whether a file holds protobuf, by its beginning: text has no control characters.
 pub(super) fn is_binary(head: &[u8]) -> bool {
@@ -67,6 +68,9 @@ impl<R: Read> Frames<R> {
             ));
         }
         self.take(n_bytes, &mut message)?;
+        if is_prefixed && input::is_zstd(&message) {
+            return unpacked(&message).map(Some);
+        }
         Ok(Some(message))
     }
 
@@ -102,6 +106,21 @@ impl<R: Read> Frames<R> {
         self.place.offset += u64::try_from(n_bytes).unwrap_or_default();
         Ok(byte.first().copied())
     }
+}
+
+/// Returns what a message holds that is compressed for itself.
+fn unpacked(message: &[u8]) -> Result<Vec<u8>, String> {
+    let wrong = |error: io::Error| format!("a message that cannot be unpacked: {error}");
+    let decoder = zstd::Decoder::with_buffer(message).map_err(wrong)?;
+    let mut unpacked = Vec::new();
+    let mut decoder = decoder.take(MESSAGE_BYTES_MAX + 1);
+    decoder.read_to_end(&mut unpacked).map_err(wrong)?;
+    if u64::try_from(unpacked.len()).unwrap_or(u64::MAX) > MESSAGE_BYTES_MAX {
+        return Err(format!(
+            "a message unpacked is larger than {MESSAGE_BYTES_MAX} bytes"
+        ));
+    }
+    Ok(unpacked)
 }
 
 /// The tag of the member `resource_spans`.
@@ -142,6 +161,21 @@ mod tests {
         );
         let too_large = Err("a message of 1073741824 bytes, at most 67108864 are read");
         check(b"\x40\0\0\0", &[too_large]);
+    }
+
+    #[test]
+    fn messages_may_be_compressed_each_for_itself() {
+        let mut bytes = Vec::new();
+        for text in ["{\"resourceSpans\": []}", "further"] {
+            let message = zstd::encode_all(text.as_bytes(), 1).unwrap();
+            bytes.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+            bytes.extend(message);
+        }
+        assert!(is_binary(&bytes));
+        check(&bytes, &[Ok(b"{\"resourceSpans\": []}"), Ok(b"further")]);
+        let mut frames = Frames::new(&b"\0\0\0\x05\x28\xb5\x2f\xfd\xff"[..]);
+        let (_, message) = frames.next().unwrap();
+        assert!(message.unwrap_err().contains("cannot be unpacked"));
     }
 
     #[test]

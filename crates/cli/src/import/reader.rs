@@ -1,6 +1,7 @@
 //! Reads files and hands on what is to be sent, batch by batch. It blocks, so it has a thread of its own; the channel to
 //! who sends holds it back.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufReader, Read, Seek};
@@ -16,6 +17,7 @@ use super::elements::{Elements, Findings, Flow, Format};
 use super::frames::{Frames, is_binary};
 use super::scan::{Place, Scanner};
 use crate::exit::Stop;
+use crate::moving::input::BrokenOff;
 use crate::moving::split::split;
 use crate::moving::{Facts, input};
 use crate::terminal::Progress;
@@ -149,6 +151,7 @@ impl Job {
             source_idx: 0,
             batch: Vec::new(),
             batch_bytes: 0,
+            batch_ids: HashSet::new(),
             n_inferred: 0,
         };
         self.read(&mut batcher);
@@ -169,15 +172,17 @@ impl Job {
     }
 
     fn read(&self, findings: &mut impl Finder) {
+        // The sides of a call may be in two files.
+        let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
         for (source_idx, source) in self.sources.iter().enumerate() {
             findings.begin(source_idx);
-            let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
+            let mut place = Place::FIRST;
             let read = source
                 .open(self.meter.as_ref())
-                .and_then(|opened| read_one(opened, &mut elements, findings));
+                .and_then(|opened| read_one(opened, &mut elements, findings, &mut place));
             let flow = match read {
                 Ok(flow) => flow,
-                Err(error) => findings.bad(format!("cannot be read on: {error}"), Place::default()),
+                Err(error) => findings.bad(format!("cannot be read on: {error}"), place),
             };
             if elements.flush(findings) == Flow::Stop || flow == Flow::Stop {
                 return;
@@ -191,10 +196,12 @@ trait Finder: Findings {
     fn begin(&mut self, source_idx: usize);
 }
 
+/// Reads a file; `reached` is where it could not be read on.
 fn read_one(
     mut opened: Box<dyn Read + Send>,
     elements: &mut Elements,
     findings: &mut impl Findings,
+    reached: &mut Place,
 ) -> io::Result<Flow> {
     let mut head = Vec::new();
     let read = opened.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
@@ -206,12 +213,13 @@ fn read_one(
         let mut frames = Frames::new(BufReader::new(whole));
         while let Some((place, message)) = frames.next() {
             let flow = match message {
+                // Its members begin with a control character.
+                Ok(message) if message.first() == Some(&b'{') => {
+                    elements.json(&message, None, place, findings)
+                }
                 Ok(message) => elements.protobuf(&message, place, findings),
                 // Where the next message begins is not known either.
-                Err(message) => {
-                    findings.bad(message, place);
-                    return Ok(Flow::On);
-                }
+                Err(message) => return Ok(findings.bad(message, place)),
             };
             if flow == Flow::Stop {
                 return Ok(flow);
@@ -220,7 +228,12 @@ fn read_one(
         return Ok(Flow::On);
     }
     let mut scanner = Scanner::new(whole);
-    while let Some(element) = scanner.next()? {
+    loop {
+        let next = scanner.next();
+        *reached = scanner.place();
+        let Some(element) = next? else {
+            return Ok(Flow::On);
+        };
         let flow = match &element.json {
             Ok(json) => elements.json(json, element.member, element.place, findings),
             Err(message) if element.is_last => {
@@ -233,7 +246,6 @@ fn read_one(
             return Ok(flow);
         }
     }
-    Ok(Flow::On)
 }
 
 /// A file that tells how much of it was read.
@@ -251,15 +263,6 @@ impl Read for Metered {
     }
 }
 
-/// The place at which a file cannot be read on, if there is one.
-struct BrokenOff(Option<io::Error>);
-
-impl Read for BrokenOff {
-    fn read(&mut self, _bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.take().map_or(Ok(0), Err)
-    }
-}
-
 /// Gathers documents to be sent.
 struct Batcher<'j> {
     job: &'j Job,
@@ -268,6 +271,8 @@ struct Batcher<'j> {
     source_idx: usize,
     batch: Vec<Document>,
     batch_bytes: usize,
+    /// Refusals tell ids only; so no two of a batch have the same, or none.
+    batch_ids: HashSet<Option<String>>,
     n_inferred: u64,
 }
 
@@ -275,6 +280,7 @@ impl Batcher<'_> {
     fn hand_on(&mut self) -> Flow {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
+        self.batch_ids.clear();
         if batch.is_empty() {
             return Flow::On;
         }
@@ -291,7 +297,13 @@ impl Batcher<'_> {
     fn push(&mut self, text: String, key: u64, place: Place) -> Flow {
         let is_full =
             self.batch.len() >= self.job.n_batch || self.batch_bytes + text.len() > BATCH_BYTES_MAX;
-        let flow = if is_full { self.hand_on() } else { Flow::On };
+        let id = Facts::of(&text).id.map(|id| id.get().to_owned());
+        let flow = if is_full || self.batch_ids.contains(&id) {
+            self.hand_on()
+        } else {
+            Flow::On
+        };
+        self.batch_ids.insert(id);
         self.batch_bytes += text.len();
         self.batch.push(Document {
             text,

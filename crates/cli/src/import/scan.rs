@@ -30,6 +30,15 @@ pub(super) struct Place {
     pub(super) number: u64,
 }
 
+impl Place {
+    /// Where files begin.
+    pub(super) const FIRST: Self = Self {
+        line: 1,
+        offset: 0,
+        number: 0,
+    };
+}
+
 /// Reads values one after the other.
 pub(super) struct Scanner<R> {
     source: R,
@@ -65,14 +74,16 @@ impl<R: Read> Scanner<R> {
             source,
             buffer: Vec::new(),
             at: 0,
-            place: Place {
-                line: 1,
-                ..Place::default()
-            },
+            place: Place::FIRST,
             open: Vec::new(),
             element_bytes_max: ELEMENT_BYTES_MAX,
             is_over: false,
         }
+    }
+
+    /// Returns how far it is read.
+    pub(super) const fn place(&self) -> Place {
+        self.place
     }
 
     /// Returns the next value, nothing after the last.

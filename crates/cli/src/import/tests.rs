@@ -219,7 +219,7 @@ fn what_is_bad_is_told_and_the_rest_is_found() {
     assert_eq!(kept.documents, [good, good]);
     insta::assert_snapshot!(kept.bad.join("\n"), @"
     2 not JSON of a trace: expected ident at line 1 column 11
-    4 not JSON of a trace: missing field `timestamp` at line 1 column 27
+    4 nothing says when this span was, nor when its trace was
     ");
     let kept = read(good.as_bytes(), Format::Otlp);
     assert_eq!((kept.documents.len(), kept.bad.len()), (0, 1));
@@ -245,4 +245,137 @@ fn what_came_of_it_decides_the_exit() {
     check(5, 0, 1, false, Exit::Failed);
     check(5, 1, 1, true, Exit::Partly);
     check(0, 1, 1, true, Exit::Failed);
+}
+
+#[test]
+fn the_sides_of_a_call_are_two_however_far_apart_they_are_read() {
+    let side = |kind: &str, service: &str, trace: &str, micros: u64| {
+        json!({ "traceId": trace, "id": "a1", "kind": kind, "timestamp": micros, "duration": 5,
+            "localEndpoint": { "serviceName": service } })
+        .to_string()
+    };
+    let others = |n: usize| {
+        let others = (0..n).map(|number| {
+            json!({ "traceId": format!("{:x}", number + 100), "id": "b1", "timestamp": 9, "duration": 1 })
+                .to_string()
+        });
+        others.collect::<Vec<_>>()
+    };
+    for n_between in [0, 4_990, 4_999, 12_000] {
+        let mut lines = vec![side("CLIENT", "front", "1", 1_000_000)];
+        lines.extend(others(n_between));
+        lines.push(side("SERVER", "back", "1", 1_000_001));
+        let found = documents_of(lines.join("\n").as_bytes()).unwrap();
+        let found: Vec<Value> = found
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        let of_call: Vec<&Value> = found
+            .iter()
+            .filter(|document| document["trace_id"] == "1-00000000-000000000000000000000001")
+            .collect();
+        let ids: HashSet<String> = of_call
+            .iter()
+            .map(|found| found["id"].to_string())
+            .collect();
+        assert_eq!((of_call.len(), ids.len()), (2, 2), "{n_between}");
+    }
+}
+
+#[test]
+fn what_is_bad_of_waiting_spans_is_told_with_its_own_place() {
+    let good = r#"{"traceId": "1", "id": "a", "timestamp": 5}"#;
+    let untimed = r#"{"traceId": "2", "id": "a"}"#;
+    let zero = r#"{"traceId": "1", "id": "0", "timestamp": 5}"#;
+    let kept = read(
+        format!("{good}\n{untimed}\n{zero}\n{good}\n").as_bytes(),
+        Format::Auto,
+    );
+    assert_eq!(kept.documents.len(), 2);
+    insta::assert_snapshot!(kept.bad.join("\n"), @"
+    2 nothing says when this span was, nor when its trace was
+    3 span 0000000000000000: span id 0000000000000000 is not 8 bytes that are not all zero
+    ");
+}
+
+#[test]
+fn what_is_of_something_else_is_told() {
+    let text = "{\"resourceMetrics\": [{}]}\n{ }\n{\"resourceLogs\": []}\n{\"id\": \"a\"}\n";
+    let kept = read(text.as_bytes(), Format::Auto);
+    assert_eq!(kept.documents, ["{\"id\": \"a\"}"]);
+    insta::assert_snapshot!(kept.bad.join("\n"), @"
+    1 metrics of OpenTelemetry, no traces
+    2 an empty object, no traces
+    3 logs of OpenTelemetry, no traces
+    ");
+}
+
+/// Returns what is handed on of files with these bytes.
+fn handed_on(files: &[&[u8]], skip_bad: bool) -> Vec<Item> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sources = Vec::new();
+    for (idx, bytes) in files.iter().enumerate() {
+        let path = folder.path().join(idx.to_string());
+        std::fs::write(&path, bytes).unwrap();
+        sources.push(Source::of(&path).unwrap());
+    }
+    let job = Job {
+        sources,
+        format: Format::Auto,
+        skip_bad,
+        rules: Rules::default(),
+        meter: None,
+        n_batch: 50,
+        now: Timestamp::MAX,
+    };
+    let (sender, mut items) = mpsc::channel(100);
+    job.send(None, sender);
+    std::iter::from_fn(|| items.try_recv().ok()).collect()
+}
+
+/// Returns the elements of each batch, and what is bad without the name of its file.
+fn shown(items: &[Item]) -> Vec<String> {
+    let shown = items.iter().filter_map(|item| match item {
+        Item::Batch(batch) => {
+            let numbers = batch
+                .iter()
+                .map(|document| document.place.number.to_string());
+            Some(numbers.collect::<Vec<_>>().join(" "))
+        }
+        Item::Bad(message) => {
+            let (_, rest) = message.split_once(": ").unwrap();
+            Some(rest.to_owned())
+        }
+        Item::End { .. } => None,
+    });
+    shown.collect()
+}
+
+#[test]
+fn a_cut_file_says_where_and_ends_the_import() {
+    let good = r#"{"trace_id": "1", "id": "a"}"#;
+    let line = format!("{good}\n");
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    std::io::Write::write_all(&mut encoder, line.repeat(3).as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let cut = &packed[..packed.len() - 20];
+    let told = shown(&handed_on(&[cut], false));
+    let (bad, before) = told.split_last().unwrap();
+    assert_eq!(before, ["1", "2"]);
+    assert!(bad.starts_with("element 3, line 3, byte "), "{bad}");
+
+    let cut = b"\0\0\0\x09ab";
+    let told = shown(&handed_on(&[cut, line.as_bytes()], false));
+    assert_eq!(told.len(), 1, "{told:?}");
+    let told = shown(&handed_on(&[cut, line.as_bytes()], true));
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn no_two_documents_of_a_batch_have_one_id() {
+    let line = |trace: u8, id: &str| format!("{{\"trace_id\": \"{trace}\"{id}}}\n");
+    let (a, b) = (", \"id\": \"a\"", ", \"id\": \"b\"");
+    let text = [line(1, a), line(1, b), line(2, a), line(3, ""), line(4, "")].concat();
+    let told = shown(&handed_on(&[text.as_bytes()], false));
+    assert_eq!(told, ["1 2", "3 4", "5"]);
 }

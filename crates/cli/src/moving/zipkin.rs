@@ -4,10 +4,15 @@
 //! The two sides of a call may share one id there. The side that was called gets an id of its own, the same each time,
 //! and becomes the child of the side that called; what it did in turn becomes its child.
 
-use std::collections::{HashMap, HashSet};
+mod ids;
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+
+pub(crate) use ids::Ids;
 
 use super::jaeger::{nanos, number_of, padded};
 
@@ -23,8 +28,9 @@ pub(crate) struct Span {
     kind: Option<String>,
     #[serde(default)]
     name: Option<String>,
-    /// In microseconds.
-    timestamp: u64,
+    /// In microseconds; without one, some other time stands for it.
+    #[serde(default)]
+    timestamp: Option<u64>,
     #[serde(default)]
     duration: Option<u64>,
     #[serde(default)]
@@ -37,6 +43,9 @@ pub(crate) struct Span {
     tags: Option<serde_json::Map<String, Value>>,
     #[serde(default)]
     shared: Option<bool>,
+    /// What only spans of the first version have.
+    #[serde(default)]
+    binary_annotations: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,64 +66,100 @@ struct Annotation {
     timestamp: u64,
     #[serde(default)]
     value: String,
+    /// What only those of the first version have.
+    #[serde(default)]
+    endpoint: Option<IgnoredAny>,
 }
 
-/// A span's trace and id as text that can be compared.
-type Key = (String, String);
-
-/// Returns the body of an export request in JSON that brings these spans.
-pub(crate) fn to_otlp(spans: &[Span]) -> Value {
-    let shared = Shared::of(spans);
-    let groups = spans.iter().map(|span| {
+/// Returns the body of an export request in JSON that brings these spans, which all have a time.
+pub(crate) fn to_otlp(spans: &[Span], ids: &mut Ids) -> Value {
+    let ids = ids.of(spans);
+    let groups = spans.iter().zip(ids).map(|(span, ids)| {
         let attributes = resource(span);
-        json!({ "resource": { "attributes": attributes }, "scopeSpans": [{ "spans": [otlp_span(span, &shared)] }] })
+        json!({ "resource": { "attributes": attributes }, "scopeSpans": [{ "spans": [otlp_span(span, ids)] }] })
     });
     json!({ "resourceSpans": groups.collect::<Vec<_>>() })
 }
 
-/// Ids that two sides of a call have, and which service was called.
-#[derive(Default)]
-struct Shared<'s> {
-    service_of: HashMap<Key, &'s str>,
-}
-
-impl<'s> Shared<'s> {
-    fn of(spans: &'s [Span]) -> Self {
-        let callers = spans.iter().filter(|span| span.shared != Some(true));
-        let callers: HashSet<Key> = callers.map(Span::key).collect();
-        let called = spans.iter().filter(|span| span.shared == Some(true));
-        let called = called.map(|span| (span.key(), span.service()));
-        Self {
-            service_of: called.filter(|(key, _)| callers.contains(key)).collect(),
+/// Gives spans without a time that of another one they belong to: of the same id, of their parent, or else the earliest
+/// of their trace.
+pub(crate) fn time(spans: &mut [&mut Span]) {
+    if spans.iter().all(|span| span.timestamp.is_some()) {
+        return;
+    }
+    let mut times: HashMap<(String, Option<String>), u64> = HashMap::new();
+    for span in spans.iter() {
+        let Some(micros) = span.timestamp else {
+            continue;
+        };
+        for id in [None, Some(padded(&span.id, 16))] {
+            let earliest = times.entry((span.trace(), id)).or_insert(micros);
+            *earliest = micros.min(*earliest);
         }
     }
-
-    /// Returns the id of a span and of its parent.
-    fn ids(&self, span: &Span) -> (String, String) {
-        let own = span.key();
-        if span.shared == Some(true) && self.service_of.contains_key(&own) {
-            return (called_id(&own.1), own.1);
-        }
-        let Some(parent_id) = span.parent_id.as_deref().map(|id| padded(id, 16)) else {
-            return (own.1, String::new());
-        };
-        let parent = (own.0, parent_id);
-        let is_below_called = self
-            .service_of
-            .get(&parent)
-            .is_some_and(|service| *service == span.service());
-        let parent_id = if is_below_called {
-            called_id(&parent.1)
-        } else {
-            parent.1
-        };
-        (own.1, parent_id)
+    for span in spans.iter_mut().filter(|span| span.timestamp.is_none()) {
+        let parent_id = span.parent_id.as_deref().map(|id| padded(id, 16));
+        let found = [Some(padded(&span.id, 16)), parent_id, None];
+        let found = found
+            .into_iter()
+            .find_map(|id| times.get(&(span.trace(), id)));
+        span.timestamp = found.copied();
     }
 }
 
 impl Span {
-    fn key(&self) -> Key {
-        (padded(&self.trace_id, 32), padded(&self.id, 16))
+    /// Returns a span.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let span: Self = serde_json::from_str(text)
+            .map_err(|error| format!("not JSON of a span of Zipkin: {error}"))?;
+        let mut events = span.annotations.iter().flatten();
+        if span.binary_annotations.is_some() || events.any(|event| event.endpoint.is_some()) {
+            return Err(
+                "a span of Zipkin's first version; spans of the second are read, which its API answers at /api/v2"
+                    .to_owned(),
+            );
+        }
+        let ids = [
+            ("traceId", Some(&span.trace_id), 32),
+            ("id", Some(&span.id), 16),
+            // Some write none as an empty one.
+            (
+                "parentId",
+                span.parent_id.as_ref().filter(|id| !id.is_empty()),
+                16,
+            ),
+        ];
+        for (name, id, n_digits) in ids {
+            let is_hex = |id: &String| {
+                let is_short = (1..=n_digits).contains(&id.len());
+                is_short && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+            };
+            if id.is_some_and(|id| !is_hex(id)) {
+                return Err(format!("{name} is not 1 to {n_digits} hex digits"));
+            }
+        }
+        Ok(span.timed())
+    }
+
+    /// Takes the first event for the beginning if there is no time; 0 is none.
+    fn timed(mut self) -> Self {
+        let events = self.annotations.iter().flatten();
+        let first = events.map(|event| event.timestamp).min();
+        self.timestamp = self.timestamp.filter(|micros| *micros > 0).or(first);
+        self
+    }
+
+    /// Tells whether it is known when it was.
+    pub(crate) const fn is_timed(&self) -> bool {
+        self.timestamp.is_some()
+    }
+
+    /// Returns its trace as text that can be compared.
+    pub(crate) fn trace(&self) -> String {
+        padded(&self.trace_id, 32)
     }
 
     fn service(&self) -> &str {
@@ -134,11 +179,9 @@ fn resource(span: &Span) -> Vec<Value> {
     attributes
 }
 
-fn otlp_span(span: &Span, shared: &Shared<'_>) -> Value {
-    let (id, parent_id) = shared.ids(span);
-    let end = span
-        .timestamp
-        .saturating_add(span.duration.unwrap_or_default());
+fn otlp_span(span: &Span, (id, parent_id): (u64, u64)) -> Value {
+    let start = span.timestamp.unwrap_or_default();
+    let end = start.saturating_add(span.duration.unwrap_or_default());
     let events = span.annotations.iter().flatten();
     let events =
         events.map(|event| json!({ "timeUnixNano": nanos(event.timestamp), "name": event.value }));
@@ -148,12 +191,12 @@ fn otlp_span(span: &Span, shared: &Shared<'_>) -> Value {
         status = json!({ "code": 2, "message": if error == "true" { "" } else { error } });
     }
     json!({
-        "traceId": padded(&span.trace_id, 32),
-        "spanId": id,
-        "parentSpanId": parent_id,
+        "traceId": span.trace(),
+        "spanId": format!("{id:016x}"),
+        "parentSpanId": if parent_id == 0 { String::new() } else { format!("{parent_id:016x}") },
         "name": span.name.as_deref().unwrap_or_default(),
         "kind": number_of(span.kind.as_deref().unwrap_or("internal")),
-        "startTimeUnixNano": nanos(span.timestamp),
+        "startTimeUnixNano": nanos(start),
         "endTimeUnixNano": nanos(end),
         "attributes": attributes(span),
         "events": events.collect::<Vec<_>>(),
@@ -202,51 +245,78 @@ fn text(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": { "stringValue": value } })
 }
 
-/// Returns the id of the side that was called, of a call whose sides share one: each bit of it depends on all of the
-/// other (the finalizer of splitmix64), so that it meets no other id.
-fn called_id(id: &str) -> String {
-    let mut bits = u64::from_str_radix(id, 16).unwrap_or_default() ^ CALLED;
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^= bits >> 31;
-    format!("{:016x}", bits.max(1))
-}
-
-/// The golden ratio in 64 bits; any number would do.
-const CALLED: u64 = 0x9e37_79b9_7f4a_7c15;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ids(spans: &Value) -> Vec<(String, String)> {
-        let spans: Vec<Span> = serde_json::from_value(spans.clone()).unwrap();
-        let shared = Shared::of(&spans);
-        spans.iter().map(|span| shared.ids(span)).collect()
+    fn span(text: &str) -> Result<Span, String> {
+        Span::parse(text)
     }
 
     #[test]
-    fn the_side_that_was_called_gets_an_id_of_its_own() {
-        let span = |id: &str, parent: Option<&str>, service: &str, shared: bool| {
-            json!({ "traceId": "1", "id": id, "parentId": parent, "timestamp": 1, "shared": shared,
-                "localEndpoint": { "serviceName": service } })
+    fn what_is_no_span_of_the_second_version_is_told() {
+        let check = |members: &str, expected: Option<&str>| {
+            let read = span(&format!("{{{members}}}"));
+            match (read, expected) {
+                (Ok(_), None) => {}
+                (Err(error), Some(expected)) => assert!(error.contains(expected), "{error}"),
+                (read, _) => panic!("{members}: {read:?}"),
+            }
         };
-        let all = json!([
-            span("a", None, "front", false),
-            span("a", None, "back", true),
-            span("b", Some("a"), "back", false),
-            span("c", Some("a"), "front", false),
-            span("d", Some("a"), "alone", true),
-        ]);
-        let called = called_id("000000000000000a");
-        let id = |digit: &str| format!("{digit:0>16}");
-        let expected = [
-            (id("a"), String::new()),
-            (called.clone(), id("a")),
-            (id("b"), called),
-            (id("c"), id("a")),
-            (id("d"), id("a")),
-        ];
-        assert_eq!(ids(&all), expected);
+        check(r#""traceId": "1", "id": "a""#, None);
+        check(r#""traceId": "1", "id": "a", "parentId": """#, None);
+        check(
+            r#""traceId": "1", "id": "a", "annotations": [{"timestamp": 1, "value": "e"}]"#,
+            None,
+        );
+        let first = Some("first version");
+        check(
+            r#""traceId": "1", "id": "a", "binaryAnnotations": []"#,
+            first,
+        );
+        check(
+            r#""traceId": "1", "id": "a", "annotations": [{"timestamp": 1, "value": "cs", "endpoint": {}}]"#,
+            first,
+        );
+        check(r#""traceId": "1""#, Some("missing field `id`"));
+        check(
+            r#""traceId": "x", "id": "a""#,
+            Some("traceId is not 1 to 32 hex digits"),
+        );
+        check(
+            r#""traceId": "1", "id": "11112222333344445""#,
+            Some("id is not 1 to 16 hex digits"),
+        );
+        check(
+            r#""traceId": "1", "id": "a", "parentId": "-""#,
+            Some("parentId is not"),
+        );
+    }
+
+    #[test]
+    fn a_span_without_a_time_has_that_of_another_one() {
+        let text = |trace: &str, id: &str, others: &str| {
+            format!(r#"{{"traceId": "{trace}", "id": "{id}"{others}}}"#)
+        };
+        let mut spans: Vec<Span> = [
+            text("1", "a", r#", "timestamp": 50"#),
+            text("1", "b", r#", "timestamp": 70, "parentId": "a""#),
+            text("1", "00b", ""),
+            text("1", "c", r#", "timestamp": 0, "parentId": "b""#),
+            text("01", "d", r#", "parentId": "e""#),
+            text(
+                "1",
+                "f",
+                r#", "annotations": [{"timestamp": 66}, {"timestamp": 65}]"#,
+            ),
+            text("2", "a", ""),
+        ]
+        .iter()
+        .map(|text| span(text).unwrap())
+        .collect();
+        time(&mut spans.iter_mut().collect::<Vec<_>>());
+        let times: Vec<Option<u64>> = spans.iter().map(|span| span.timestamp).collect();
+        let expected = [50, 70, 70, 70, 50, 65].map(Some);
+        assert_eq!(times, [&expected[..], &[None]].concat());
     }
 }

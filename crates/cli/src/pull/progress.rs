@@ -8,7 +8,8 @@ use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Stop;
-use crate::moving::output::{Unfinished, cannot_write};
+use crate::moving::output::{Readers, Unfinished, cannot_write};
+use crate::moving::slices::{Overlap, Slice};
 use crate::times::Window;
 
 /// A state, and where it is noted.
@@ -31,10 +32,22 @@ pub(super) struct State {
     to_nanos: u64,
     /// Up to when all traces are there.
     done_to_nanos: u64,
+    /// What of that is asked for again, and which traces are there of it.
+    pub(super) overlap: Overlap,
     pub(super) n_traces: u64,
     pub(super) n_missing: u64,
+    /// The ids of traces that the server did not look at.
+    pub(super) unprocessed: Vec<String>,
     /// Where that ends in the output.
     pub(super) end: End,
+}
+
+/// What became of some traces.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) n_traces: u64,
+    pub(super) n_missing: u64,
+    pub(super) unprocessed: Vec<String>,
 }
 
 /// Where what is done ends in the output.
@@ -62,8 +75,10 @@ impl State {
             from_nanos: window.from.as_nanos(),
             to_nanos: window.to.as_nanos(),
             done_to_nanos: window.from.as_nanos(),
+            overlap: Overlap::default(),
             n_traces: 0,
             n_missing: 0,
+            unprocessed: Vec::new(),
             end: End::default(),
         }
     }
@@ -104,30 +119,46 @@ impl Noted {
         &self.path
     }
 
-    /// Tells whether all slices are done.
+    /// Tells whether all slices are done, and whatever the server did not look at at first.
     pub(super) const fn is_done(&self) -> bool {
+        self.is_all_asked() && self.state.unprocessed.is_empty()
+    }
+
+    /// Tells whether all slices are done.
+    pub(super) const fn is_all_asked(&self) -> bool {
         self.state.done_to_nanos >= self.state.to_nanos
     }
 
     /// Notes that a further slice is durable.
-    pub(super) fn note(
-        &mut self,
-        done_to: Timestamp,
-        n_traces: u64,
-        n_missing: u64,
-        end: End,
-    ) -> Result<(), Stop> {
-        self.state.done_to_nanos = done_to.as_nanos();
-        self.state.n_traces += n_traces;
-        self.state.n_missing += n_missing;
+    pub(super) fn note(&mut self, slice: &Slice, done: Done, end: End) -> Result<(), Stop> {
+        self.state.done_to_nanos = slice.window.to.as_nanos();
+        self.state.overlap = slice.overlap.clone();
+        self.state.unprocessed.extend(done.unprocessed);
+        self.state.n_traces += done.n_traces;
+        self.state.n_missing += done.n_missing;
         self.state.end = end;
         self.write()
+    }
+
+    /// Notes that what was asked for again is durable.
+    pub(super) fn note_again(&mut self, done: Done, end: End) -> Result<(), Stop> {
+        self.state.unprocessed = done.unprocessed;
+        self.state.n_traces += done.n_traces;
+        self.state.n_missing += done.n_missing;
+        self.state.end = end;
+        self.write()
+    }
+
+    /// Takes for gone what the server never looked at; that is noted nowhere.
+    pub(super) fn give_up(&mut self) {
+        let unprocessed = std::mem::take(&mut self.state.unprocessed);
+        self.state.n_missing += u64::try_from(unprocessed.len()).unwrap_or_default();
     }
 
     /// Makes durable what is to be noted.
     pub(super) fn write(&self) -> Result<(), Stop> {
         let text = serde_json::to_string_pretty(&self.state).map_err(Stop::failed)?;
-        let unfinished = Unfinished::begin(&self.path)?;
+        let unfinished = Unfinished::begin(&self.path, Readers::Usual)?;
         let written = unfinished.file().write_all(format!("{text}\n").as_bytes());
         written.map_err(|error| cannot_write(&self.path, &error))?;
         unfinished.finish()
@@ -140,4 +171,4 @@ impl Noted {
     }
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;

@@ -89,7 +89,7 @@ impl Sink {
         if noted.path().exists() {
             cut(path, &noted.state.end).map_err(failed)?;
         } else {
-            noted.state.end = end_of(path, last_journal(path)).map_err(failed)?;
+            noted.state.end = end_of(last_journal(path)).map_err(failed)?;
             noted.write()?;
         }
         let limits = Limits {
@@ -134,7 +134,7 @@ impl Sink {
             Self::Folder(sink) => {
                 sink.journal.flush(sink.now).map_err(Stop::failed)?;
                 let current = Some(sink.journal.path().to_owned());
-                end_of(&sink.path, current).map_err(|error| cannot_write(&sink.path, &error))
+                end_of(current).map_err(|error| cannot_write(&sink.path, &error))
             }
         }
     }
@@ -227,12 +227,12 @@ fn journals(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Returns where the last file of a folder ends.
-fn end_of(folder: &Path, last: Option<PathBuf>) -> std::io::Result<End> {
+/// Returns where a folder ends whose last file has this path.
+fn end_of(last: Option<PathBuf>) -> std::io::Result<End> {
     let Some(last) = last else {
         return Ok(End::default());
     };
-    let n_bytes = fs::metadata(folder.join(&last))?.len();
+    let n_bytes = fs::metadata(&last)?.len();
     let name = last
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());

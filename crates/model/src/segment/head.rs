@@ -54,6 +54,7 @@ impl Segment<'_> {
             } else {
                 part.latest_or_end()
             },
+            latest: gathered.latest,
             flags: gathered.flags,
             name: part.name.as_ref().to_owned(),
             origin: owned(&facts.origin),

@@ -58,6 +58,7 @@ fn the_least_segment_passes() {
             in_progress: false,
             start: Timestamp::from_secs(1),
             end: Timestamp::from_secs(2),
+            latest: Timestamp::from_secs(2),
             flags: Flags::default(),
             name: "Scorekeep".to_owned(),
             origin: None,

@@ -109,14 +109,20 @@ impl<'a> Forest<'a> {
         self.entries.get(tree.entries.clone()).unwrap_or_default()
     }
 
-    /// Returns the end of a document; in progress the latest time it mentions.
+    /// Returns the end of a document; in progress the latest time that it or anything below it mentions, nested in it or
+    /// sent alone.
     pub(super) fn end_of(&self, tree: &Tree<'_>) -> Option<Timestamp> {
-        let entries = self.entries.get(tree.entries.clone())?;
-        let document = entries.first()?;
-        if document.in_progress {
-            return entries.iter().map(Entry::latest).max();
+        let document = self.entries.get(tree.entries.start)?;
+        if !document.in_progress {
+            return document.end;
         }
-        document.end
+        let mut latest = document.latest();
+        let mut waiting = document.children.clone();
+        while let Some(entry) = waiting.pop().and_then(|idx| self.entries.get(idx)) {
+            latest = latest.max(entry.latest());
+            waiting.extend(&entry.children);
+        }
+        Some(latest)
     }
 }
 

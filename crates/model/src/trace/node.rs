@@ -56,7 +56,7 @@ impl<'a> Node<'a> {
     }
 
     /// Returns its end, which may lie before its start. In progress: of a segment or an orphan the
-    /// latest time its document mentions, of a subsegment the latest time it mentions itself.
+    /// latest time that it or anything below it mentions, of a subsegment the latest time it mentions itself.
     pub const fn end(&self) -> Timestamp {
         self.end
     }

@@ -217,6 +217,51 @@ fn durations_count_what_documents_in_progress_mention() {
     check(&[], &[], None);
 }
 
+/// A trace exported has the subsegments nested in their segment that were sent alone.
+#[test]
+fn subsegments_of_an_open_segment_count_alike_nested_and_alone() {
+    let duration = |texts: &[&str]| {
+        let texts = texts
+            .iter()
+            .map(|text| text.replace("`T`", &format!(r#""trace_id":"{TRACE}""#)));
+        let documents: Vec<Document> = texts.map(|text| document(&text)).collect();
+        let trace = Trace::compile(trace_id(), &documents, Orphans::Visible);
+        let heads: Vec<crate::Head> = documents
+            .iter()
+            .map(|document| {
+                let segment = Segment::parse(&document.text, &DocumentLimits::default());
+                segment.unwrap().head()
+            })
+            .collect();
+        let summary = crate::Summary::of(trace_id(), &heads, 1);
+        assert_eq!(trace.duration, Some(summary.end.since(summary.start)));
+        trace.duration.unwrap().as_millis()
+    };
+    let check = |open: &str, expected: u128| {
+        let root = |below: &str| {
+            format!(
+                r#"{{`T`,"id":"0000000000000001","name":"a","start_time":1,{open},"subsegments":[{below}]}}"#
+            )
+        };
+        let nested = root(
+            r#"{"id":"0000000000000002","name":"b","start_time":1,"end_time":2,"subsegments":[{"id":"0000000000000003","name":"c","start_time":1,"end_time":4}]}"#,
+        );
+        assert_eq!(duration(&[&nested]), expected);
+        let alone = |id: u8, parent: u8, end: u8| {
+            format!(
+                r#"{{`T`,"type":"subsegment","id":"000000000000000{id}","parent_id":"000000000000000{parent}","name":"s","start_time":1,"end_time":{end}}}"#
+            )
+        };
+        let parts = [root(""), alone(2, 1, 2), alone(3, 2, 4)];
+        assert_eq!(duration(&[&parts[0], &parts[1], &parts[2]]), expected);
+        let half = root(r#"{"id":"0000000000000002","name":"b","start_time":1,"end_time":2}"#);
+        assert_eq!(duration(&[&half, &parts[2]]), expected);
+    };
+    check(r#""in_progress":true"#, 3_000);
+    // What has ended ended when it says.
+    check(r#""end_time":1.5"#, 500);
+}
+
 #[test]
 fn of_several_copies_the_winner_is_shown_and_broken_ones_are_counted() {
     let text = |name: &str, end: &str| {

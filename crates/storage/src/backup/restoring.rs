@@ -24,7 +24,7 @@ use crate::dictionary::write_durably;
 use crate::engine::{Engine, EngineError, SledEngine, Tree, VALUE_BYTES_MAX};
 use crate::manifest::Manifest;
 use crate::migrations;
-use crate::open::PARTITIONS;
+use crate::open::{OpenError, PARTITIONS};
 use crate::partitions::{Handle, Opened};
 
 /// What was restored.
@@ -145,8 +145,11 @@ impl Restoring {
         if !is_whole {
             return Err(RestoreError::CutOff("its last file is missing".to_owned()));
         }
-        // What follows is the end of the archive, and the checksum of the compression.
-        io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| unreadable(&error))?;
+        // What follows is the end of the archive, which is zeros, and the checksum of the compression.
+        if !is_zeros(&mut archive.into_inner()).map_err(|error| unreadable(&error))? {
+            let text = "something follows its end; of several in one file none is restored";
+            return Err(RestoreError::Damaged(text.to_owned()));
+        }
         self.conclude()
     }
 
@@ -189,7 +192,11 @@ impl Restoring {
                 let bytes = file.whole()?;
                 let path = self.dir.join(MANIFEST);
                 write_durably(&path, &bytes).map_err(failed("writing", &path))?;
-                self.manifest = Some(migrations::look(&self.dir)?);
+                let manifest = migrations::look(&self.dir).map_err(|error| match error {
+                    OpenError::Damaged { detail, .. } => RestoreError::Damaged(detail),
+                    error => error.into(),
+                })?;
+                self.manifest = Some(manifest);
                 Ok(())
             }
             Place::Dictionary(name) => {
@@ -390,6 +397,20 @@ impl<R: Read> Incoming<R> {
     }
 }
 
+/// Reads what is left; tells whether it is zeros only.
+fn is_zeros(source: &mut impl Read) -> io::Result<bool> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut is_zeros = true;
+    loop {
+        let n_bytes = source.read(&mut buffer)?;
+        if n_bytes == 0 {
+            return Ok(is_zeros);
+        }
+        let read = buffer.get(..n_bytes).unwrap_or_default();
+        is_zeros &= read.iter().all(|byte| *byte == 0);
+    }
+}
+
 fn unreadable(error: &io::Error) -> RestoreError {
     match error.kind() {
         ErrorKind::UnexpectedEof => RestoreError::CutOff(error.to_string()),
@@ -403,5 +424,6 @@ fn engine_failed(handle: &Handle, error: &EngineError) -> RestoreError {
 
 /// What is loaded whole: manifests, dictionaries, members of a partition.
 const SMALL_BYTES_MAX: u64 = 1 << 30;
+const BUFFER_BYTES: usize = 64 << 10;
 const KEY_BYTES_MAX: usize = 64 << 10;
 const CACHE_BYTES: u64 = 64 << 20;

@@ -37,8 +37,13 @@ pub(super) struct Slot {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) has_segment: bool,
+    /// Whether a segment is in progress: then it ends with the last subsegment that belongs to it, whichever these are.
+    pub(super) is_open: bool,
     pub(super) start: Timestamp,
+    /// At the earliest.
     pub(super) end: Timestamp,
+    /// The latest time that is mentioned at all.
+    pub(super) latest: Timestamp,
 }
 
 impl Copies {
@@ -100,21 +105,32 @@ impl Span {
         let has_segment = head.kind == DocumentKind::Segment;
         Self {
             has_segment,
+            is_open: has_segment && head.in_progress,
             start: head.start,
             end: head.end,
+            latest: head.latest,
         }
+    }
+
+    /// Returns the earliest and the latest time at which a trace may end.
+    pub(super) fn ends(self) -> (Timestamp, Timestamp) {
+        let latest = if self.is_open { self.latest } else { self.end };
+        (self.end, latest.max(self.end))
     }
 
     /// Returns the span of both.
     pub(super) fn with(self, other: Self) -> Self {
-        match (self.has_segment, other.has_segment) {
-            (true, false) => self,
-            (false, true) => other,
-            (true, true) | (false, false) => Self {
-                start: self.start.min(other.start),
-                end: self.end.max(other.end),
-                ..self
-            },
+        let (start, end) = match (self.has_segment, other.has_segment) {
+            (true, false) => (self.start, self.end),
+            (false, true) => (other.start, other.end),
+            (true, true) | (false, false) => (self.start.min(other.start), self.end.max(other.end)),
+        };
+        Self {
+            has_segment: self.has_segment || other.has_segment,
+            is_open: self.is_open || other.is_open,
+            start,
+            end,
+            latest: self.latest.max(other.latest),
         }
     }
 
@@ -122,7 +138,9 @@ impl Span {
     pub(super) fn rests_on(self, before: Self, after: Self) -> bool {
         let loses_start = before.start == self.start && after.start > before.start;
         let loses_end = before.end == self.end && after.end < before.end;
-        loses_start || loses_end || before.has_segment != after.has_segment
+        let loses_latest = before.latest == self.latest && after.latest < before.latest;
+        let is_other = (before.has_segment, before.is_open) != (after.has_segment, after.is_open);
+        loses_start || loses_end || loses_latest || is_other
     }
 }
 

@@ -382,12 +382,22 @@ fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
             "{n_files}: {error}"
         );
     }
+    assert_eq!(all[1].0, "MANIFEST");
+    let mut changed = all.clone();
+    changed[1].1.truncate(20);
+    assert!(matches!(
+        refused(&packed(&changed)),
+        RestoreError::Damaged(_)
+    ));
+    let twice = refused(&bytes.repeat(2));
+    assert!(twice.to_string().contains("follows its end"), "{twice}");
     for (nth, (name, content)) in all.iter().enumerate() {
         let mut changed = all.clone();
         let middle = content.len() / 2;
         changed[nth].1[middle] ^= 1;
         let error = refused(&packed(&changed));
-        assert!(!matches!(error, RestoreError::Io { .. }), "{name}: {error}");
+        let is_told = !matches!(error, RestoreError::Io { .. } | RestoreError::Open(_));
+        assert!(is_told, "{name}: {error}");
         let mut longer = all.clone();
         longer[nth].1.push(b'0');
         refused(&packed(&longer));

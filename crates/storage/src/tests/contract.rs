@@ -200,6 +200,39 @@ fn windows_are_half_open_and_know_three_times() {
 }
 
 #[test]
+fn a_segment_in_progress_ends_with_the_last_subsegment_that_was_sent_alone() {
+    on_every_engine!(store, {
+        let alone = |id, from, to| {
+            let members = format!(
+                r#""type":"subsegment","parent_id":"{:016x}","end_time":{}"#,
+                id - 1,
+                at(to)
+            );
+            segment_with(1, id, from, &members)
+        };
+        put(
+            store,
+            vec![in_progress(1, 1, 10), alone(2, 11, 14), alone(3, 12, 20)],
+        );
+        let ends_in = |from, to| {
+            let window = Window {
+                by: WindowBy::End,
+                from: at(from),
+                to: at(to),
+            };
+            let scan = Scan {
+                window,
+                ..everything()
+            };
+            summaries(store, scan).len()
+        };
+        assert_eq!([ends_in(20, 21), ends_in(10, 20)], [1, 0]);
+        put(store, vec![segment(1, 1, 10)]);
+        assert_eq!([ends_in(11, 12), ends_in(12, 30)], [1, 0]);
+    });
+}
+
+#[test]
 fn a_trace_that_arrives_between_pages_is_on_none_of_them() {
     on_every_engine!(store, {
         put(store, vec![segment(1, 1, 10), segment(2, 1, 20)]);
