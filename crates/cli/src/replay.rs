@@ -1,8 +1,10 @@
 //! `roentgen replay`: sends recorded traffic again, to another time and another server.
 
 mod batches;
+mod calling;
 mod chosen;
 mod input;
+mod members;
 pub(crate) mod opened;
 mod order;
 mod plan;
@@ -19,7 +21,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ use crate::stopping::Stopping;
 use crate::terminal::{Progress, note, print};
 use crate::times::instant;
 use batches::Bounds;
+use calling::Server;
 use input::Input;
 use plan::Plan;
 use progress::{Keeper, Saved, Settings};
@@ -192,15 +194,16 @@ impl Replay<'_> {
         }
         let way = self.way(seed);
         let (round, offset) = self.go_to_start(&mut input)?;
-        let target = self.target().await?;
+        let total = self.plan.n_chosen.saturating_mul(way.n_rounds);
+        let progress = Arc::new(Progress::of(total, "documents"));
+        let target = self.target(&progress).await?;
         let kept = self.keep()?;
         let stopping = Stopping::catch()?;
-        let total = self.plan.n_chosen.saturating_mul(way.n_rounds);
-        let progress = Progress::of(total, "documents");
         let common = Arc::new(Common {
             target,
             keeper: kept.as_ref().map(|kept| kept.keeper.clone()),
             stopping: stopping.clone(),
+            progress: Arc::clone(&progress),
             started: Instant::now(),
         });
         let pacing = Pacing {
@@ -213,12 +216,14 @@ impl Replay<'_> {
             self.chosen.as_ref(),
             self.saved.done.clone(),
             Pace::from(pacing, offset),
-            &progress,
         );
         let (totals, stop) = Box::pin(sending.run(&mut input, round)).await;
         let elapsed = common.started.elapsed();
         drop(common);
-        progress.finish();
+        // Every call has ended, so nobody else has it.
+        if let Some(progress) = Arc::into_inner(progress) {
+            progress.finish();
+        }
         let is_complete = totals.is_complete;
         let exit = totals.exit();
         let about = About {
@@ -287,12 +292,10 @@ impl Replay<'_> {
         Ok((round, at.since(self.plan.first)))
     }
 
-    async fn target(&self) -> Result<Target, Stop> {
+    async fn target(&self, progress: &Arc<Progress>) -> Result<Target, Stop> {
         let Some(address) = self.options.udp() else {
-            return Ok(Target::Http {
-                client: self.session.client.clone(),
-                has_answered: AtomicBool::new(false),
-            });
+            let client = self.session.client.clone();
+            return Ok(Target::Http(Server::new(client, Arc::clone(progress))));
         };
         let told =
             |error: &dyn std::fmt::Display| Stop::usage(format!("--to udp:{address}: {error}"));

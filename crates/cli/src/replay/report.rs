@@ -84,9 +84,6 @@ pub(super) struct About {
 impl Totals {
     /// Adds what became of a call; with how late it was, if that matters.
     pub(super) fn add(&mut self, outcome: Outcome, lag: Option<Duration>) {
-        if !outcome.is_done {
-            return;
-        }
         let n_refused: u64 = outcome.refused.values().sum();
         self.n_sent += outcome.n_accepted + n_refused;
         self.n_accepted += outcome.n_accepted;
@@ -95,11 +92,18 @@ impl Totals {
         for (code, n) in outcome.refused {
             *self.refused.entry(code).or_default() += n;
         }
-        if let Some((operation, took)) = outcome.call {
+        for (operation, took) in outcome.calls {
             self.n_calls += 1;
             self.latency.entry(operation.name()).or_default().add(took);
         }
         if let Some(lag) = lag {
+            self.lag.add(lag);
+        }
+    }
+
+    /// Counts how late a piece is that was due and was never sent; nothing of one that was not due yet.
+    pub(super) fn add_unsent(&mut self, due: Duration, elapsed: Duration) {
+        if let Some(lag) = elapsed.checked_sub(due) {
             self.lag.add(lag);
         }
     }
@@ -259,8 +263,10 @@ mod tests {
 
     fn outcome(n_accepted: u64, refused: &[(&str, u64)]) -> Outcome {
         Outcome {
-            is_done: true,
-            call: Some((Operation::PutTraceSegments, Duration::from_millis(4))),
+            left: Vec::new(),
+            stop: None,
+            is_call: false,
+            calls: vec![(Operation::PutTraceSegments, Duration::from_millis(4))],
             n_accepted,
             refused: refused
                 .iter()
@@ -286,10 +292,28 @@ mod tests {
         check(vec![outcome(0, &[("A", 2)])], Exit::Failed);
         check(vec![outcome(0, &[("A", 2)]), outcome(1, &[])], Exit::Partly);
         let lost = Outcome {
-            is_done: false,
-            ..outcome(0, &[("A", 1)])
+            left: vec![0],
+            ..outcome(0, &[])
         };
         check(vec![lost], Exit::Done);
+    }
+
+    #[test]
+    fn what_did_not_end_is_no_call_and_yet_was_tried() {
+        let mut totals = Totals::default();
+        let never = Outcome {
+            left: vec![0, 1],
+            n_again: 40,
+            ..Outcome::default()
+        };
+        totals.add(never, Some(Duration::from_secs(3)));
+        totals.add_unsent(Duration::from_secs(1), Duration::from_secs(3));
+        totals.add_unsent(Duration::from_secs(4), Duration::from_secs(3));
+        assert_eq!((totals.n_again, totals.n_sent, totals.n_calls), (40, 0, 0));
+        assert_eq!(
+            (totals.lag.len(), totals.lag.max()),
+            (2, Duration::from_secs(3))
+        );
     }
 
     #[test]
