@@ -3,6 +3,7 @@
 mod documents;
 mod passing;
 mod place;
+mod trouble;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{TcpListener, UdpSocket};

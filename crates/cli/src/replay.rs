@@ -15,6 +15,7 @@ mod report;
 mod sending;
 mod spool;
 mod target;
+mod window;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -163,7 +164,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         note("nothing in it is to be sent");
         return Ok(exit);
     }
-    let saved = settings(options, &plan, &input, &to, now)?;
+    let saved = settings(options, &plan, &mut input, &to, now)?;
     let replay = Replay {
         session,
         options,
@@ -226,10 +227,14 @@ impl Replay<'_> {
         }
         let is_complete = totals.is_complete;
         let exit = totals.exit();
+        let mut passed_over = self.plan.passed_over.clone();
+        if input.n_removed() > 0 {
+            passed_over.insert("files removed meanwhile", input.n_removed());
+        }
         let about = About {
             to: self.to.clone(),
             elapsed,
-            passed_over: self.plan.passed_over.clone(),
+            passed_over,
             shift_secs: settings.shift_secs,
             seed,
             recorded: self.plan.recorded.clone(),
@@ -279,6 +284,7 @@ impl Replay<'_> {
 
     /// Goes to the first piece that is not done. Returns its round, and when it was recorded, counted from the beginning.
     fn go_to_start(&self, input: &mut Input) -> Result<(u64, Duration), Stop> {
+        input.send_before(self.saved.settings.n_items);
         let Some((number, place)) = &self.saved.from else {
             input.rewind()?;
             return Ok((0, Duration::ZERO));
@@ -286,8 +292,14 @@ impl Replay<'_> {
         let n_items = self.saved.settings.n_items.max(1);
         let (round, item) = (number / n_items, number % n_items);
         input.seek(place, item)?;
-        let piece = input.next()?;
-        let at = piece.map_or(self.plan.first, |piece| piece.at);
+        let mut at = self.plan.first;
+        while let Some(piece) = input.next()? {
+            at = piece.at;
+            let first = round * n_items + piece.first_item;
+            if !self.saved.done.holds(&(first..first + piece.items.len())) {
+                break;
+            }
+        }
         input.seek(place, item)?;
         Ok((round, at.since(self.plan.first)))
     }
@@ -356,7 +368,7 @@ impl Replay<'_> {
 fn settings(
     options: &Options,
     plan: &Plan,
-    input: &Input,
+    input: &mut Input,
     to: &str,
     now: Timestamp,
 ) -> Result<Saved, Stop> {
@@ -376,7 +388,7 @@ fn settings(
         (None, Some((_, earlier))) => earlier.settings.seed,
         (None, None) => getrandom::u64().map_err(Stop::failed)? >> 11,
     };
-    let settings = Settings {
+    let mut settings = Settings {
         inputs: input.fingerprint(),
         to: to.to_owned(),
         filter: options.filter.clone(),
@@ -395,11 +407,21 @@ fn settings(
             done: ranges::Ranges::default(),
         });
     };
+    // Of a journal that is still written to, the beginning may be gone; what counts is how far the earlier run had come.
+    if matches!(&earlier.from, Some((_, place)) if input.holds(place)) {
+        settings.inputs.clone_from(&earlier.settings.inputs);
+        settings.n_items = settings.n_items.max(earlier.settings.n_items);
+    }
     match earlier.settings.difference(&settings) {
         None => Ok(earlier),
         Some(what) => Err(Stop::usage(format!(
-            "cannot resume {}: {what} is another one than before",
-            path.display()
+            "cannot resume {}: {what} is another one than before{}",
+            path.display(),
+            if input.is_journal() && earlier.settings.inputs != settings.inputs {
+                ", or the file the earlier replay had come to was removed"
+            } else {
+                ""
+            }
         ))),
     }
 }

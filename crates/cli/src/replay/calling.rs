@@ -231,10 +231,6 @@ const TOLD_MAX: usize = 10;
 mod tests {
     use super::*;
 
-    fn answer(status: u16, code: &str) -> Result<Reply, CallError> {
-        Ok(throttled_as(StatusCode::from_u16(status).unwrap(), code))
-    }
-
     #[test]
     fn a_failure_is_not_a_lack_of_room() {
         for (status, code, expected) in [
@@ -248,11 +244,8 @@ mod tests {
             (503, "ServiceUnavailable", false),
             (504, "", true),
         ] {
-            assert_eq!(
-                is_failure(&answer(status, code)),
-                expected,
-                "{status} {code}"
-            );
+            let reply = throttled_as(StatusCode::from_u16(status).unwrap(), code);
+            assert_eq!(is_failure(&Ok(reply)), expected, "{status} {code}");
         }
     }
 

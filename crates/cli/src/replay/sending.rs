@@ -167,9 +167,7 @@ impl<'a> Sending<'a> {
             }
             let rewrite = self.way.rewrite(round);
             while let Some(piece) = input.next()? {
-                if piece.first_item >= self.way.n_items {
-                    break;
-                }
+                self.note_read(input, round).await;
                 self.take(piece, round, rewrite).await;
                 if self.is_ending() {
                     return Ok(());
@@ -180,14 +178,19 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, piece: Piece, round: u64, rewrite: Rewrite) {
-        let first = round
-            .saturating_mul(self.way.n_items)
-            .saturating_add(piece.first_item);
-        let n_items = piece.items.len();
-        if let Some(keeper) = &self.common.keeper {
-            keeper.piece(first..first + n_items, piece.place).await;
+    /// Has it noted what was read: more than is sent now, and in another order.
+    async fn note_read(&self, input: &mut Input, round: u64) {
+        for (numbers, place) in input.read_since() {
+            if let Some(keeper) = &self.common.keeper {
+                let first = self.way.number(round, numbers.start);
+                let n_items = numbers.end - numbers.start;
+                keeper.piece(first..first + n_items, place).await;
+            }
         }
+    }
+
+    async fn take(&mut self, piece: Piece, round: u64, rewrite: Rewrite) {
+        let first = self.way.number(round, piece.first_item);
         let offset = piece.at.since(self.way.first);
         match piece.items {
             Items::Call(operation, body) => {
@@ -351,6 +354,11 @@ impl<'a> Sending<'a> {
 }
 
 impl Way {
+    /// Returns the number of an item in a round.
+    fn number(&self, round: u64, item: u64) -> u64 {
+        round.saturating_mul(self.n_items).saturating_add(item)
+    }
+
     /// Returns what is exchanged in a round.
     fn rewrite(&self, round: u64) -> Rewrite {
         let rounds = i64::try_from(round).unwrap_or(i64::MAX);
