@@ -196,7 +196,7 @@ impl Replay<'_> {
         let way = self.way(seed);
         let (round, offset) = self.go_to_start(&mut input)?;
         let total = self.plan.n_chosen.saturating_mul(way.n_rounds);
-        let progress = Arc::new(Progress::of(total, "documents"));
+        let progress = Arc::new(Progress::of(total, "documents and calls"));
         let target = self.target(&progress).await?;
         let kept = self.keep()?;
         let stopping = Stopping::catch()?;
@@ -238,8 +238,10 @@ impl Replay<'_> {
             shift_secs: settings.shift_secs,
             seed,
             recorded: self.plan.recorded.clone(),
+            has_same_calls: way.keeps_calls && self.chosen.is_none(),
         };
-        self.end(kept, is_complete)?;
+        let has_sent = totals.n_sent > 0 || self.saved.from.is_some();
+        self.end(kept, is_complete, has_sent)?;
         let report = Report::new(totals, about);
         print(&if self.options.json {
             serde_json::to_string(&report).map_err(Stop::failed)? + "\n"
@@ -341,9 +343,9 @@ impl Replay<'_> {
         }
     }
 
-    /// Lets go of the progress file. It is removed at the end of all if nobody asked for it: with --resume it says that
-    /// there is nothing left to do.
-    fn end(&self, kept: Option<Kept>, is_complete: bool) -> Result<(), Stop> {
+    /// Lets go of the progress file. If nobody asked for it, it is removed at the end of all, and where nothing was sent:
+    /// with --resume it says that there is nothing left to do.
+    fn end(&self, kept: Option<Kept>, is_complete: bool, has_sent: bool) -> Result<(), Stop> {
         let Some(kept) = kept else {
             return Ok(());
         };
@@ -355,10 +357,11 @@ impl Replay<'_> {
             Ok(ended) => ended.map_err(|error| told(&error))?,
             Err(_) => return Err(told(&"its thread failed")),
         }
-        if !is_complete {
-            note("go on with the same command and --resume");
-        } else if !self.options.resume && self.options.progress.is_none() {
+        let is_asked_for = self.options.resume || self.options.progress.is_some();
+        if !is_asked_for && (is_complete || !has_sent) {
             std::fs::remove_file(&kept.path).map_err(|error| told(&error))?;
+        } else if !is_complete {
+            note("go on with the same command and --resume");
         }
         Ok(())
     }
@@ -468,13 +471,17 @@ pub(crate) const ABOUT: &str = "Send recorded traffic again
 
 Sent are the documents, spans (as documents), telemetry and sampling statistics of a recording; reads are not. Times
 and the times in trace ids are moved by whole seconds, all alike, so that durations stay; documents of one trace keep
-their order. A file of documents is sent as if each had been sent when it was finished. A server without room is waited
-for. Progress is kept in a file beside the recording: with --resume a replay that was killed goes on. What a server
-acknowledged is not sent again; calls that were under way (16 at most) may be, which changes nothing at a server
-that keeps one copy of a document. Datagrams are acknowledged by nobody: those under way are lost or sent twice, and
-with --speed max they may be more than their receiver takes, so give a --rate. Exit codes: 0 all accepted, 5 some
-refused, 1 none accepted, 3 nothing to send, 4 no server, 2 unreadable input or other options than those resumed,
-130 after Ctrl-C.";
+the order in which they arrived. A file of documents is sent as if each had been sent when it was finished. A server
+without room (429, 503) is waited for; documents it fails with again and again are sent one by one, and then refused;
+one that answers nobody for five minutes is given up. Progress is kept in a file beside the recording: with --resume a
+replay that was killed goes on. What a server acknowledged is not sent again; calls that were under way (16 at most)
+may be, which changes nothing at a server that keeps one copy of a document. Telemetry and sampling statistics are
+never sent twice: without an answer they are refused as NoAnswer. Datagrams are acknowledged by nobody: those under
+way are lost or sent twice, and with --speed max they may be more than their receiver takes, so give a --rate. How
+long answers take is measured here, and was measured where the recording was made, which in a server's own recording
+is without the way to it; with --speed max and --filter calls are other ones than before and are not compared. Exit
+codes: 0 all accepted, 5 some refused, 1 none accepted, or the answers are no results, 3 nothing to send, 4 no server,
+2 unreadable input or other options than those resumed, 130 after Ctrl-C.";
 /// Documents one call may carry, whatever the server.
 const DOCUMENTS_PER_CALL: usize = 50;
 /// Escaped twice over, this still fits the server's default limit of 16 MiB.

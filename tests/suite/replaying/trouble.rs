@@ -161,6 +161,11 @@ fn a_lost_answer_to_what_must_not_be_sent_twice_is_counted_and_noted() -> Result
     assert_eq!(output.status.code(), Some(5), "{}", describe(&output));
     let report: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(report["Refused"], json!({ "NoAnswer": 4 }), "{report}");
+    assert_eq!(
+        (&report["Accepted"], &report["OtherCalls"]),
+        (&json!(4), &json!({ "Sent": 4, "Accepted": 0 })),
+        "{report}"
+    );
     assert_eq!(taker.n_documents(), 4);
     // They are done: another run sends none of them.
     replay_all(&home, &journal, &taker.url(), &more[..3])?;

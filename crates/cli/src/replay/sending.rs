@@ -120,6 +120,10 @@ impl<'a> Sending<'a> {
             self.settle(ended);
             self.begin_ready();
         }
+        if self.totals.n_accepted > 0 {
+            let outcome = self.common.target.last_words().await;
+            self.totals.add(outcome, None);
+        }
         self.totals.is_complete = !self.is_over && self.stop.is_none();
         if self.way.is_paced && !self.totals.is_complete {
             self.count_unsent(input, elapsed);
@@ -338,8 +342,7 @@ impl<'a> Sending<'a> {
         if let Some(stop) = outcome.stop.take() {
             self.stop.get_or_insert(stop);
         }
-        let n_items = outcome.n_accepted + outcome.refused.values().sum::<u64>();
-        self.common.progress.advance(n_items);
+        self.common.progress.advance(outcome.n_sent());
         self.totals.add(outcome, self.way.is_paced.then_some(lag));
         // Calls behind a lost one are not sent before it.
         if is_done {

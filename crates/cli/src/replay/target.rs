@@ -43,6 +43,8 @@ pub(super) struct Outcome {
     pub(super) calls: Vec<(Operation, Duration)>,
     /// Documents and calls that were taken; datagrams that were sent.
     pub(super) n_accepted: u64,
+    /// Datagrams that an earlier outcome told were sent, and that nobody took; they are among the refused.
+    pub(super) n_taken_back: u64,
     /// The others, by code.
     pub(super) refused: BTreeMap<String, u64>,
     /// Bytes of bodies and datagrams.
@@ -85,6 +87,20 @@ impl Target {
         let socket = UdpSocket::bind(any).await?;
         socket.connect(address).await?;
         Ok(Self::Udp(socket))
+    }
+
+    /// Returns what the system tells of datagrams once all were sent: that nobody took the last one. It waits for that a
+    /// moment, if there is anything to be told of.
+    pub(super) async fn last_words(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Self::Udp(socket) = self {
+            let mut nothing = [0; 1];
+            let told = tokio::time::timeout(LAST_WORDS, socket.recv(&mut nothing)).await;
+            if told.is_ok_and(|told| is_answer_to_another(&told)) {
+                outcome.take_back();
+            }
+        }
+        outcome
     }
 
     /// Sends what belongs together with other times and ids.
@@ -296,6 +312,18 @@ fn judge(reply: &Reply, operation: Operation) -> Result<PutTraceSegmentsResponse
 }
 
 impl Outcome {
+    /// Returns how many documents and calls it is about, but for those that are left.
+    pub(super) fn n_sent(&self) -> u64 {
+        let n_refused: u64 = self.refused.values().sum();
+        (self.n_accepted + n_refused).saturating_sub(self.n_taken_back)
+    }
+
+    /// Takes note that nobody took an earlier datagram, as the system told.
+    fn take_back(&mut self) {
+        self.refuse("PortUnreachable", 1, "nobody takes datagrams there");
+        self.n_taken_back += 1;
+    }
+
     /// Counts what became of documents. Returns those the server had no room for, and its code for that.
     fn count<'d>(
         &mut self,
@@ -361,9 +389,7 @@ async fn send_datagrams(socket: &UdpSocket, documents: &[Placed<'_>], outcome: &
         }
         let mut sent = socket.send(&datagram).await;
         if is_answer_to_another(&sent) {
-            // The system tells of an earlier datagram that nobody took it.
-            outcome.refuse("PortUnreachable", 1, "nobody takes datagrams there");
-            outcome.n_accepted = outcome.n_accepted.saturating_sub(1);
+            outcome.take_back();
             sent = socket.send(&datagram).await;
         }
         match sent {
@@ -392,6 +418,8 @@ fn length(bytes: &[u8]) -> u64 {
 const HEADER: &[u8] = b"{\"format\":\"json\",\"version\":1}\n";
 /// The most a datagram carries over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
+/// How long the system may take to tell that nobody took a datagram.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 const OUT_OF_RANGE: &str = "TimeOutOfRange";
 /// The code of calls of which nobody knows whether they were taken, and that must not be sent twice.
 const NO_ANSWER: &str = "NoAnswer";
