@@ -178,7 +178,8 @@ fn a_server_without_room_is_waited_for() -> Result<()> {
         let number: u32 = name.parse()?;
         assert!(
             last.insert(number % 50, number) < Some(number),
-            "{name} is out of order"
+            "{name} is out of order: {:?}",
+            taker.seen()
         );
         n_seen += 1;
     }

@@ -223,10 +223,10 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, answers: &Answers) -> Result
             log.push(Seen { names, at });
         }
         let n_bytes = answer.len();
-        write!(
-            writer,
+        let response = format!(
             "HTTP/1.1 {status} x\r\nRetry-After: 0\r\nContent-Length: {n_bytes}\r\n\r\n{answer}"
-        )?;
+        );
+        writer.write_all(response.as_bytes())?;
     }
 }
 

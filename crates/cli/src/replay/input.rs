@@ -399,7 +399,6 @@ fn unreadable(error: ReadError) -> Stop {
 const MAGIC: &[u8] = b"RTGNJRNL";
 
 #[cfg(test)]
-#[expect(clippy::single_range_in_vec_init, reason = "ranges are what is meant")]
 mod tests {
     use std::path::Path;
 
