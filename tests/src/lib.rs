@@ -11,6 +11,7 @@ pub mod http2;
 pub mod ledger;
 pub mod process;
 pub mod random;
+pub mod scripted;
 pub mod server;
 pub mod signing;
 pub mod terminal;

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
 
 use anyhow::{Context, Result};
+use roentgen_tests::process::describe;
 use roentgen_tests::random::Random;
 use roentgen_tests::wait::until;
 use roentgen_tests::{Home, Server};
@@ -122,6 +124,13 @@ fn the_command_keeps_whole_copies_and_no_others() -> Result<()> {
     assert_eq!(code, 0, "{text}");
     let (code, text) = restore(&file, &other)?;
     assert_eq!(code, 0, "{text}");
+    for words in [
+        " in 1 partition to ",
+        "  sealed  1 document  ",
+        "sound: 1 partition\n",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
     let restored = other.start()?;
     assert_eq!(restored.documents(&trace_id)?, server.documents(&trace_id)?);
     Ok(())
@@ -216,6 +225,212 @@ fn only_the_operator_may_copy_everything() -> Result<()> {
     let server = start_with_keys(&home, "")?;
     let request = json!({ "TraceIds": [trace_id(1)] });
     assert_eq!(ALICE.post(&server, "/Traces", &request)?.status, 200);
+    Ok(())
+}
+
+/// A container's volume is there before anything is restored into it, and may be a file system of its own.
+#[test]
+fn a_backup_is_restored_into_a_folder_that_is_there() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let id = trace_id(1);
+    server.put_all(&[segment(&id, "00000000000000a1", &json!({}))])?;
+    let file = backup(&server, &home)?.display().to_string();
+    let other = Home::new()?;
+    fs::create_dir_all(other.data().join("lost+found"))?;
+    // Nothing could be renamed over the folder it stands in.
+    let mut command = other.command();
+    command.args(["restore", &file, "--data", "."]);
+    let output = command.current_dir(other.data()).output()?;
+    assert!(output.status.success(), "{}", describe(&output));
+    assert_eq!(names(other.folder())?, ["data"]);
+    let there = ["LOCK", "MANIFEST", "control", "dict", "lost+found", "p"];
+    assert_eq!(names(other.data())?, there);
+    let checked = other.check()?;
+    assert!(checked.status.success(), "{}", describe(&checked));
+    let restored = other.start()?;
+    assert_eq!(restored.documents(&id)?, server.documents(&id)?);
+    Ok(())
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Begins a restore from its standard input and returns it with that.
+fn begin_restore(home: &Home) -> Result<(Child, ChildStdin)> {
+    let mut command = home.command();
+    command.args(["restore", "-", "--data"]).arg(home.data());
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let input = child.stdin.take().context("stdin")?;
+    Ok((child, input))
+}
+
+/// Fails unless the whole store is there or none, and then everybody is told what to remove, after which there is room.
+fn check_whole_or_none(home: &Home, file: &Path, id: &str) -> Result<()> {
+    if !home.data().join("MANIFEST").exists() {
+        let remains = home.data().join("restoring").display().to_string();
+        let file = file.display().to_string();
+        let data = home.data().display().to_string();
+        for (output, code) in [
+            (home.serve_output::<&str>(&[])?, 1),
+            (home.check()?, 1),
+            (home.run(&["restore", &file, "--data", &data])?, 2),
+        ] {
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{}", describe(&output));
+            assert!(
+                told.contains("cut off") && told.contains(&remains),
+                "{told}"
+            );
+            let (_, to_remove) = told.split_once("remove ").context("what to remove")?;
+            for name in names(home.data())?.iter().filter(|name| *name != "LOCK") {
+                let path = home.data().join(name).display().to_string();
+                assert!(to_remove.contains(&path), "{told}");
+            }
+        }
+        for name in names(home.data())?.iter().filter(|name| *name != "LOCK") {
+            fs::remove_dir_all(home.data().join(name))?;
+        }
+        let (code, text) = restore(Path::new(&file), home)?;
+        assert_eq!(code, 0, "{text}");
+    }
+    check_deep(home)?;
+    let server = home.start()?;
+    assert_eq!(server.documents(id)?.len(), 1);
+    assert!(!home.data().join("restoring").exists());
+    server.terminate()?;
+    Ok(())
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_no_store_or_the_whole_one() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let id = trace_id(1);
+    server.put_all(&[segment(&id, "00000000000000a1", &json!({}))])?;
+    let file = backup(&server, &home)?;
+    server.terminate()?;
+    let bytes = fs::read(&file)?;
+    // What is not sent yet keeps it where it is.
+    for n_sent in [0, bytes.len() / 2, bytes.len() - 1] {
+        let other = Home::new()?;
+        let (mut child, mut input) = begin_restore(&other)?;
+        input.write_all(&bytes[..n_sent])?;
+        let below = other.data().join("restoring");
+        until("it is at work", || Ok(below.exists().then_some(())))?;
+        child.kill()?;
+        child.wait()?;
+        assert!(below.exists() && !other.data().join("MANIFEST").exists());
+        check_whole_or_none(&other, &file, &id)?;
+    }
+    // At its end it is killed as soon as something is seen of it, and may be further.
+    for seen in ["restoring/control", "dict", "control", "p", "MANIFEST"] {
+        let other = Home::new()?;
+        let (mut child, mut input) = begin_restore(&other)?;
+        input.write_all(&bytes)?;
+        drop(input);
+        let path = other.data().join(seen);
+        until("it is seen", || {
+            let is_done = other.data().join("MANIFEST").exists();
+            Ok((is_done || path.exists()).then_some(()))
+        })?;
+        child.kill()?;
+        child.wait()?;
+        check_whole_or_none(&other, &file, &id)?;
+    }
+    Ok(())
+}
+
+/// Puts the documents and has the partition sealed.
+fn put_and_seal(server: &Server, home: &Home, documents: &[String]) -> Result<()> {
+    server.put_all(documents)?;
+    backup(server, home).map(drop)
+}
+
+/// Runs `check --deep` and returns its exit code and what it printed.
+fn deep(home: &Home) -> Result<(i32, String)> {
+    let data = home.data().display().to_string();
+    let output = home.run(&["check", "--deep", "--data", &data])?;
+    let code = output.status.code().context("an exit code")?;
+    Ok((code, describe(&output)))
+}
+
+#[test]
+fn the_sums_of_groups_are_held_against_their_filters() -> Result<()> {
+    let with_group = |filter: &str| -> Result<(Home, Server)> {
+        let home = Home::new()?;
+        let server = home.start()?;
+        let group = json!({ "GroupName": "one", "FilterExpression": filter });
+        server.post("/CreateGroup", &group)?.success()?;
+        Ok((home, server))
+    };
+    let (others, server) = with_group("fault")?;
+    server.terminate()?;
+    let nobodys = Home::new()?;
+    nobodys.start()?.terminate()?;
+    let (home, server) = with_group("user = \"u\"")?;
+    for (name, filter) in [("two", "group.name = \"one\" AND error"), ("all", "")] {
+        let group = json!({ "GroupName": name, "FilterExpression": filter });
+        server.post("/CreateGroup", &group)?.success()?;
+    }
+    let ids: Vec<String> = (1..=5).map(trace_id).collect();
+    let of = |nth: usize, id: &str, members: &Value| segment(&ids[nth], id, members);
+    let (one, two) = ("00000000000000a1", "00000000000000a2");
+    let begun = json!({ "in_progress": true, "end_time": null, "user": "u" });
+    let documents = [
+        of(0, one, &json!({ "user": "u", "error": true })),
+        of(1, one, &begun),
+        of(2, one, &json!({ "fault": true })),
+    ];
+    put_and_seal(&server, &home, &documents)?;
+    let change = json!({ "GroupName": "one", "FilterExpression": "fault" });
+    server.post("/UpdateGroup", &change)?.success()?;
+    // Late, overwritten, and new under another filter.
+    let documents = [
+        of(0, two, &json!({ "fault": true })),
+        of(1, one, &json!({ "user": "v" })),
+        of(2, one, &json!({ "user": "u" })),
+        of(3, one, &json!({ "fault": true, "error": true })),
+    ];
+    put_and_seal(&server, &home, &documents)?;
+    server
+        .post("/DeleteGroup", &json!({ "GroupName": "all" }))?
+        .success()?;
+    put_and_seal(
+        &server,
+        &home,
+        &[of(4, one, &json!({})), of(1, two, &json!({}))],
+    )?;
+    server.terminate()?;
+    let (code, text) = deep(&home)?;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("sound: 4 partitions"), "{text}");
+
+    // Settings of another store, in which the group had another filter all the time.
+    let own = home.folder().join("own");
+    fs::rename(home.data().join("control"), &own)?;
+    fs::rename(others.data().join("control"), home.data().join("control"))?;
+    let (code, text) = deep(&home)?;
+    assert_eq!(code, 6, "{text}");
+    for words in ["sums of group 1 of tenant 0 by minute", "by hour"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(!text.contains("all traces"), "{text}");
+    // Of groups that are gone nobody knows what they had.
+    fs::remove_dir_all(home.data().join("control"))?;
+    fs::rename(nobodys.data().join("control"), home.data().join("control"))?;
+    let (code, text) = deep(&home)?;
+    assert_eq!(code, 0, "{text}");
     Ok(())
 }
 

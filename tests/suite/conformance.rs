@@ -1,15 +1,17 @@
 //! `roentgen conform`: everything passes against this server, and against wrong ones it says so.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
+use roentgen_tests::http::Connection;
 use roentgen_tests::process::describe;
+use roentgen_tests::scripted::{Answer, Scripted};
+use roentgen_tests::terminal::Terminal;
+use roentgen_tests::wait::until;
 use roentgen_tests::{Home, Server};
 use serde_json::{Value, json};
 
@@ -140,7 +142,7 @@ fn the_table_has_a_row_for_each_operation() -> Result<()> {
         .map(|line| line.split(' ').next().unwrap())
         .collect();
     let named = [
-        "operation",
+        "OPERATION",
         "GetEncryptionConfig",
         "GetGroups",
         "PutTelemetryRecords",
@@ -157,82 +159,117 @@ fn the_table_has_a_row_for_each_operation() -> Result<()> {
     Ok(())
 }
 
-/// How a fake server answers: status, further headers, body. It is told the path and the request's body.
-type Answer = fn(&str, &str) -> (u16, &'static str, String);
-
-/// A server that is wrong on purpose.
-struct Fake {
-    address: SocketAddr,
-    is_over: Arc<AtomicBool>,
-    listener: Option<JoinHandle<()>>,
-}
-
-impl Fake {
-    fn start(answer: Answer) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let listener = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                // A connection lives until its client closes it; the examination keeps one.
-                let Ok(stream) = stream else { return };
-                std::thread::spawn(move || while answer_one(&stream, answer).is_some() {});
+/// Passes requests on to a server, and holds the first one of a path until it is told to go on. Returns what tells that it
+/// is held, and what lets it go.
+fn held(server: &Server, path: &'static str) -> Result<(Scripted, Receiver<()>, Sender<()>)> {
+    let address = server.address();
+    let (tell, reached) = channel();
+    let (release, go) = channel();
+    let gate = Mutex::new(Some((tell, go)));
+    let endpoint = Scripted::start(move |asked| {
+        if asked.path == path {
+            let gate = gate.lock().unwrap().take();
+            if let Some((tell, go)) = gate {
+                tell.send(()).unwrap();
+                // Also when the test is over.
+                let _told = go.recv();
             }
-        });
-        Ok(Self {
-            address,
-            is_over,
-            listener: Some(listener),
-        })
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.address));
-        if let Some(listener) = self.listener.take() {
-            let _ = listener.join();
         }
-    }
+        let passed = Connection::open(address)
+            .and_then(|mut server| server.post(&asked.path, asked.body.as_bytes()));
+        match passed {
+            Ok(answer) => Answer::Said(answer.status, REQUEST_ID, answer.text()),
+            Err(_) => Answer::Closed,
+        }
+    })?;
+    Ok((endpoint, reached, release))
 }
 
-/// Answers one request; nothing at the end of the connection.
-fn answer_one(stream: &TcpStream, answer: Answer) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    let path = head.split(' ').nth(1)?;
-    let (status, headers, body) = answer(path, &String::from_utf8_lossy(&body));
-    let message = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    );
-    (&*stream).write_all(message.as_bytes()).ok()
+#[test]
+fn ctrl_c_leaves_nothing_behind_and_tells_what_was_checked() -> Result<()> {
+    let home = Home::new()?;
+    let server = home.start()?;
+    let before = settings(&server)?;
+    let (endpoint, reached, release) = held(&server, "/DeleteSamplingRule")?;
+    let mut command = home.command();
+    command
+        .args(["conform", "--endpoint", &endpoint.url()])
+        .args(["--change-settings", "--patience", "100ms"]);
+    let mut terminal = Terminal::start(&command, 80)?;
+    reached.recv()?;
+    assert_ne!(settings(&server)?, before);
+    terminal.interrupt()?;
+    terminal.wait_for("a second signal")?;
+    release.send(())?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert_eq!(settings(&server)?, before);
+    assert!(text.contains("/21 parts, "), "{text}");
+    assert!(text.contains("CreateSamplingRule  "), "{text}");
+    assert!(!text.contains("PutResourcePolicy  "), "{text}");
+    assert!(text.contains(" checks passed"), "{text}");
+    Ok(())
 }
+
+#[test]
+fn a_server_that_falls_silent_does_not_keep_an_examination_from_ending() -> Result<()> {
+    let home = Home::new()?;
+    let n_calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&n_calls);
+    let server = Scripted::start(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+        0..30 => Answer::Said(200, REQUEST_ID, "{}".to_owned()),
+        _ => Answer::Silence,
+    })?;
+    let mut command = home.command();
+    command
+        .args(["conform", "--endpoint", &server.url()])
+        .args(["--patience", "0s"]);
+    let mut terminal = Terminal::start(&command, 80)?;
+    until("the server is silent", || {
+        Ok((n_calls.load(Ordering::SeqCst) > 30).then_some(()))
+    })?;
+    terminal.interrupt()?;
+    let (status, text) = terminal.finish()?;
+    assert_eq!(status.code(), Some(130), "{text}");
+    assert!(text.contains(" checks passed"), "{text}");
+    assert!(text.contains("could not be removed in time"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn the_table_fits_the_terminal_and_shows_failures_in_red() -> Result<()> {
+    let server = Scripted::start(|_| {
+        Answer::Said(200, REQUEST_ID, json!({ "x".repeat(200): 1 }).to_string())
+    })?;
+    let home = Home::new()?;
+    for n_columns in [40, 80, 250] {
+        let mut command = home.command();
+        command
+            .args(["conform", "--endpoint", &server.url()])
+            .args(["--only", "GetGroups,GetServiceGraph"])
+            .args(["--patience", "0s"]);
+        let coloured = Terminal::start(&command, n_columns)?.finish()?.1;
+        assert!(coloured.contains("\u{1b}[31m"), "{coloured}");
+        command.env("NO_COLOR", "1");
+        let text = Terminal::start(&command, n_columns)?.finish()?.1;
+        let (_, table) = text.split_once("OPERATION").with_context(|| text.clone())?;
+        let widths = table.lines().map(|line| line.chars().count());
+        let widest = widths.max().unwrap_or_default();
+        assert!(widest <= usize::from(n_columns), "{n_columns}: {table}");
+        assert_eq!(table.contains(".."), n_columns < 250, "{table}");
+    }
+    Ok(())
+}
+
+/// How a server that is wrong on purpose answers: status, further headers, body. It is told the path and the request's body.
+type Wrong = fn(&str, &str) -> (u16, &'static str, String);
 
 /// Examines a fake and returns its checks; the run must end with exit code 1.
-fn failures(answer: Answer) -> Result<Vec<Value>> {
-    let fake = Fake::start(answer)?;
+fn failures(answer: Wrong) -> Result<Vec<Value>> {
+    let fake = Scripted::start(move |asked| {
+        let (status, headers, body) = answer(&asked.path, &asked.body);
+        Answer::Said(status, headers, body)
+    })?;
     let home = Home::new()?;
     let arguments = ["--json", "--change-settings", "--patience", "100ms"];
     let output = conform(&home, &fake.url(), &arguments)?;
@@ -299,7 +336,7 @@ fn a_server_that_refuses_everything_fails_every_operation() -> Result<()> {
 }
 
 /// Fails unless a check of an operation failed, with these words, against a server with one mistake.
-fn check_seen(answer: Answer, operation: &str, words: &str) -> Result<()> {
+fn check_seen(answer: Wrong, operation: &str, words: &str) -> Result<()> {
     let checks = failures(answer)?;
     let seen = checks.iter().any(|check| {
         let failure = check["failure"].as_str().unwrap_or_default();

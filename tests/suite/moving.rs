@@ -3,6 +3,7 @@
 mod bulk;
 mod forms;
 mod pulled;
+mod scripted;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

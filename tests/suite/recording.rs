@@ -1,4 +1,10 @@
-//! Recorded traffic: what came in is in the folder as it was received, nothing secret is, and nobody waits for it.
+//! Recorded traffic: what came in is in the folder as it was received, nothing secret is, and nobody waits for it. And what
+//! passes through `roentgen record`: all of it is passed on, and nothing without a copy.
+
+mod copies;
+mod passage;
+mod spans;
+mod streams;
 
 use std::fs;
 use std::io::Write;

@@ -1,6 +1,8 @@
 //! How commands behave before a person, in a pipe, and when they are to end.
 
+mod cut_short;
 mod hostile;
+mod odd;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -65,16 +67,18 @@ const BAR: char = '\u{2588}';
 fn tables_fit_the_terminal_and_are_whole_in_a_pipe() -> Result<()> {
     let home = Home::new()?;
     let server = home.start()?;
-    faulty(&server, 1)?;
+    let id = faulty(&server, 1)?;
     let mut find = command(&home, &server.url(), &["find"]);
     find.env("NO_COLOR", "1");
-    for n_columns in [40, 80, 100] {
+    for n_columns in [40, 60, 80, 100] {
         let text = shown(&find, n_columns)?;
         assert!(
             widest(&text) <= usize::from(n_columns),
             "{n_columns}: {text}"
         );
-        assert!(text.contains(".."), "{text}");
+        // An id that is cut would be of no use.
+        assert!(text.contains(&id), "{text}");
+        assert!(!text.contains(&"long/".repeat(20)), "{text}");
     }
     let wide = shown(&find, 250)?;
     let whole = piped(&mut find)?;

@@ -11,8 +11,8 @@ mod unique_id;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use model::{Account, InvalidTags, Tags, Timestamp};
-use storage::ControlKind;
+use model::{Account, InvalidTags, Tags, Tenant, Timestamp};
+use storage::{ControlKind, ControlStore};
 
 use crate::AccountError;
 use crate::home::{self, Current, Home};
@@ -65,19 +65,7 @@ impl Groups {
         account: Account,
         filter_check: FilterCheck,
     ) -> Result<Self, AccountError> {
-        let mut groups = Vec::new();
-        let mut next_uid = 1;
-        for record in home.load(ControlKind::Group)? {
-            if record.key == NUMBERS {
-                let numbers: Numbers = home::decode(&record)?;
-                next_uid = next_uid.max(numbers.next_uid);
-            } else {
-                let group = read(&account, &record)?;
-                next_uid = next_uid.max(group.uid.saturating_add(1));
-                groups.push(group);
-            }
-        }
-        let mut groups = GroupsSnapshot::new(groups);
+        let (mut groups, next_uid) = load(&home, &account)?;
         if groups.by_name(DEFAULT_GROUP).is_none() {
             let default = Group {
                 uid: 0,
@@ -281,6 +269,38 @@ impl Groups {
         let group = Arc::new(group);
         Ok((groups.with(Arc::clone(&group)), group))
     }
+}
+
+impl GroupsSnapshot {
+    /// Returns the groups a store has of a tenant, changing nothing; without `Default` if nobody ever opened them.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or holds a record this version does not understand.
+    pub fn stored(
+        store: Arc<dyn ControlStore>,
+        tenant: Tenant,
+        account: &Account,
+    ) -> Result<Self, AccountError> {
+        let (groups, _) = load(&Home::new(store, tenant), account)?;
+        Ok(groups)
+    }
+}
+
+/// Returns the groups that are stored, and the number of the next one.
+fn load(home: &Home, account: &Account) -> Result<(GroupsSnapshot, u32), AccountError> {
+    let mut groups = Vec::new();
+    let mut next_uid = 1;
+    for record in home.load(ControlKind::Group)? {
+        if record.key == NUMBERS {
+            let numbers: Numbers = home::decode(&record)?;
+            next_uid = next_uid.max(numbers.next_uid);
+        } else {
+            let group = read(account, &record)?;
+            next_uid = next_uid.max(group.uid.saturating_add(1));
+            groups.push(group);
+        }
+    }
+    Ok((GroupsSnapshot::new(groups), next_uid))
 }
 
 fn check_name(name: &str) -> Result<(), AccountError> {

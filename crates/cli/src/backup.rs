@@ -18,7 +18,7 @@ use crate::client::{Client, Stream};
 use crate::exit::{Exit, Stop};
 use crate::moving::output::{Compression, Output};
 use crate::stopping::Stopping;
-use crate::terminal::{Progress, note, print};
+use crate::terminal::{Progress, counted, note, print};
 use verify::{Checked, Pieces, check};
 
 /// Where the copy goes.
@@ -106,7 +106,8 @@ fn tell(checked: &Checked, options: &Options) -> Result<(), Stop> {
         format!("{line}\n")
     } else {
         let path = options.output.display();
-        format!("backed up {n_bytes} bytes in {n_files} files to {path}, all as they were sent\n")
+        let (bytes, files) = (counted(*n_bytes, "byte"), counted(*n_files, "file"));
+        format!("backed up {bytes} in {files} to {path}, all as they were sent\n")
     };
     if is_file(&options.output) {
         print(&told)

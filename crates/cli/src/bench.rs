@@ -12,8 +12,8 @@ use clap::Args;
 use crate::Session;
 use crate::exit::{Exit, Stop};
 use crate::stopping::Stopping;
-use crate::terminal::{note, print};
-use figures::Figures;
+use crate::terminal::{Out, counted, note, print};
+use figures::{Figures, Outcome};
 use load::{Bounds, Load};
 
 /// How a server is loaded, and what the outcome is held against.
@@ -60,15 +60,21 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         let (connections, batch) = (options.connections, options.batch);
         if (baseline.connections, baseline.batch) != (connections, batch) {
             return Err(Stop::usage(format!(
-                "the earlier run had {} connections and batches of {}, this one {connections} and {batch}",
-                baseline.connections, baseline.batch
+                "the earlier run had {} and batches of {}, this one {connections} and {batch}",
+                counted(baseline.connections, "connection"),
+                baseline.batch
             )));
         }
     }
+    // Whether it can be written is told before, not after all the load.
+    let output = options.output.as_deref().map(Outcome::begin);
+    let output = output.transpose()?;
     let (connections, batch) = (options.connections, options.batch);
     let time = humantime::format_duration(options.time);
     note(&format!(
-        "loading {endpoint} for {time}: {connections} connections, {batch} documents a call"
+        "loading {endpoint} for {time}: {}, {} a call",
+        counted(connections, "connection"),
+        counted(batch, "document")
     ));
     let stopping = Stopping::catch()?;
     let bounds = Bounds {
@@ -77,14 +83,17 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         connections,
         batch,
     };
-    let load = Load::run(session, &bounds, &stopping).await?;
+    let mut load = Load::run(session, &bounds, &stopping).await?;
+    if let Some(absence) = load.absence.take().filter(|_| !stopping.is_asked()) {
+        return Err(absence.into());
+    }
     let figures = load.figures(endpoint.to_string(), &bounds);
     tell(&figures, options)?;
     if stopping.is_asked() {
         return Ok(stopping.exit_or(Exit::Done));
     }
-    if let Some(file) = &options.output {
-        figures::write(&figures, file)?;
+    if let Some(output) = output {
+        figures::write(&figures, output)?;
     }
     if figures.documents_acknowledged == 0 {
         let why = load.complaint.as_deref().unwrap_or("there was no time");
@@ -107,7 +116,7 @@ fn tell(figures: &Figures, options: &Options) -> Result<(), Stop> {
         let line = serde_json::to_string(figures).map_err(Stop::failed)?;
         return print(&format!("{line}\n"));
     }
-    print(&figures.text())
+    print(&figures.text(Out::people().width()))
 }
 
 /// Returns a length of time that is longer than none and not longer than a day.

@@ -83,7 +83,8 @@ impl Client {
         environment: &[(OsString, OsString)],
         now: fn() -> Timestamp,
     ) -> Result<Self, Stop> {
-        let connector = tls::connector(&endpoint, flags.ca_file.as_deref()).map_err(Stop::usage)?;
+        let connector = tls::connector(&endpoint, flags.ca_file.as_deref(), tls::Protocol::Http1)
+            .map_err(Stop::usage)?;
         let is_signed = flags.sign || endpoint.is_aws();
         let signer = is_signed.then(|| Signer::new(&endpoint, flags, environment, now));
         let pool = Pool::builder(TokioExecutor::new()).build(connector);
@@ -234,7 +235,7 @@ const fn agent() -> HeaderValue {
 }
 
 /// Returns the innermost reason; the client's own words add only "client error (Connect)".
-fn root_cause<'e>(
+pub(crate) fn root_cause<'e>(
     error: &'e (dyn std::error::Error + 'static),
 ) -> &'e (dyn std::error::Error + 'static) {
     let mut cause = error;

@@ -16,6 +16,7 @@ mod fixture;
 mod graph;
 mod groups;
 mod insights;
+mod parts;
 mod report;
 mod retrieval;
 mod sampling;
@@ -25,14 +26,19 @@ mod traces;
 mod want;
 mod wire;
 
+use std::time::Duration;
+
 use clap::Args;
 use protocol::Operation;
 
 use crate::Session;
 use crate::exit::{Exit, Stop};
-use crate::terminal::print;
+use crate::stopping::Stopping;
+use crate::terminal::{Out, note, print};
 use exam::Exam;
 use fixture::Fixture;
+use parts::Part;
+use sweep::Before;
 
 /// What to check, and how to tell.
 #[derive(Debug, Args)]
@@ -55,95 +61,72 @@ fn operation(name: &str) -> Result<Operation, String> {
     Operation::named(name).ok_or_else(|| "the X-Ray API has no such operation".to_owned())
 }
 
-/// Checks a server and prints what came out.
+/// Checks a server and prints what came out. If the end is asked for, what was made is removed all the same.
 pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, Stop> {
-    let client = session.client.clone();
-    let mut exam = Exam::new(client, options.only.clone(), *options.patience);
+    let stopping = Stopping::catch()?;
+    let parts = Part::ALL.into_iter();
+    let n_parts = parts
+        .filter(|part| part.is_asked_for(&options.only))
+        .count();
+    let mut exam = Exam::new(
+        session.client.clone(),
+        options.only.clone(),
+        *options.patience,
+        stopping.clone(),
+        n_parts,
+    );
     let fixture = Fixture::new((session.now)());
     let before = sweep::remember(&mut exam).await?;
-    let examined = examine(&mut exam, &fixture, options.change_settings).await;
-    let swept = sweep::clean_up(&mut exam, &fixture, &before).await;
-    examined.and(swept)?;
+    let examined = examine(&mut exam, &fixture, options).await;
+    let swept = sweep(&mut exam, &fixture, &before, stopping.clone()).await;
     let report = exam.into_report();
-    print(&if options.json {
-        report.lines()
+    if !stopping.is_asked() {
+        examined.and(swept)?;
+    } else if let Err(stop) = swept {
+        note(&stop.message);
+    }
+    if options.json {
+        print(&report.lines())?;
     } else {
-        report.table()
-    })?;
-    Ok(if report.is_flawless() {
+        report.show(Out::people())?;
+    }
+    if stopping.is_asked() {
+        note("stopped before everything was checked");
+    }
+    Ok(stopping.exit_or(if report.is_flawless() {
         Exit::Done
     } else {
         Exit::Failed
-    })
+    }))
 }
 
 /// Asks everything, in an order in which what is made comes before what is asked about it.
-async fn examine(exam: &mut Exam, fixture: &Fixture, may_change: bool) -> Result<(), Stop> {
-    let group = fixture.name("group");
+async fn examine(exam: &mut Exam, fixture: &Fixture, options: &Options) -> Result<(), Stop> {
     let arn = groups::prepare(exam, fixture).await?;
-    Box::pin(traces::put(exam, fixture)).await?;
-    wire::check(exam).await?;
-    if exam.covers(&[Operation::BatchGetTraces]) {
-        Box::pin(traces::batch(exam, fixture)).await?;
-    }
-    if exam.covers(&[Operation::GetTraceSummaries]) {
-        Box::pin(traces::summaries(exam, fixture)).await?;
-        Box::pin(filters::check(exam, fixture, &group)).await?;
-    }
-    if exam.covers(&[Operation::PutTelemetryRecords]) {
-        Box::pin(traces::telemetry(exam, fixture)).await?;
-    }
-    if exam.covers(&[Operation::GetTraceGraph]) {
-        Box::pin(graph::trace_graph(exam, fixture)).await?;
-    }
-    if exam.covers(&[Operation::GetServiceGraph]) {
-        Box::pin(graph::service_graph(exam, fixture, &group, &arn)).await?;
-    }
-    if exam.covers(&[Operation::GetTimeSeriesServiceStatistics]) {
-        Box::pin(graph::time_series(exam, fixture, &group)).await?;
-    }
-    if exam.covers(&[Operation::GetServiceGraph]) {
-        Box::pin(graph::old_versions(exam, fixture, &group)).await?;
-    }
-    if exam.covers(RETRIEVAL) {
-        Box::pin(retrieval::check(exam, fixture)).await?;
-    }
-    if exam.covers(INSIGHTS) {
-        Box::pin(insights::check(exam, fixture, &group)).await?;
-    }
-    if exam.covers(ENCRYPTION) {
-        Box::pin(settings::encryption(exam, may_change)).await?;
-    }
-    if exam.covers(INDEXING) {
-        Box::pin(settings::indexing(exam, may_change)).await?;
-    }
-    if exam.covers(DESTINATION) {
-        Box::pin(settings::destination(exam, may_change)).await?;
-    }
-    limited(exam, fixture).await
-}
-
-/// Asks about what there may be only so much of, and fills each up at the end.
-async fn limited(exam: &mut Exam, fixture: &Fixture) -> Result<(), Stop> {
-    if exam.covers(GROUPS) {
-        Box::pin(groups::check(exam, fixture)).await?;
-    }
-    if exam.covers(&[Operation::CreateGroup]) {
-        Box::pin(groups::fill(exam, fixture)).await?;
-    }
-    if exam.covers(SAMPLING) {
-        Box::pin(sampling::check(exam, fixture)).await?;
-    }
-    if exam.covers(&[Operation::CreateSamplingRule]) {
-        Box::pin(sampling::fill(exam, fixture)).await?;
-    }
-    if exam.covers(POLICIES) {
-        Box::pin(settings::policies(exam, fixture)).await?;
-    }
-    if exam.covers(&[Operation::PutResourcePolicy]) {
-        Box::pin(settings::fill(exam, fixture)).await?;
+    for part in Part::ALL {
+        if part.is_asked_for(&options.only) {
+            part.check(exam, fixture, &arn, options.change_settings)
+                .await?;
+            exam.end_part();
+        }
     }
     Ok(())
+}
+
+/// Leaves the server as it was, in bounded time if the end was asked for.
+async fn sweep(
+    exam: &mut Exam,
+    fixture: &Fixture,
+    before: &Before,
+    mut stopping: Stopping,
+) -> Result<(), Stop> {
+    exam.begin_sweep();
+    tokio::select! {
+        swept = sweep::clean_up(exam, fixture, before) => swept,
+        () = stopping.overdue(SWEEP_TIME) => Err(Stop::failed(
+            "what was made could not be removed in time; its name begins with conform-",
+        )),
+    }
 }
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -154,48 +137,7 @@ pub(crate) const ABOUT: &str = "Check how well a server speaks the X-Ray API
 
 Every operation is called, rightly and wrongly, and every answer is held against the service model and against
 what was sent before. What is made carries a name that begins with conform- and is removed again, traces apart:
-they go with the server's retention. Exit codes: 0 everything passed, 1 something failed, 4 no server.";
-const RETRIEVAL: &[Operation] = &[
-    Operation::StartTraceRetrieval,
-    Operation::ListRetrievedTraces,
-    Operation::GetRetrievedTracesGraph,
-    Operation::CancelTraceRetrieval,
-];
-const INSIGHTS: &[Operation] = &[
-    Operation::GetInsight,
-    Operation::GetInsightEvents,
-    Operation::GetInsightImpactGraph,
-    Operation::GetInsightSummaries,
-];
-const ENCRYPTION: &[Operation] = &[
-    Operation::GetEncryptionConfig,
-    Operation::PutEncryptionConfig,
-];
-const INDEXING: &[Operation] = &[Operation::GetIndexingRules, Operation::UpdateIndexingRule];
-const DESTINATION: &[Operation] = &[
-    Operation::GetTraceSegmentDestination,
-    Operation::UpdateTraceSegmentDestination,
-];
-const GROUPS: &[Operation] = &[
-    Operation::CreateGroup,
-    Operation::GetGroup,
-    Operation::GetGroups,
-    Operation::UpdateGroup,
-    Operation::DeleteGroup,
-    Operation::TagResource,
-    Operation::UntagResource,
-    Operation::ListTagsForResource,
-];
-const SAMPLING: &[Operation] = &[
-    Operation::CreateSamplingRule,
-    Operation::GetSamplingRules,
-    Operation::UpdateSamplingRule,
-    Operation::DeleteSamplingRule,
-    Operation::GetSamplingTargets,
-    Operation::GetSamplingStatisticSummaries,
-];
-const POLICIES: &[Operation] = &[
-    Operation::PutResourcePolicy,
-    Operation::DeleteResourcePolicy,
-    Operation::ListResourcePolicies,
-];
+they go with the server's retention. Ctrl-C ends it early: what was made is removed, and what was checked is told.
+Exit codes: 0 everything passed, 1 something failed, 4 no server, 130 and 143 ended by a signal.";
+/// How long removing may take once the end was asked for.
+const SWEEP_TIME: Duration = Duration::from_secs(10);

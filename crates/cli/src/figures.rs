@@ -4,7 +4,7 @@ use anstyle::Style;
 use serde::{Deserialize, Serialize};
 
 use crate::summary::{ERROR, FAULT, THROTTLE};
-use crate::terminal::{Cell, length};
+use crate::terminal::{Cell, length, number};
 
 /// Counts as the API writes them; each request is in one class.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -89,6 +89,20 @@ impl Figures {
             time(self.mean),
             time(self.p50),
             time(self.p99),
+        ]
+    }
+
+    /// Returns the same values for programs: rates as parts of 1, times in seconds.
+    pub(crate) fn values(&self) -> Vec<Cell> {
+        let real = |value: Option<f64>| Cell::from(value.map(number).unwrap_or_default());
+        vec![
+            self.requests.to_string().into(),
+            real(self.fault_rate),
+            real(self.error_rate),
+            real(self.throttle_rate),
+            real(self.mean),
+            real(self.p50),
+            real(self.p99),
         ]
     }
 }

@@ -70,7 +70,7 @@ mod tests {
         check("fault =\u{1b}", "  fault =\u{fffd}\n         ^");
         check(
             "annotation.k = \"\u{6f22}\u{5b57}\" AND AND",
-            "  annotation.k = \"\u{6f22}\u{5b57}\" AND AND\n                           ^",
+            "  annotation.k = \"\u{6f22}\u{5b57}\" AND AND\n                            ^",
         );
         let long = format!("{0} OR OR {0}", ["fault"; 90].join(" OR "));
         let stop = filter(&long).unwrap_err();

@@ -9,7 +9,8 @@ use crate::Session;
 use crate::client::{CallError, Client, Summaries, Summary};
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
-use crate::terminal::{Listing, Out, OutFlags, Progress, note, print, printable};
+use crate::stopping::Stopping;
+use crate::terminal::{Listing, Out, OutFlags, Progress, counted, note, print, printable};
 use crate::times::{TimeFlags, Window};
 
 /// Which traces to find, and how they are shown.
@@ -52,24 +53,67 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let limit = options
         .limit
         .map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut search = Search::new(&session.client, window, expression);
+    let mut finding = Finding {
+        search: Search::new(&session.client, window, expression),
+        client: session.client.clone(),
+        progress: Progress::endless("traces"),
+        stopping: Stopping::catch()?,
+        failure: None,
+    };
     let mut shown = Shown::new(options);
     match options.sort {
         None => {
             while limit.is_none_or(|limit| shown.n_traces < limit) {
-                let Some(summary) = search.next().await? else {
+                if finding.search.is_page_due() {
+                    finding.progress.beside(|| shown.show())?;
+                }
+                let Some(summary) = finding.next().await else {
                     break;
                 };
-                shown.push(&summary)?;
+                finding.progress.beside(|| shown.push(&summary))?;
             }
         }
         Some(sort) => {
-            for summary in first(&mut search, sort, limit).await? {
+            for summary in first(&mut finding, sort, limit).await {
                 shown.push(&summary)?;
             }
         }
     }
-    shown.finish()
+    finding.progress.finish();
+    shown.finish(finding.failure, &finding.stopping)
+}
+
+/// A search people watch and may end.
+struct Finding {
+    search: Search,
+    client: Client,
+    progress: Progress,
+    stopping: Stopping,
+    /// What ended it before its end.
+    failure: Option<CallError>,
+}
+
+impl Finding {
+    /// Returns the next trace; nothing after the last, once the end is asked for, or when the search cannot go on.
+    async fn next(&mut self) -> Option<Summary> {
+        let client = &self.client;
+        let next = self.search.next();
+        let next = tokio::select! {
+            biased;
+            () = self.stopping.asked() => return None,
+            next = self.progress.during(|| client.n_throttled(), next) => next,
+        };
+        match next {
+            Ok(summary) => {
+                self.progress.advance(u64::from(summary.is_some()));
+                summary
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                None
+            }
+        }
+    }
 }
 
 /// Traces as they are found, slice by slice of a window, the newest slice first.
@@ -97,6 +141,11 @@ impl Search {
             waiting,
             current: None,
         }
+    }
+
+    /// Tells whether the server has to be asked for the next trace.
+    fn is_page_due(&self) -> bool {
+        self.current.as_ref().is_none_or(Summaries::is_page_due)
     }
 
     /// Returns the next trace, nothing after the last.
@@ -129,18 +178,13 @@ fn slices(window: Window, longest: Duration) -> Vec<Window> {
     slices
 }
 
-/// Returns the first traces in an order; all have to be looked at for that, but only so many are kept.
-async fn first(
-    search: &mut Search,
-    sort: Sort,
-    limit: Option<usize>,
-) -> Result<Vec<Summary>, Stop> {
+/// Returns the first traces in an order, of those that could be found; all have to be looked at for that, but only so
+/// many are kept.
+async fn first(finding: &mut Finding, sort: Sort, limit: Option<usize>) -> Vec<Summary> {
     let n_kept = limit.unwrap_or(SORTED_MAX);
-    let progress = Progress::endless("traces");
     let mut kept: Vec<Summary> = Vec::new();
     let mut n_found = 0;
-    while let Some(summary) = search.next().await? {
-        progress.advance(1);
+    while let Some(summary) = finding.next().await {
         n_found += 1;
         kept.push(summary);
         if kept.len() >= n_kept.saturating_mul(2) {
@@ -148,15 +192,14 @@ async fn first(
             kept.truncate(n_kept);
         }
     }
-    progress.finish();
     kept.sort_by(|one, other| order(sort, one, other));
     kept.truncate(n_kept);
     if limit.is_none() && n_found > kept.len() {
-        note(&format!(
+        finding.progress.note(&format!(
             "the first {n_kept} of {n_found} traces; --limit shows others"
         ));
     }
-    Ok(kept)
+    kept
 }
 
 fn order(sort: Sort, one: &Summary, other: &Summary) -> Ordering {
@@ -193,9 +236,29 @@ impl Shown {
         }
     }
 
-    fn finish(self) -> Result<Exit, Stop> {
+    /// Prints what waits to be printed.
+    fn show(&mut self) -> Result<(), Stop> {
+        match &mut self.listing {
+            Some(listing) => listing.show(),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints the rest, and tells what ended the search if it was not its end.
+    fn finish(self, failure: Option<CallError>, stopping: &Stopping) -> Result<Exit, Stop> {
         if let Some(listing) = self.listing {
             listing.finish()?;
+        }
+        if let Some(error) = failure {
+            let stop = Stop::from(error);
+            let is_part = self.n_traces > 0;
+            let exit = if is_part { Exit::Partly } else { stop.exit };
+            return Err(Stop::new(stopping.exit_or(exit), stop.message));
+        }
+        if stopping.is_asked() {
+            let traces = counted(self.n_traces, "trace");
+            note(&format!("{traces} found so far"));
+            return Ok(stopping.exit_or(Exit::Interrupted));
         }
         if self.n_traces == 0 {
             note("nothing found");
@@ -212,8 +275,9 @@ pub(crate) const EXAMPLES: &str = "Examples:
   roentgen find error --ids | roentgen get -";
 pub(crate) const ABOUT: &str = "Find traces of a server by a filter expression
 
-Without a time the last hour is meant. FLAGS are F fault, E error, T throttled, P in progress.
-Exit codes: 0 found, 3 nothing found, 2 not an expression, 4 no server.";
+Without a time the last hour is meant. FLAGS are F fault, E error, T throttled, P in progress. Lines of --plain
+are: time, duration, id, flags, status, name, request.
+Exit codes: 0 found, 3 nothing found, 5 what was found before a call failed, 2 not an expression, 4 no server.";
 pub(crate) const USUAL: Duration = Duration::from_hours(1);
 const AWS_WINDOW_MAX: Duration = Duration::from_hours(24);
 /// Traces that are put in order if no limit was said.

@@ -32,7 +32,7 @@ use crate::exit::{Exit, Stop};
 use crate::moving::Facts;
 use crate::spans::SpanFlags;
 use crate::stopping::Stopping;
-use crate::terminal::{Progress, print, printable};
+use crate::terminal::{Progress, counted, print, printable};
 use elements::Format;
 use reader::{Document, Item, Job, Source};
 #[cfg(test)]
@@ -86,19 +86,34 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     let mut stopping = Stopping::catch()?;
     let now = (session.now)();
     let sources = options.files.iter().map(Source::of);
+    let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
+    let n_bytes: Option<u64> = sources.iter().map(Source::n_bytes).sum();
+    // What is to end now is read twice.
+    let n_bytes = n_bytes.map(|n_bytes| match options.at {
+        At::Keep => n_bytes,
+        At::Now => n_bytes * 2,
+    });
+    let progress = Arc::new(match n_bytes {
+        Some(n_bytes) => Progress::bytes(n_bytes),
+        None => Progress::endless("documents"),
+    });
     let job = Job {
-        sources: sources.collect::<Result<_, _>>()?,
+        sources,
         format: options.format,
         skip_bad: options.skip_bad,
         rules: options.spans.rules(),
         n_batch: session.documents_per_call.min(DOCUMENTS_PER_CALL),
         now,
+        meter: n_bytes.map(|_| Arc::clone(&progress)),
     };
     let (job, shift) = match options.at {
         At::Keep => (job, None),
         At::Now => tokio::select! {
             moved = moved(job, now) => moved?,
-            () = stopping.asked() => return Ok(stopping.exit_or(Exit::Interrupted)),
+            () = stopping.asked() => {
+                progress.clear();
+                return Ok(stopping.exit_or(Exit::Interrupted));
+            }
         },
     };
     let job = Arc::new(job);
@@ -110,7 +125,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         client: session.client.clone(),
         job,
         totals: Totals::default(),
-        progress: Progress::endless("documents"),
+        progress,
         failure: None,
     };
     import.send_all(items, &mut stopping).await;
@@ -141,7 +156,7 @@ struct Import {
     client: Client,
     job: Arc<Job>,
     totals: Totals,
-    progress: Progress,
+    progress: Arc<Progress>,
     /// What ends everything.
     failure: Option<Stop>,
 }
@@ -176,7 +191,7 @@ impl Import {
             let may_take = !is_over && held.is_none() && calls.len() < CALLS_MAX;
             tokio::select! {
                 biased;
-                () = stopping.asked(), if !stopping.is_asked() => {
+                () = stopping.asked(), if !is_over => {
                     is_over = true;
                     held = None;
                 }
@@ -206,7 +221,12 @@ impl Import {
         self.totals.accepted += outcome.n_accepted;
         self.totals.refused += n_refused;
         self.totals.documents += outcome.n_accepted + n_refused;
-        self.progress.advance(outcome.n_accepted + n_refused);
+        if self.job.meter.is_some() {
+            let documents = counted(self.totals.documents, "document");
+            self.progress.describe(&documents);
+        } else {
+            self.progress.advance(outcome.n_accepted + n_refused);
+        }
         for (document, message) in &outcome.refused {
             let source = self.job.sources.get(document.source_idx);
             let place = source
@@ -223,7 +243,7 @@ impl Import {
     }
 
     fn finish(self, options: &Options, stopping: &Stopping) -> Result<Exit, Stop> {
-        self.progress.finish();
+        self.progress.clear();
         let text = if options.json {
             let text = serde_json::to_string(&self.totals).map_err(Stop::failed)?;
             format!("{text}\n")
@@ -256,12 +276,13 @@ impl Totals {
             inferred,
             ..
         } = self;
-        let mut line = format!("accepted {accepted} of {documents} documents");
+        let mut line = format!("accepted {accepted} of {}", counted(*documents, "document"));
         if *bad > 0 {
             let _infallible = write!(line, ", {bad} could not be read");
         }
         if *inferred > 0 {
-            let _infallible = write!(line, ", {inferred} inferred segments left out");
+            let inferred = counted(*inferred, "inferred segment");
+            let _infallible = write!(line, ", {inferred} left out");
         }
         line.push('\n');
         line

@@ -50,7 +50,7 @@ use model::Timestamp;
 use client::Client;
 pub use endpoint::ServerFlags;
 pub use exit::{Exit, Stop};
-pub use terminal::{note, print, printable};
+pub use terminal::{counted, note, print, printable};
 
 /// What a server can be asked from the command line.
 #[derive(Debug, Subcommand)]

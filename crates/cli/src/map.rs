@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Session;
 use crate::exit::{Exit, Stop};
 use crate::figures::{Bucket, Figures, Statistics};
-use crate::terminal::{Cell, Column, OutFlags, Row, note, print};
+use crate::terminal::{Cell, Column, OutFlags, Progress, Row, note, print};
 use crate::times::TimeFlags;
 
 /// Which graph to show, and how.
@@ -121,10 +121,12 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     if let Some(group) = &options.group {
         request.insert("GroupName".to_owned(), group.as_str().into());
     }
-    let services = session
-        .client
-        .all(Operation::GetServiceGraph, request, "Services");
-    let graph = Graph::of(services.await?);
+    let client = &session.client;
+    let services = client.all(Operation::GetServiceGraph, request, "Services");
+    let progress = Progress::waiting("asking for services");
+    let services = progress.during(|| client.n_throttled(), services).await;
+    progress.finish();
+    let graph = Graph::of(services?);
     if graph.nodes.is_empty() {
         note("nothing found");
         return Ok(Exit::NotFound);
@@ -223,8 +225,8 @@ impl Node {
 impl Row for Line<'_> {
     const COLUMNS: &'static [Column] = &[
         Column::text("SERVICE"),
-        Column::text("TYPE"),
-        Column::number("REQUESTS"),
+        Column::text("TYPE").left_out(1),
+        Column::number("REQUESTS").needed(),
         Column::number("FAULT"),
         Column::number("ERROR"),
         Column::number("THROTTLE"),
@@ -245,6 +247,19 @@ impl Row for Line<'_> {
         }
         cells
     }
+
+    fn values(&self) -> Vec<Cell> {
+        let named = [self.from, Some(self.name), self.node_kind];
+        let mut values: Vec<Cell> = named
+            .into_iter()
+            .map(|name| name.unwrap_or_default().into())
+            .collect();
+        match self.figures {
+            Some(figures) => values.extend(figures.values()),
+            None => values.resize(Self::COLUMNS.len() + 1, "".into()),
+        }
+        values
+    }
 }
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -254,7 +269,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
 pub(crate) const ABOUT: &str = "Show the services of a server and their calls
 
 A service is followed by those it calls, with its calls as it saw them. Without a time the last hour is
-meant. Exit codes: 0 done, 3 no traffic, 4 no server.";
+meant. Lines of --plain are: who calls (empty for the service itself), service, type, requests, rates of
+faults, errors and throttles, mean, p50 and p99. Exit codes: 0 done, 3 no traffic, 4 no server.";
 const USUAL: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
@@ -294,11 +310,36 @@ mod tests {
             .collect();
         assert_eq!(
             text,
-            "a \"b\"\u{fffd}\t\t2\t50.0%\t0.0%\t0.0%\t750.0 ms\t500.0 ms\t1000.0 ms\n\
-             shop\tAWS::EC2::Instance\t2\t50.0%\t0.0%\t0.0%\t750.0 ms\t500.0 ms\t1000.0 ms\n\
-             shop\tclient\t\t\t\t\t\t\t\n  \
-             -> shop\tAWS::EC2::Instance\t2\t50.0%\t0.0%\t0.0%\t750.0 ms\t500.0 ms\t1000.0 ms\n"
+            "\ta \"b\"\u{fffd}\t\t2\t0.5\t0\t0\t0.75\t0.5\t1\n\
+             \tshop\tAWS::EC2::Instance\t2\t0.5\t0\t0\t0.75\t0.5\t1\n\
+             \tshop\tclient\t\t\t\t\t\t\t\n\
+             shop\tshop\tAWS::EC2::Instance\t2\t0.5\t0\t0\t0.75\t0.5\t1\n"
         );
+    }
+
+    #[test]
+    fn a_table_shows_calls_below_their_service() {
+        let graph = small();
+        let lines = graph.lines();
+        let rows: Vec<&Line<'_>> = lines.iter().collect();
+        let table = |width| {
+            let table = Out::fake(false, width).listing().rendered(&rows);
+            table.replace('\u{fffd}', "?")
+        };
+        insta::assert_snapshot!(table(None), @r#"
+        SERVICE    TYPE                REQUESTS  FAULT  ERROR  THROTTLE      MEAN       P50        P99
+        a "b"?                                2  50.0%   0.0%      0.0%  750.0 ms  500.0 ms  1000.0 ms
+        shop       AWS::EC2::Instance         2  50.0%   0.0%      0.0%  750.0 ms  500.0 ms  1000.0 ms
+        shop       client
+          -> shop  AWS::EC2::Instance         2  50.0%   0.0%      0.0%  750.0 ms  500.0 ms  1000.0 ms
+        "#);
+        insta::assert_snapshot!(table(Some(30)), @r#"
+        SERVICE    REQUESTS  FAULT
+        a "b"?            2  50.0%
+        shop              2  50.0%
+        shop
+          -> shop         2  50.0%
+        "#);
     }
 
     #[test]

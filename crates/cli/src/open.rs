@@ -14,11 +14,13 @@ use model::TraceId;
 use uuid::Uuid;
 
 use crate::Session;
+use crate::client::Trace;
 use crate::endpoint::variable;
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::find::{Search, USUAL};
-use crate::terminal::{note, print, printable};
+use crate::get::TRACES_AT_ONCE;
+use crate::terminal::{Progress, note, print, printable};
 use crate::timeline::Timeline;
 use crate::times::TimeFlags;
 
@@ -44,16 +46,16 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         Some(trace_ids) => trace_ids,
         None => found(session, options).await?,
     };
-    let batch = session.client.batch_get(&trace_ids).await?;
+    let traces = fetched(session, &trace_ids).await?;
     for trace_id in &trace_ids {
-        if !batch.traces.iter().any(|trace| trace.id == *trace_id) {
+        if !traces.iter().any(|trace| trace.id == *trace_id) {
             note(&format!("not found: {trace_id}"));
         }
     }
-    if batch.traces.is_empty() {
+    if traces.is_empty() {
         return Ok(Exit::NotFound);
     }
-    let timelines: Vec<Timeline> = batch.traces.iter().map(Timeline::of).collect();
+    let timelines: Vec<Timeline> = traces.iter().map(Timeline::of).collect();
     let exit = Exit::of(timelines.len(), trace_ids.len(), Exit::NotFound);
     let page = page::render(&timelines);
     match &options.output {
@@ -88,16 +90,36 @@ async fn found(session: &Session, options: &Options) -> Result<Vec<String>, Stop
     let window = options.time.window((session.now)(), USUAL)?;
     let mut search = Search::new(&session.client, window, Some(&expression));
     let mut trace_ids = Vec::new();
+    let progress = Progress::endless("traces found");
     while trace_ids.len() < usize::from(options.limit) {
-        let Some(summary) = search.next().await? else {
+        let next = progress.during(|| session.client.n_throttled(), search.next());
+        let Some(summary) = next.await? else {
             break;
         };
         trace_ids.push(summary.id);
+        progress.advance(1);
     }
+    progress.finish();
     if trace_ids.is_empty() {
         return Err(Stop::new(Exit::NotFound, "nothing found"));
     }
     Ok(trace_ids)
+}
+
+/// Returns the traces with these ids, as far as they are there.
+async fn fetched(session: &Session, trace_ids: &[String]) -> Result<Vec<Trace>, Stop> {
+    let client = &session.client;
+    let total = u64::try_from(trace_ids.len()).unwrap_or(u64::MAX);
+    let progress = Progress::of(total, "traces");
+    let mut traces = Vec::new();
+    for some_ids in trace_ids.chunks(TRACES_AT_ONCE) {
+        let answer = client.batch_get(some_ids);
+        let batch = progress.during(|| client.n_throttled(), answer).await?;
+        traces.extend(batch.traces);
+        progress.advance(u64::try_from(some_ids.len()).unwrap_or(u64::MAX));
+    }
+    progress.finish();
+    Ok(traces)
 }
 
 /// Writes the page into a file of its own among temporary ones, for this user alone, and returns where.

@@ -3,6 +3,10 @@
 mod datagrams;
 mod keeping;
 mod pass;
+mod passing;
+mod refusal;
+mod upstream;
+mod verdicts;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,17 +16,16 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::service::service_fn;
-use hyper_util::client::legacy::Client as Pool;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
 
+use crate::client::Client;
 use crate::client::signer::Signer;
-use crate::client::{Client, tls};
 use crate::endpoint::Endpoint;
 use crate::exit::{Exit, Stop};
 use crate::stopping::Stopping;
@@ -31,6 +34,7 @@ use crate::{ServerFlags, Surroundings};
 use datagrams::Onward;
 use keeping::{Keeping, Thread};
 use pass::Pass;
+use upstream::Upstream;
 
 /// What to pass on, to whom, and where to keep it.
 #[derive(Args, Debug)]
@@ -44,7 +48,7 @@ pub struct Options {
     /// Where to listen for datagrams of X-Ray SDKs
     #[arg(long, value_name = "ADDR")]
     listen_udp: Option<SocketAddr>,
-    /// Where datagrams are passed on to [default: host and port of the server; an https one gets documents]
+    /// Where datagrams are passed on to [default: host and port of the server; an https one gets calls]
     #[arg(long, value_name = "HOST:PORT", requires = "listen_udp")]
     upstream_udp: Option<String>,
     /// The journal to write: a file, or a folder if there is one or the name ends with a slash
@@ -80,6 +84,7 @@ struct Totals {
     calls: u64,
     datagrams: u64,
     unanswered: u64,
+    unread: u64,
     datagrams_not_passed_on: u64,
     too_large: u64,
 }
@@ -102,7 +107,14 @@ pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Resul
     let (keeping, thread) = Keeping::open(&options.output, surroundings.now)?;
     let figures = keeping.figures();
     let datagrams = Datagrams::begin(options, &upstream, surroundings, &keeping, &stopping).await?;
-    let pass = Arc::new(options.pass(upstream, surroundings, keeping)?);
+    let pass = Pass {
+        upstream: options.upstream(upstream, surroundings)?,
+        keeping,
+        now: surroundings.now,
+        stopping: stopping.clone(),
+        figures: Arc::default(),
+    };
+    let pass = Arc::new(pass);
     let address = listener.local_addr().map_err(Stop::failed)?;
     let announcement = Announcement {
         ready: true,
@@ -110,17 +122,17 @@ pub(crate) async fn run(options: &Options, surroundings: &Surroundings) -> Resul
         udp: datagrams.address,
     };
     print(&(serde_json::to_string(&announcement).map_err(Stop::failed)? + "\n"))?;
-    serve(listener, &pass, stopping.clone(), thread.failed.clone()).await;
-    let n_unanswered = pass.n_unanswered.load(Ordering::Relaxed);
+    serve(listener, &pass, stopping.clone()).await;
+    let passed = Arc::clone(&pass.figures);
     // The journal ends when nobody is left who brings records.
     drop(pass);
-    let has_failed = *thread.failed.borrow();
-    let n_not_passed_on = datagrams.end(has_failed).await?;
+    let n_not_passed_on = datagrams.end().await?;
     let failed = end(thread).await;
     let totals = Totals {
         calls: figures.calls.load(Ordering::Relaxed),
         datagrams: figures.datagrams.load(Ordering::Relaxed),
-        unanswered: n_unanswered,
+        unanswered: passed.unanswered.load(Ordering::Relaxed),
+        unread: passed.unread.load(Ordering::Relaxed),
         datagrams_not_passed_on: n_not_passed_on,
         too_large: figures.too_large.load(Ordering::Relaxed),
     };
@@ -140,30 +152,12 @@ impl Options {
         }
     }
 
-    fn pass(
-        &self,
-        upstream: Endpoint,
-        surroundings: &Surroundings,
-        keeping: Keeping,
-    ) -> Result<Pass, Stop> {
-        let flags = self.flags();
-        let connector = tls::connector(&upstream, self.ca_file.as_deref()).map_err(Stop::usage)?;
-        let signer = self.sign.then(|| {
-            Signer::new(
-                &upstream,
-                &flags,
-                &surroundings.environment,
-                surroundings.now,
-            )
-        });
-        Ok(Pass {
-            pool: Pool::builder(TokioExecutor::new()).build(connector),
-            upstream,
-            signer,
-            keeping,
-            now: surroundings.now,
-            n_unanswered: AtomicU64::new(0),
-        })
+    fn upstream(&self, server: Endpoint, surroundings: &Surroundings) -> Result<Upstream, Stop> {
+        let (flags, environment) = (self.flags(), &surroundings.environment);
+        let signer = self
+            .sign
+            .then(|| Signer::new(&server, &flags, environment, surroundings.now));
+        Upstream::new(server, self.ca_file.as_deref(), signer).map_err(Stop::usage)
     }
 }
 
@@ -231,14 +225,10 @@ impl Datagrams {
     }
 
     /// Waits for what is under way. Returns how many datagrams were not passed on.
-    async fn end(self, has_failed: bool) -> Result<u64, Stop> {
+    async fn end(self) -> Result<u64, Stop> {
         let mut n_lost = 0;
         if let Some(serving) = self.serving {
-            // Nobody asked for the end if the journal failed.
-            if has_failed {
-                serving.abort();
-            }
-            n_lost = serving.await.unwrap_or_default();
+            n_lost = serving.await.map_err(Stop::failed)?;
         }
         if let Some(posting) = self.posting {
             posting.await.map_err(Stop::failed)?;
@@ -247,25 +237,23 @@ impl Datagrams {
     }
 }
 
-/// Serves connections, bounded in number, until the end is asked for or the journal fails; then those under way may end.
-async fn serve(
-    listener: TcpListener,
-    pass: &Arc<Pass>,
-    mut stopping: Stopping,
-    mut failed: watch::Receiver<bool>,
-) {
+/// Serves connections, bounded in number, until the end is asked for, and then until those under way have ended, for a
+/// while. A journal that fails ends all of them at once.
+async fn serve(listener: TcpListener, pass: &Arc<Pass>, mut stopping: Stopping) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     loop {
+        while connections.try_join_next().is_some() {}
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
             () = stopping.asked() => break,
-            _ = failed.wait_for(|failed| *failed) => break,
+            () = pass.keeping.over() => break,
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stopping.asked() => break,
-            _ = failed.wait_for(|failed| *failed) => break,
+            () = pass.keeping.over() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -276,18 +264,18 @@ async fn serve(
             }
         };
         let conversation = converse(stream, peer, Arc::clone(pass), &graceful);
-        tokio::spawn(async move {
+        connections.spawn(async move {
             conversation.await;
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        note("connections were broken off");
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = pass.keeping.over() => {}
+        () = tokio::time::sleep(DRAIN) => note("connections were broken off"),
     }
+    connections.shutdown().await;
 }
 
 fn converse(
@@ -313,7 +301,7 @@ fn converse(
 }
 
 async fn end(thread: Thread) -> Result<(), Stop> {
-    let joined = tokio::task::spawn_blocking(move || thread.handle.join()).await;
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
     match joined.map_err(Stop::failed)? {
         Ok(written) => written.map_err(|error| Stop::failed(format!("the journal: {error}"))),
         Err(_) => Err(Stop::failed("the journal's thread failed")),
@@ -326,10 +314,13 @@ pub(crate) const EXAMPLES: &str = "Examples:
   roentgen record --upstream https://xray.eu-west-1.amazonaws.com --sign -o recording.journal";
 pub(crate) const ABOUT: &str = "Pass traffic on to a server and keep a copy of it
 
-Calls (HTTP/1.1, or HTTP/2 with prior knowledge; not gRPC) and datagrams are passed on as they came, or newly signed
-with --sign, and written to a journal that replay sends again; credentials are not written. No answer reaches a client
-before its call is in the journal, and a copy waits no longer than a second for a slow answer, which is then not
-recorded; what is in the journal is on disk a second later. If the server is down, clients get 502, 504 if it is slow.
+Calls (HTTP/1.1, HTTP/2 with prior knowledge, gRPC) and datagrams are passed on as they came, or newly signed with
+--sign, and written to a journal that replay sends again; credentials are not written. An https server gets what is in
+datagrams by calls, spans too. No answer reaches a client before its call is in the journal, and a copy waits no longer
+than a second for it: of an answer that takes longer, or is large, the status alone is recorded, if anything, and it is
+passed on as it comes, however long that goes on. What the server may know of is on disk a second later. If the server is
+down, clients get 502, 504 if it is slow. A journal that cannot be written ends the program; clients whose calls are not
+in it are told nothing.
 One line of JSON says when all is open; Ctrl-C ends it and prints totals.";
 /// Where SDKs look for their daemon.
 const LISTEN: &str = "127.0.0.1:2000";

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::Session;
 use crate::exit::{Exit, Stop};
 use crate::figures::{Bucket, Figures, Statistics};
-use crate::terminal::{Cell, Column, Form, Glyphs, OutFlags, Row, instant, length, note, print};
+use crate::terminal::{
+    Cell, Column, Form, Glyphs, OutFlags, Progress, Row, cut, instant, length, moment, note, print,
+};
 use crate::times::TimeFlags;
 
 /// Which figures to show, and how.
@@ -54,6 +56,9 @@ struct Period {
     timestamp: f64,
     #[serde(flatten)]
     figures: Figures,
+    /// Whether there is room for the time of day alone.
+    #[serde(skip)]
+    is_brief: bool,
 }
 
 /// Prints the figures of a window, period by period.
@@ -67,12 +72,16 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     if let Some(selector) = selector(options) {
         request.insert("EntitySelectorExpression".to_owned(), selector.into());
     }
-    let entries = session.client.all(
+    let client = &session.client;
+    let entries = client.all(
         Operation::GetTimeSeriesServiceStatistics,
         request,
         "TimeSeriesServiceStatistics",
     );
-    let mut periods: Vec<Period> = entries.await?.into_iter().map(Period::of).collect();
+    let progress = Progress::waiting("asking for figures");
+    let entries = progress.during(|| client.n_throttled(), entries).await;
+    progress.finish();
+    let mut periods: Vec<Period> = entries?.into_iter().map(Period::of).collect();
     periods.sort_by(|one, other| one.timestamp.total_cmp(&other.timestamp));
     if periods.iter().all(|period| period.figures.requests == 0) {
         note("nothing found");
@@ -80,6 +89,9 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
     }
     let out = options.out.out();
     if let (Form::Table, Some(width)) = (out.form(), out.width()) {
+        for period in &mut periods {
+            period.is_brief = width < DATED_WIDTH;
+        }
         print(&lines(&periods, Glyphs::of(&session.environment), width))?;
     }
     let mut listing = out.listing();
@@ -122,10 +134,17 @@ fn lines(periods: &[Period], glyphs: Glyphs, width: usize) -> String {
         ("faults", highest(&faults).to_string(), faults),
         ("p99", length(slowest), times),
     ];
-    let room = width.saturating_sub(LABEL_WIDTH);
+    let label = |highest: &str| format!(" max {highest}");
+    let widest = drawn.iter().map(|(_, highest, _)| label(highest).len());
+    let taken = NAME_WIDTH + widest.max().unwrap_or(0);
+    let room = width.saturating_sub(taken);
     let lines = drawn.iter().map(|(name, highest, values)| {
-        let line = format!("{name:<8} {}", glyphs.sparkline(values, room));
-        format!("{} max {highest}\n", line.trim_end())
+        let line = match room {
+            0 => (*name).to_owned(),
+            _ => format!("{name:<8} {}", glyphs.sparkline(values, room)),
+        };
+        let line = format!("{}{}", line.trim_end(), label(highest));
+        format!("{}\n", cut(&line, width))
     });
     lines.chain(["\n".to_owned()]).collect()
 }
@@ -144,6 +163,7 @@ impl Period {
         Self {
             timestamp: entry.timestamp,
             figures: Figures::of(&statistics.unwrap_or_default(), &histogram),
+            is_brief: false,
         }
     }
 }
@@ -161,9 +181,17 @@ impl Row for Period {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let mut cells = vec![instant(self.timestamp).into()];
+        let time = instant(self.timestamp);
+        let of_day = time.get(TIME_OF_DAY).filter(|_| self.is_brief);
+        let mut cells = vec![of_day.unwrap_or(&time).into()];
         cells.extend(self.figures.cells());
         cells
+    }
+
+    fn values(&self) -> Vec<Cell> {
+        let mut values = vec![moment(self.timestamp).into()];
+        values.extend(self.figures.values());
+        values
     }
 }
 
@@ -174,10 +202,15 @@ pub(crate) const EXAMPLES: &str = "Examples:
 pub(crate) const ABOUT: &str = "Show how requests fared over time
 
 Without a service or an edge all traffic counts, as clients saw it; without a time the last hour is meant.
+Lines of --plain are: time, requests, rates of faults, errors and throttles, mean, p50 and p99.
 Exit codes: 0 done, 3 no traffic, 4 no server.";
 const USUAL: Duration = Duration::from_hours(1);
-/// Columns of a line that are not its drawing: the name before it and the highest value behind it.
-const LABEL_WIDTH: usize = 26;
+/// Columns of a line that are before its drawing.
+const NAME_WIDTH: usize = 9;
+/// Columns below which times have no date.
+const DATED_WIDTH: usize = 60;
+/// Where in a time of RFC 3339 that of the day is.
+const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
 
 #[cfg(test)]
 mod tests {
@@ -238,6 +271,46 @@ mod tests {
         requests =# max 8
         faults    # max 2
         p99      .# max 12.5 s
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_figures_before_dates() {
+        let mut periods = periods();
+        for period in &mut periods {
+            period.is_brief = true;
+        }
+        let rows: Vec<&Period> = periods.iter().collect();
+        let table = Out::fake(false, Some(20)).listing().rendered(&rows);
+        insta::assert_snapshot!(table, @r"
+        TIME      REQUESTS
+        00:01:00         4
+        00:02:00         8
+        00:03:00         0
+        ");
+        for width in 12..30 {
+            let lines = lines(&periods, Glyphs::Ascii, width);
+            let widest = lines.lines().map(str::len).max();
+            assert!(widest <= Some(width), "{width}: {lines}");
+        }
+        insta::assert_snapshot!(lines(&periods, Glyphs::Ascii, 20), @r"
+        requests max 8
+        faults max 2
+        p99 max 12.5 s
+        ");
+    }
+
+    #[test]
+    fn plain_lines_are_numbers() {
+        let periods = periods();
+        let lines: String = periods
+            .iter()
+            .map(|period| Out::fake(false, None).line(period, Form::Plain))
+            .collect();
+        insta::assert_snapshot!(lines.replace('\t', "|"), @r"
+        1970-01-01T00:01:00.000000Z|4|0|0|0|0.125|0.125|0.125
+        1970-01-01T00:02:00.000000Z|8|0.25|0|0|0.0625|12.5|12.5
+        1970-01-01T00:03:00.000000Z|0||||||
         ");
     }
 }

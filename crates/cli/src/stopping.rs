@@ -60,6 +60,12 @@ impl Stopping {
         }
     }
 
+    /// Returns once the end was asked for so long ago: what is still under way then is not waited for.
+    pub(crate) async fn overdue(&mut self, grace: Duration) {
+        self.asked().await;
+        tokio::time::sleep(grace).await;
+    }
+
     /// Returns the exit of a command that came to an end: the signal's if one asked for it.
     pub(crate) fn exit_or(&self, exit: Exit) -> Exit {
         self.asked.borrow().unwrap_or(exit)
@@ -105,6 +111,16 @@ mod tests {
         let waiting = tokio::spawn(async move { stopping.asked().await });
         ask.send_replace(Some(Exit::Interrupted));
         waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_under_way_has_some_time_from_the_signal_on() {
+        let (ask, asked) = watch::channel(None);
+        let mut stopping = Stopping { asked };
+        assert!(timeout(9 * ECHO, stopping.overdue(ECHO)).await.is_err());
+        ask.send_replace(Some(Exit::Interrupted));
+        assert!(timeout(ECHO / 2, stopping.overdue(ECHO)).await.is_err());
+        assert!(timeout(2 * ECHO, stopping.overdue(ECHO)).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,13 +4,13 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
 use crate::client::Summary;
-use crate::terminal::{Cell, Column, Row, instant, length};
+use crate::terminal::{Cell, Column, Row, instant, length, moment, number};
 
 impl Row for Summary {
     const COLUMNS: &'static [Column] = &[
-        Column::text("TIME"),
-        Column::number("DURATION"),
-        Column::text("ID"),
+        Column::text("TIME").left_out(1),
+        Column::number("DURATION").left_out(2),
+        Column::text("ID").needed(),
         Column::text("FLAGS"),
         Column::text("HTTP"),
         Column::text("NAME"),
@@ -18,32 +18,37 @@ impl Row for Summary {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let text = |path: &str| {
-            let value = self.others.get("Http").and_then(|http| http.get(path));
-            value.and_then(Value::as_str).unwrap_or_default()
-        };
-        let status = self
-            .others
-            .get("Http")
-            .and_then(|http| http.get("HttpStatus"));
-        let status = status.and_then(Value::as_i64);
-        let entry = self.others.get("EntryPoint");
-        let name = entry.and_then(|entry| entry.get("Name"));
-        let request = format!("{} {}", text("HttpMethod"), text("HttpURL"));
-        let duration = self.duration.or(self.response_time);
-        vec![
-            self.start_time.map(instant).unwrap_or_default().into(),
-            duration.map(length).unwrap_or_default().into(),
-            self.id.as_str().into(),
-            Cell::styled(&flags(self), style(self)),
-            status
-                .map(|status| status.to_string())
-                .unwrap_or_default()
-                .into(),
-            name.and_then(Value::as_str).unwrap_or_default().into(),
-            request.trim().into(),
-        ]
+        let time = self.start_time.map(instant);
+        row(self, time, duration(self).map(length))
     }
+
+    fn values(&self) -> Vec<Cell> {
+        let time = self.start_time.map(moment);
+        row(self, time, duration(self).map(number))
+    }
+}
+
+fn duration(summary: &Summary) -> Option<f64> {
+    summary.duration.or(summary.response_time)
+}
+
+fn row(summary: &Summary, time: Option<String>, duration: Option<String>) -> Vec<Cell> {
+    let http = |member: &str| summary.others.get("Http").and_then(|http| http.get(member));
+    let text = |member: &str| http(member).and_then(Value::as_str).unwrap_or_default();
+    let status = http("HttpStatus").and_then(Value::as_i64);
+    let status = status.map(|status| status.to_string());
+    let entry = summary.others.get("EntryPoint");
+    let name = entry.and_then(|entry| entry.get("Name"));
+    let request = format!("{} {}", text("HttpMethod"), text("HttpURL"));
+    vec![
+        time.unwrap_or_default().into(),
+        duration.unwrap_or_default().into(),
+        summary.id.as_str().into(),
+        Cell::styled(&flags(summary), style(summary)),
+        status.unwrap_or_default().into(),
+        name.and_then(Value::as_str).unwrap_or_default().into(),
+        request.trim().into(),
+    ]
 }
 
 /// Returns a letter for each thing that is out of the ordinary, so that colour is not all that tells.
@@ -99,7 +104,7 @@ mod tests {
         });
         assert_eq!(
             line(&summary),
-            "2023-11-14T22:13:20Z\t500.0 ms\t1-2-3\tFETP\t500\tshop\u{fffd}[2J\tGET http://x/\u{fffd}31m\n"
+            "2023-11-14T22:13:20.250000Z\t0.5\t1-2-3\tFETP\t500\tshop\u{fffd}[2J\tGET http://x/\u{fffd}31m\n"
         );
         assert_eq!(line(&json!({ "Id": "a" })), "\t\ta\t\t\t\t\n");
     }

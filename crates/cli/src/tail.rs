@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::header::{ACCEPT, HeaderName, HeaderValue};
-use http::{Request, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ use crate::client::{CallError, Stream, Summary};
 use crate::exit::{Exit, Stop};
 use crate::filter::filter;
 use crate::stopping::Stopping;
-use crate::terminal::{Listing, OutFlags, note, printable};
+use crate::terminal::{Listing, OutFlags, counted, note, printable};
 use events::{Event, Events};
 
 /// Which traces to follow, and how they are shown.
@@ -29,7 +29,7 @@ pub struct Options {
     #[arg(value_name = "EXPRESSION")]
     expression: Option<String>,
     /// Go on behind this event: the id an earlier tail ended with
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = event_id)]
     since: Option<String>,
     #[command(flatten)]
     out: OutFlags,
@@ -40,6 +40,8 @@ struct Shown {
     listing: Listing<Summary>,
     n_traces: u64,
     n_gaps: u64,
+    /// Whether the server ever began to tell.
+    is_told: bool,
 }
 
 /// How a stream of events ended.
@@ -63,6 +65,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         listing: options.out.out().listing(),
         n_traces: 0,
         n_gaps: 0,
+        is_told: false,
     };
     let mut events = Events::default();
     if let Some(id) = &options.since {
@@ -131,13 +134,16 @@ async fn stream(
         () = stopping.asked() => return Ok(End::Asked),
         opened = session.client.stream(request) => opened,
     };
-    let mut stream = match opened.map_err(|error| (error, shown.has_begun(events))) {
-        Ok(stream) if stream.status.is_success() => stream,
-        Ok(stream) => return refused(stream).await,
-        // A server that never answered is not there.
-        Err((error @ CallError::Unreachable { .. }, true)) => return Ok(broken(&error, false)),
-        Err((error, _)) => return Err(error.into()),
+    let mut stream = match opened {
+        Ok(stream) if stream.status.is_success() && is_events(&stream.headers) => stream,
+        Ok(stream) => return refused(stream, shown.is_told).await,
+        // A server that never told anything is not there.
+        Err(error @ CallError::Unreachable { .. }) if shown.is_told => {
+            return Ok(broken(&error, false));
+        }
+        Err(error) => return Err(error.into()),
     };
+    shown.is_told = true;
     let mut had_begun = false;
     loop {
         let bytes = tokio::select! {
@@ -184,14 +190,28 @@ fn request(
     request.body(Bytes::new()).map_err(Stop::failed)
 }
 
+/// Tells whether an answer is a stream of events.
+fn is_events(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 /// Returns what an answer means that is no stream of events.
-async fn refused(stream: Stream) -> Result<End, Stop> {
+async fn refused(stream: Stream, is_told: bool) -> Result<End, Stop> {
+    if is_unknown(stream.status) {
+        // One that told before is hidden for a while, by what stands before it.
+        let cause = format!("{} instead of events", stream.status);
+        return Ok(if is_told {
+            broken(&cause, false)
+        } else {
+            End::Unknown
+        });
+    }
     let reply = stream.whole().await?;
     let (code, message) = reply.error();
     match reply.status {
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
-            Ok(End::Unknown)
-        }
+        StatusCode::BAD_REQUEST if !is_told => Ok(End::Unknown),
         StatusCode::TOO_MANY_REQUESTS => Ok(broken(&format!("{code}: {message}"), false)),
         status if status.is_server_error() => Ok(broken(&format!("{code}: {message}"), false)),
         _ => Err(Stop::failed(format!(
@@ -200,12 +220,24 @@ async fn refused(stream: Stream) -> Result<End, Stop> {
     }
 }
 
-impl Shown {
-    /// Tells whether the server has told anything before.
-    fn has_begun(&self, events: &Events) -> bool {
-        self.n_traces > 0 || self.n_gaps > 0 || events.last_id().is_some()
-    }
+/// Tells whether an answer that is no stream of events comes from a server that does not know the page: what answers
+/// every address with a page of its own does not, either.
+fn is_unknown(status: StatusCode) -> bool {
+    status.is_success()
+        || matches!(
+            status,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+        )
+}
 
+/// Returns an id as events have it.
+fn event_id(text: &str) -> Result<String, String> {
+    let id = text.parse::<u64>();
+    id.map(|_| text.to_owned())
+        .map_err(|_| "expected the number an earlier tail ended with".to_owned())
+}
+
+impl Shown {
     fn trace(&mut self, summary: &Summary) -> Result<(), Stop> {
         self.n_traces += 1;
         self.listing.push(summary)
@@ -225,18 +257,17 @@ impl Shown {
                 }
             },
             "gap" => {
-                self.n_gaps += 1;
-                note(&gap(&event.data));
+                self.gap(&gap(&event.data));
                 Ok(())
             }
             _ => Ok(()),
         }
     }
-}
 
-fn counted(n_things: u64, noun: &str) -> String {
-    let plural = if n_things == 1 { "" } else { "s" };
-    format!("{n_things} {noun}{plural}")
+    fn gap(&mut self, told: &str) {
+        self.n_gaps += 1;
+        note(told);
+    }
 }
 
 /// Returns what people are told of a gap.
@@ -257,7 +288,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   roentgen tail
   roentgen tail 'fault OR responsetime > 2'
   roentgen tail error --json | jq -r .Id
-  roentgen tail --since 1795300000000000042";
+  roentgen tail --since 1795300000000042";
 pub(crate) const ABOUT: &str = "Show traces of a server as they arrive
 
 A line for each trace that is new or has changed, until Ctrl-C; connections that break are made again and
@@ -285,5 +316,30 @@ mod tests {
         check(r#"{"n_changes": 1}"#, "1 change not");
         check(r#"{"n_changes": null}"#, "some changes");
         check("nonsense", "some changes");
+    }
+
+    #[test]
+    fn a_stream_of_events_says_what_it_is() {
+        let check = |kind: Option<&'static str>, expected| {
+            let kind = kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
+            assert_eq!(is_events(&kind.into_iter().collect()), expected);
+        };
+        check(Some("text/event-stream"), true);
+        check(Some("Text/Event-Stream ; charset=utf-8"), true);
+        check(Some("text/html"), false);
+        check(Some("application/json"), false);
+        check(None, false);
+    }
+
+    #[test]
+    fn the_example_has_an_id_of_a_time() {
+        let id = EXAMPLES
+            .split("--since ")
+            .nth(1)
+            .and_then(|id| id.lines().next());
+        let micros: u64 = id.unwrap().parse().unwrap();
+        let year = 1970 + micros / 1_000_000 / 31_556_952;
+        assert!((2020..2100).contains(&year), "{year}");
+        assert!(event_id("x").is_err() && event_id("-1").is_err());
     }
 }

@@ -4,6 +4,7 @@ mod glyphs;
 mod listing;
 mod progress;
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub(crate) struct OutFlags {
     /// Print a line of JSON for each result
     #[arg(long, conflicts_with = "plain")]
     json: bool,
-    /// Print a line for each result, with tabs between its values and nothing else
+    /// Print a line for each result for programs, with tabs between its values: lengths of time in seconds, rates as
+    /// parts of 1, times as RFC 3339
     #[arg(long)]
     plain: bool,
 }
@@ -156,6 +158,12 @@ pub fn note(line: &str) {
     let _unheard = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Returns a count and its noun, which takes an "s" unless it is one thing.
+pub fn counted<N: Copy + Display + From<u8> + PartialEq>(n_things: N, noun: &str) -> String {
+    let plural = if n_things == N::from(1) { "" } else { "s" };
+    format!("{n_things} {noun}{plural}")
+}
+
 /// Returns text of others with characters that command a terminal made harmless.
 pub fn printable(text: &str) -> String {
     text.chars()
@@ -204,6 +212,19 @@ pub(crate) fn instant(seconds: f64) -> String {
     humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + seconds).to_string()
 }
 
+/// Returns a time of so many seconds since 1970 for programs, to the microsecond.
+pub(crate) fn moment(seconds: f64) -> String {
+    let seconds = Duration::try_from_secs_f64(seconds.clamp(0.0, YEAR_9999)).unwrap_or_default();
+    humantime::format_rfc3339_micros(std::time::UNIX_EPOCH + seconds).to_string()
+}
+
+/// Returns a number for programs, to the sixth place behind the point.
+pub(crate) fn number(value: f64) -> String {
+    let text = format!("{value:.6}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.to_owned()
+}
+
 /// The last second that is written with four digits for its year.
 const YEAR_9999: f64 = 253_402_300_799.0;
 
@@ -219,6 +240,13 @@ fn width(stdout: &io::Stdout) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_agree_with_their_nouns() {
+        assert_eq!(counted(0_u64, "trace"), "0 traces");
+        assert_eq!(counted(1_u64, "trace"), "1 trace");
+        assert_eq!(counted(2_usize, "trace"), "2 traces");
+    }
 
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
@@ -249,6 +277,19 @@ mod tests {
             (length(0.0125), length(75.0)),
             ("12.5 ms".into(), "75.0 s".into())
         );
+    }
+
+    #[test]
+    fn programs_read_plain_numbers() {
+        let check = |value: f64, expected: &str| assert_eq!(number(value), expected);
+        check(0.211, "0.211");
+        check(10.0, "10");
+        check(100.0, "100");
+        check(0.0, "0");
+        check(1.0 / 7.0, "0.142857");
+        check(0.1 + 0.2, "0.3");
+        assert_eq!(moment(1_700_000_000.25), "2023-11-14T22:13:20.250000Z");
+        assert_eq!(moment(f64::NAN), "1970-01-01T00:00:00.000000Z");
     }
 
     #[test]

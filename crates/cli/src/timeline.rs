@@ -37,8 +37,9 @@ pub(crate) struct Entry {
     pub(crate) outcomes: Vec<&'static str>,
     /// Its document without subsegments; nothing if it is unreadable.
     pub(crate) document: Value,
-    id: String,
-    parent_id: Option<String>,
+    pub(crate) id: String,
+    /// What called it: for a subsegment that is nested, what it is nested in.
+    pub(crate) parent_id: Option<String>,
 }
 
 impl Timeline {

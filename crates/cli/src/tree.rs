@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::client::Trace;
 use crate::summary::{ERROR, FAULT, THROTTLE};
-use crate::terminal::{Glyphs, Out, Span, cut, length, printable};
+use crate::terminal::{Glyphs, Out, Span, counted, cut, length, printable};
 use crate::timeline::{Entry, Timeline};
 
 /// Returns the trace: a line with its id, then a line for each segment and subsegment under its parent. On a terminal
@@ -68,18 +68,13 @@ impl Columns {
 }
 
 fn heading(timeline: &Timeline) -> String {
-    let n_segments = timeline.n_segments;
-    let noun = if n_segments == 1 {
-        "segment"
-    } else {
-        "segments"
-    };
+    let segments = counted(timeline.n_segments, "segment");
     let duration = match timeline.duration {
         Some(seconds) => length(seconds),
         None => "no segment yet".to_owned(),
     };
     let id = printable(&timeline.id);
-    format!("{id}  {duration}  {n_segments} {noun}")
+    format!("{id}  {duration}  {segments}")
 }
 
 /// Returns name and type of an entry, below its caller's.

@@ -114,6 +114,11 @@ impl Filter {
         }
     }
 
+    /// Tells whether it counts which traces are slow, see [`Filter::with_slow_trace`].
+    pub fn rests_on_slow_trace(&self) -> bool {
+        self.expression.any(&Atom::rests_on_slow_trace)
+    }
+
     /// Returns how the filter is answered.
     pub fn explain(&self) -> Explanation {
         Explanation::of(&self.expression)

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use model::{Document, Summary, Tenant, Timestamp};
-use storage::{Classify, Judgement, TraceFilter};
+use storage::{Classify, Judgement, Recall, TraceFilter};
 
 use crate::{Filter, GroupRef};
 
@@ -17,6 +17,8 @@ use crate::{Filter, GroupRef};
 pub struct GroupHistory {
     /// Its number; never [`storage::ALL_TRACES`].
     pub number: u32,
+    /// When it was made. Where the first version came into force later, those before it are forgotten.
+    pub created_at: Timestamp,
     /// Since when which filter expression was in force, ascending; an empty one takes all traces.
     pub versions: Vec<(Timestamp, String)>,
 }
@@ -33,6 +35,8 @@ pub struct Classifier {
 /// A group with its filters understood.
 struct Group {
     number: u32,
+    /// The first stamp a trace in it may have begun with.
+    since: u64,
     /// A version that is not understood (it refers to a group that is gone) takes no trace.
     versions: Vec<(u64, Takes)>,
 }
@@ -54,18 +58,24 @@ impl Classifier {
     ) {
         let understood = groups.iter().map(|group| Group {
             number: group.number,
+            since: stamp_of(group.created_at),
             versions: group
                 .versions
                 .iter()
                 .map(|(since, text)| {
                     let takes = Takes::of(text, *since, filter_at, slow_trace);
-                    (since.as_nanos() / 1_000, takes)
+                    (stamp_of(*since), takes)
                 })
                 .collect(),
         });
         let understood = Arc::new(understood.collect());
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         tenants.insert(tenant, understood);
+    }
+
+    fn of(&self, tenant: Tenant) -> Arc<Vec<Group>> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant).cloned().unwrap_or_default()
     }
 }
 
@@ -77,10 +87,7 @@ impl Classify for Classifier {
         summary: &Summary,
         documents: &mut dyn FnMut() -> Vec<Document>,
     ) -> Vec<u32> {
-        let groups = {
-            let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
-            tenants.get(&tenant).cloned()
-        };
+        let groups = self.of(tenant);
         let mut read = None;
         let mut is_in = |group: &&Group| match group.takes_at(first_stamp) {
             None | Some(Takes::None) => false,
@@ -94,18 +101,47 @@ impl Classify for Classifier {
                 }
             },
         };
-        let groups = groups.as_deref().map(Vec::as_slice).unwrap_or_default();
         let taken = groups.iter().filter(|group| is_in(group));
         taken.map(|group| group.number).collect()
     }
 }
 
+impl Recall for Classifier {
+    fn known(&self, tenant: Tenant) -> Vec<u32> {
+        self.of(tenant).iter().map(|group| group.number).collect()
+    }
+
+    fn forgotten(&self, tenant: Tenant, first_stamp: u64) -> Vec<u32> {
+        let groups = self.of(tenant);
+        let forgotten = groups
+            .iter()
+            .filter(|group| group.has_forgotten(first_stamp));
+        forgotten.map(|group| group.number).collect()
+    }
+}
+
 impl Group {
+    /// Tells whether it may have taken a trace that it does not take now, or the other way round: its filter of then is
+    /// forgotten, or what that refers to, or it rests on a setting that may have been another one.
+    fn has_forgotten(&self, first_stamp: u64) -> bool {
+        match self.takes_at(first_stamp) {
+            None => first_stamp >= self.since,
+            Some(Takes::All) => false,
+            Some(Takes::None) => true,
+            Some(Takes::Some(filter)) => filter.rests_on_slow_trace(),
+        }
+    }
+
     fn takes_at(&self, stamp: u64) -> Option<&Takes> {
         let n_before = self.versions.partition_point(|(since, _)| *since <= stamp);
         let (_, takes) = self.versions.get(n_before.checked_sub(1)?)?;
         Some(takes)
     }
+}
+
+/// Returns the first stamp of documents that arrive at an instant or later.
+fn stamp_of(instant: Timestamp) -> u64 {
+    instant.as_nanos() / 1_000
 }
 
 impl Takes {
@@ -138,10 +174,11 @@ mod tests {
         Summary::of(TraceId::from_bytes([1; 16]), &[head], 1)
     }
 
-    fn check(first_secs: u64, members: &str, expected: &[u32]) {
+    fn classifier() -> Classifier {
         let classifier = Classifier::default();
         let group = |number, versions: &[(u64, &str)]| GroupHistory {
             number,
+            created_at: Timestamp::from_secs(10),
             versions: versions
                 .iter()
                 .map(|(secs, text)| (Timestamp::from_secs(*secs), (*text).to_owned()))
@@ -154,12 +191,28 @@ mod tests {
                 3,
                 &[(10, "group.name = \"gone\""), (30, "group.name = \"one\"")],
             ),
+            group(4, &[(40, "user = \"nobody\"")]),
+            group(
+                5,
+                &[
+                    (10, "user = \"nobody\""),
+                    (
+                        20,
+                        "user = \"nobody\" AND rootcause.responsetime.service { first }",
+                    ),
+                ],
+            ),
         ];
         let filter_at = |group: GroupRef<'_>, at: Timestamp| {
             let is_there = group == GroupRef::Name("one") && at == Timestamp::from_secs(30);
             is_there.then(|| "responsetime > 5".to_owned())
         };
         classifier.set(TENANT, &groups, &filter_at, Duration::ZERO);
+        classifier
+    }
+
+    fn check(first_secs: u64, members: &str, expected: &[u32]) {
+        let classifier = classifier();
         let found = |tenant| {
             classifier.groups(
                 tenant,
@@ -181,5 +234,23 @@ mod tests {
         check(20, r#","fault":true"#, &[2]);
         check(20, r#","user":"u""#, &[1, 2]);
         check(30, "", &[2, 3]);
+    }
+
+    #[test]
+    fn what_is_not_known_of_the_past_is_told() {
+        let classifier = classifier();
+        assert_eq!(classifier.known(TENANT), [1, 2, 3, 4, 5]);
+        assert!(classifier.known(Tenant(4)).is_empty());
+        let check = |first_secs: u64, expected: &[u32]| {
+            let forgotten = classifier.forgotten(TENANT, first_secs * 1_000_000);
+            assert_eq!(forgotten, expected, "{first_secs}");
+        };
+        check(9, &[]);
+        // Group 3 refers to one that is gone, and of group 4 the first versions are.
+        check(10, &[3, 4]);
+        // Which traces are slow is a setting.
+        check(20, &[3, 4, 5]);
+        check(30, &[4, 5]);
+        check(40, &[5]);
     }
 }

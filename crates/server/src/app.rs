@@ -1,12 +1,13 @@
 //! What the requests of one account in one region are served with.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use account::{AccountError, FilterCheck, Group, GroupsSnapshot, Settings};
 use insights::{InsightError, Insights};
 use model::{Account, Tenant, Timestamp};
 use protocol::token::TokenKey;
-use query::{Filter, GroupHistory, GroupRef, QueryError, Retrievals};
+use query::{Classifier, Filter, GroupHistory, GroupRef, QueryError, Retrievals};
 use sampling::{Sampling, SamplingError};
 use storage::{ALL_TRACES, ControlStore, StoreError};
 use tokio::sync::Semaphore;
@@ -65,6 +66,7 @@ fn history(group: &Group) -> GroupHistory {
     let versions = group.versions.iter();
     GroupHistory {
         number: group.uid,
+        created_at: group.created_at,
         versions: versions
             .map(|version| (version.since, version.filter.clone()))
             .collect(),
@@ -148,14 +150,21 @@ impl App {
             .known_groups
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&groups));
-        let own = groups.iter().filter(|group| group.uid != ALL_TRACES);
-        let histories: Vec<GroupHistory> = own.map(|group| history(group)).collect();
-        let filter_at = |group: GroupRef<'_>, at: Timestamp| {
-            named(&groups, group)?.filter_at(at).map(str::to_owned)
-        };
         let slow_trace = self.config().query.slow_trace.0;
-        self.house
-            .classifier
-            .set(self.tenant, &histories, &filter_at, slow_trace);
+        classify_by(&self.house.classifier, self.tenant, &groups, slow_trace);
     }
+}
+
+/// Lets a tenant's traces be classified by groups.
+pub(crate) fn classify_by(
+    classifier: &Classifier,
+    tenant: Tenant,
+    groups: &GroupsSnapshot,
+    slow_trace: Duration,
+) {
+    let own = groups.iter().filter(|group| group.uid != ALL_TRACES);
+    let histories: Vec<GroupHistory> = own.map(|group| history(group)).collect();
+    let filter_at =
+        |group: GroupRef<'_>, at: Timestamp| named(groups, group)?.filter_at(at).map(str::to_owned);
+    classifier.set(tenant, &histories, &filter_at, slow_trace);
 }

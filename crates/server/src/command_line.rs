@@ -346,8 +346,9 @@ fn serve_until_signalled(
 const AFTER_HELP: &str = "Every setting, its default and how to set it in a file or in the environment: roentgen config show";
 const RESTORE_ABOUT: &str = "Make a store of a backup, in the data folder, which must be empty or not there, and check it
 
-A backup is what GET /api/v1/backup of a server answers. It is unpacked beside the folder, verified against its checksums
-and only then given its name. Exit codes: 0 restored and sound, 2 the folder is not empty, 3 no such file, 6 no whole backup.";
+A backup is what GET /api/v1/backup of a server answers. It is unpacked into a folder of its own in the data folder, which
+may be a mount point, verified against its checksums, and only then moved to its place. Exit codes: 0 restored and sound, 2 the
+folder is not empty or holds what is left of a restore that was cut off, 3 no such file, 6 no whole backup.";
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ use crate::app::AppError;
 use crate::auth;
 use crate::auth::keys::{Keyring, KeysError};
 use crate::config::Config;
-use crate::house::House;
+use crate::house::{House, HouseError};
 use crate::http::doors::{DoorError, Doors};
 use crate::http::tls::{Certificates, TlsError};
 use crate::origin::Doorway;
@@ -111,7 +111,10 @@ fn open(config: Config, keys: Keyring) -> Result<Accounts, AppError> {
     let now = clock::now();
     let configured = auth::accounts_of(&config, &keys);
     let house = Arc::new(House::open(config, keys, now)?);
-    Accounts::open(house, &configured, now)
+    let accounts = Accounts::open(house, &configured, now)?;
+    let derived = accounts.house.store.derive_again(now);
+    derived.map_err(HouseError::Open)?;
+    Ok(accounts)
 }
 
 /// Does what time asks for: sealing and dropping partitions, writing statistics.

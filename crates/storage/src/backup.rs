@@ -17,17 +17,21 @@
 //! Retention leaves partitions alone that are being copied, unless the disk is nearly full.
 
 mod restoring;
+mod site;
 mod sums;
 mod writing;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::engine::{EngineError, Tree};
 use crate::{OpenError, StoreError};
 
+pub(crate) use site::{refuse_remains, tidy};
 pub(crate) use writing::Pins;
 
+#[cfg(test)]
+pub(crate) use restoring::restore_watched;
 pub use restoring::{Restored, restore};
 pub use writing::Backup;
 
@@ -68,12 +72,6 @@ pub enum RestoreError {
         /// The folder.
         data: PathBuf,
     },
-    /// A restore before this one was cut off, or is at work.
-    #[error("{} is there: a restore is at work, or one was cut off; in that case remove it", path.display())]
-    Begun {
-        /// Where that restore put its files.
-        path: PathBuf,
-    },
     /// It is something else.
     #[error("this is no backup: {0}")]
     Foreign(String),
@@ -91,7 +89,7 @@ pub enum RestoreError {
     /// It is not what was written.
     #[error("the backup is damaged: {0}")]
     Damaged(String),
-    /// What is in it is no store.
+    /// What is in it is no store, or the folder is in use or holds what a restore left that was cut off.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The store cannot be written.
@@ -104,6 +102,15 @@ pub enum RestoreError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RestoreError + use<> {
+    let path = path.to_owned();
+    move |source| RestoreError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 impl From<EngineError> for BackupError {

@@ -36,6 +36,8 @@ pub(crate) struct Index {
     /// About how many bytes of memory the index takes.
     pub(crate) memory: usize,
     last_stamp: u64,
+    /// Stamp of the last telemetry record when the partition was opened.
+    pub(crate) telemetry_stamp: u64,
     /// Traces whose records say that older partitions have documents of them too.
     continued_by_record: Traces,
     /// Traces whose contribution to graphs is not known, each once.
@@ -214,6 +216,11 @@ impl Index {
     /// Returns the stamp of the last document.
     pub(crate) fn last_stamp(&self) -> u64 {
         self.last_stamp
+    }
+
+    /// Returns the last stamp anything had when the partition was opened, or a later one of a document.
+    pub(crate) fn newest_stamp(&self) -> u64 {
+        self.last_stamp.max(self.telemetry_stamp)
     }
 
     /// Returns the places of a tenant's traces in a window that come after `after`, newest first.

@@ -107,6 +107,12 @@ pub(crate) fn telemetry(tenant: Tenant, stamp: u64) -> [u8; 12] {
     concat(&[&tenant.0.to_be_bytes(), &stamp.to_be_bytes()])
 }
 
+/// Returns the stamp of a `telemetry` key.
+pub(crate) fn read_telemetry_stamp(key: &[u8]) -> Option<u64> {
+    let (_, stamp) = key.split_first_chunk::<4>()?;
+    stamp.try_into().ok().map(u64::from_be_bytes)
+}
+
 /// `control`: tenant 4, kind 1, the record's own key.
 pub(crate) fn control(tenant: Tenant, kind: ControlKind, key: &str) -> Vec<u8> {
     [&control_prefix(tenant, kind), key.as_bytes()].concat()
@@ -186,6 +192,7 @@ mod tests {
             prop_assert_eq!(read_chunk(&chunk(id.0, number)), Some((id.0, number)));
             let position = Position { start: Timestamp::from_nanos(id.0), trace_id };
             prop_assert_eq!(read_block(&block(tenant, position)), Some((tenant, position)));
+            prop_assert_eq!(read_telemetry_stamp(&telemetry(tenant, id.0)), Some(id.0));
             let own = number.to_string();
             let key = control(tenant, ControlKind::Insight, &own);
             prop_assert_eq!(read_control(&key), Some(own.as_str()));
@@ -214,5 +221,7 @@ mod tests {
         let key = graph(Tenant(1), 2, Grain::Hour, 3, 4);
         assert_eq!(read_graph_hour(&key), Some(3));
         assert_eq!(read_control(&[0; 4]), None);
+        assert_eq!(read_telemetry_stamp(&[0; 11]), None);
+        assert_eq!(read_telemetry_stamp(&[0; 13]), None);
     }
 }

@@ -55,7 +55,7 @@ pub use control::{CONTROL_VALUE_BYTES_MAX, ControlKind, ControlRecord, ControlSt
 pub use graph::{ALL_TRACES, GraphParts, GraphScan, minute_of};
 pub use open::OpenError;
 pub use store::{Config, Durability, SledStore, Stats};
-pub use verify::{CheckError, CheckReport, PartitionReport, check, check_deep};
+pub use verify::{CheckError, CheckReport, PartitionReport, Recall, RecallBy, check, check_deep};
 
 /// A durable home of traces, as ingest and query see it.
 ///

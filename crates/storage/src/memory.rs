@@ -235,8 +235,7 @@ impl State {
     }
 
     fn take(&mut self, tenant: Tenant, new: NewDocument, now: Timestamp) -> Outcome {
-        self.newest_stamp = (now.as_nanos() / 1_000).max(self.newest_stamp + 1);
-        let stamp = self.newest_stamp;
+        let stamp = (now.as_nanos() / 1_000).max(self.newest_stamp + 1);
         let mut document = Document {
             segment_id: new.head.segment_id,
             in_progress: new.head.in_progress,
@@ -254,6 +253,7 @@ impl State {
             }
             document.first_stamp = known.first_stamp;
         }
+        self.newest_stamp = stamp;
         trace
             .documents
             .insert(document.segment_id, (document, new.head));

@@ -1,6 +1,7 @@
 //! Opening a store: its lock, its format, its partitions, and making a fresh one.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,18 @@ pub enum OpenError {
         found: u32,
         /// The newest format this program knows.
         known: u32,
+    },
+    /// A restore into the folder was cut off before the store was there.
+    #[error(
+        "{} holds no store, but what is left of a restore that was cut off; remove {} first",
+        data.display(),
+        listed(remains)
+    )]
+    Unrestored {
+        /// The store's folder.
+        data: PathBuf,
+        /// What is left in it; at least one path.
+        remains: Vec<PathBuf>,
     },
     /// What belongs to the whole store is damaged.
     #[error("{} is damaged: {detail}; restore it from a backup or choose another folder with --data", data.display())]
@@ -102,22 +115,48 @@ impl OpenError {
     }
 }
 
+/// Returns paths as a sentence names them.
+fn listed(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    match names.as_slice() {
+        [firsts @ .., last] if !firsts.is_empty() => format!("{} and {last}", firsts.join(", ")),
+        names => names.concat(),
+    }
+}
+
 /// Takes the lock that keeps a second process out.
 pub(crate) fn lock(data: &Path) -> Result<File, OpenError> {
-    let path = data.join("LOCK");
+    let path = data.join(LOCK);
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path);
     let file = file.map_err(|source| OpenError::io("opening", &path, &source))?;
+    hold(file, data)
+}
+
+/// Locks the file that was opened for it.
+pub(crate) fn hold(file: File, data: &Path) -> Result<File, OpenError> {
+    let path = data.join(LOCK);
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked {
+        // A restore that fails removes the file: who opened it before has locked nothing.
+        Ok(()) if is_at(&file, &path) => Ok(file),
+        Ok(()) | Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked {
             data: data.to_owned(),
         }),
         Err(fs::TryLockError::Error(source)) => Err(OpenError::io("locking", &path, &source)),
     }
+}
+
+/// Tells whether a file is the one at a path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (own, there) = (file.metadata().map(place), fs::metadata(path).map(place));
+    matches!((own, there), (Ok(own), Ok(there)) if own == there)
 }
 
 /// What opening the partitions needs.
@@ -288,6 +327,7 @@ fn remove_unlisted(dir: &Path, manifest: &Manifest) -> std::io::Result<()> {
 }
 
 pub(crate) const PARTITIONS: &str = "p";
+pub(crate) const LOCK: &str = "LOCK";
 /// Sealed partitions are read here and there, and many may be open: the system's page cache does.
 pub(crate) const SEALED_CACHE_BYTES: u64 = 2 << 20;
 const ENGINE: &str = "sled-0.34";

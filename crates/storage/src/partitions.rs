@@ -288,6 +288,17 @@ impl Opened {
         Ok(revision)
     }
 
+    /// Returns the stamp of the last telemetry record, 0 if there is none. Reads all of them, which are small.
+    pub(crate) fn telemetry_stamp(&self) -> Result<u64, EngineError> {
+        let mut stamp = 0;
+        self.partition
+            .scan(Tree::Telemetry, &[], None, &mut |key, _| {
+                stamp = stamp.max(keys::read_telemetry_stamp(key).unwrap_or(0));
+                ControlFlow::Continue(())
+            })?;
+        Ok(stamp)
+    }
+
     /// Returns the engine itself, for small values that need no envelope.
     pub(crate) fn engine(&self) -> &dyn Partition {
         self.partition.as_ref()

@@ -17,7 +17,7 @@ use crate::dictionary::{Dictionaries, write_durably};
 use crate::engine::EngineError;
 use crate::keys;
 use crate::manifest::SealedFacts;
-use crate::partitions::Handle;
+use crate::partitions::{Handle, Opened};
 use crate::record::{Body, Damage, Record, decode, encode};
 
 /// A sealed partition: its files stay closed until somebody asks for a trace that may be in it.
@@ -69,6 +69,18 @@ impl Sealed {
     /// Tells whether the partition has a trace that older ones have too.
     pub(crate) fn continues(&self, tenant: Tenant, trace_id: TraceId) -> bool {
         self.members.continued.contains(&(tenant, trace_id))
+    }
+
+    /// Returns the last stamp of anything in it, 0 if it is empty. Opens its files and closes them.
+    pub(crate) fn newest_stamp(&self) -> u64 {
+        let read = self.handle.with(Opened::telemetry_stamp);
+        self.handle.close();
+        let of_telemetry = read.unwrap_or_else(|error| {
+            // What is wrong with it is told when it is read for more than this.
+            tracing::warn!(partition = self.number, %error, "cannot read the stamps of telemetry");
+            0
+        });
+        self.facts.last_stamp.max(of_telemetry)
     }
 }
 

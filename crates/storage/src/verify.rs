@@ -7,9 +7,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{DocumentLimits, Segment};
+use model::{DocumentLimits, Segment, Tenant};
 
-use crate::control::{FOLDER, SledControl};
+use crate::Classify;
+use crate::backup::refuse_remains;
+use crate::control::{ControlStore, FOLDER, SledControl};
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, SledEngine, Tree};
 use crate::graph::StoredHour;
@@ -81,6 +83,11 @@ pub fn check(
 ) -> Result<CheckReport, CheckError> {
     let is_store = matches!(manifest::read(data), Ok(Some(_)) | Err(_)) && data.is_dir();
     if !is_store {
+        if refuse_remains(data).is_err() {
+            // A restore that is at work has the lock.
+            let _lock = lock(data)?;
+            refuse_remains(data)?;
+        }
         return Err(CheckError::NoStore(data.display().to_string()));
     }
     let _lock = lock(data)?;
@@ -104,13 +111,32 @@ pub fn check(
     Ok(report)
 }
 
+/// Tells which groups traces were put in when partitions were sealed.
+pub trait Recall: Classify {
+    /// Returns the numbers of the groups a tenant has, without [`ALL_TRACES`](crate::ALL_TRACES). Of those that were deleted
+    /// nothing is known.
+    fn known(&self, tenant: Tenant) -> Vec<u32>;
+
+    /// Returns those among them of which it is not known any more whether a trace was put in them, whose first document
+    /// arrived at `first_stamp`.
+    fn forgotten(&self, tenant: Tenant, first_stamp: u64) -> Vec<u32>;
+}
+
+/// Returns, of a store's settings, which it must not change, and of the account and region of each tenant, what tells
+/// their groups; or in words why it cannot.
+pub type RecallBy<'a> =
+    &'a dyn Fn(&Arc<dyn ControlStore>, &[(String, String)]) -> Result<Arc<dyn Recall>, String>;
+
 /// Does what [`check`] does and, if nothing is damaged, makes again what is derived from documents in sealed partitions,
-/// which must be what is stored: summaries, zones, sums over all traces, members, and what the manifest says of them. Sums of
-/// groups are not made again, nor what rests on documents of partitions that are gone.
+/// which must be what is stored: summaries, zones, sums over all traces and groups, members, and what the manifest says of
+/// them. What rests on documents of partitions that are gone is not made again, nor the sums of groups of which it is not
+/// known any more which traces were put in them. `recall_by` is not asked where there are no settings.
 ///
-/// Memory is that of the index of one partition, time that of sealing each. `progress` is called at the end.
+/// Memory is that of the index of one partition and the sums of its groups, time that of sealing each. `progress` is called
+/// at the end.
 pub fn check_deep(
     data: &Path,
+    recall_by: RecallBy<'_>,
     progress: &mut dyn FnMut(&PartitionReport),
 ) -> Result<CheckReport, CheckError> {
     let mut report = check(data, &mut |_| {})?;
@@ -119,8 +145,9 @@ pub fn check_deep(
         let manifest: Manifest = migrations::look(data)?;
         let dictionaries = Dictionaries::open(&data.join("dict"))
             .map_err(|source| OpenError::io("reading dictionaries of", data, &source))?;
+        let recall = recall(data, &manifest, recall_by, &mut report)?;
         let engine: Arc<dyn Engine> = Arc::new(SledEngine);
-        let store = deep::Store::open(data, lock, &manifest, &engine, &dictionaries);
+        let store = deep::Store::open(data, lock, &manifest, &engine, &dictionaries, recall);
         let store = store.map_err(|error| {
             let source = std::io::Error::other(error.to_string());
             OpenError::io("opening the partitions of", data, &source)
@@ -131,6 +158,27 @@ pub fn check_deep(
     }
     report.partitions.iter().for_each(progress);
     Ok(report)
+}
+
+/// Asks the settings of a store, whose lock is held, for what tells its groups; nothing if there are none, or if they do
+/// not tell, which is a finding.
+fn recall(
+    data: &Path,
+    manifest: &Manifest,
+    recall_by: RecallBy<'_>,
+    report: &mut CheckReport,
+) -> Result<Option<Arc<dyn Recall>>, OpenError> {
+    if !data.join(FOLDER).exists() {
+        return Ok(None);
+    }
+    let settings = Arc::new(SledControl::open(data)?);
+    let records = Arc::clone(&settings) as Arc<dyn ControlStore>;
+    let recall = recall_by(&records, &manifest.tenants);
+    // Nothing was put, so there is nothing to lose.
+    let _ = settings.close();
+    Ok(recall
+        .map_err(|finding| report.settings = Some(finding))
+        .ok())
 }
 
 /// Verifies every record of the settings, if there are any.

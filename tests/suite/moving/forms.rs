@@ -144,7 +144,7 @@ fn what_is_bad_is_named_and_what_is_good_is_taken() -> Result<()> {
     let stopped = run(&home, &server, 1, &["import", &name])?;
     assert_eq!(
         stdout(&stopped),
-        "accepted 1 of 1 documents, 1 could not be read\n"
+        "accepted 1 of 1 document, 1 could not be read\n"
     );
     let place = format!("bad.jsonl: element 2, line 2, byte {}: ", first.len() + 1);
     assert!(

@@ -1,7 +1,7 @@
 //! Groups: names, filters and their history, insights, tags, pages.
 
 use super::*;
-use crate::{Group, GroupChange, InsightsChange, NewGroup, Selector};
+use crate::{Group, GroupChange, GroupsSnapshot, InsightsChange, NewGroup, Selector};
 
 fn named(name: &str) -> NewGroup {
     NewGroup {
@@ -421,7 +421,7 @@ fn a_snapshot_stays_as_it_was() {
     assert_eq!(uids, [0, 1, 2]);
     let mut backwards: Vec<Group> = later.iter().map(|group| Group::clone(group)).collect();
     backwards.reverse();
-    let of_others = crate::GroupsSnapshot::new(backwards);
+    let of_others = GroupsSnapshot::new(backwards);
     assert_eq!(of_others, *later);
 }
 
@@ -507,7 +507,24 @@ fn changes_made_at_once_happen_one_after_another() {
     assert_eq!(*open(&store, at(4)).groups.snapshot(), *groups);
 }
 
+#[test]
+fn groups_are_read_without_a_change() {
+    let store = new_store();
+    let stored = || {
+        let store: Arc<dyn ControlStore> = Arc::clone(&store) as _;
+        GroupsSnapshot::stored(store, TENANT, &account()).unwrap()
+    };
+    assert_eq!(stored().iter().count(), 0);
+    assert!(store.load(TENANT, ControlKind::Group).unwrap().is_empty());
+    let groups = open(&store, at(1)).groups;
+    groups.create(filtered("a", "fault"), at(2)).unwrap();
+    groups
+        .update(Selector::name("a"), filter("error"), at(3))
+        .unwrap();
+    assert_eq!(stored(), *groups.snapshot());
+}
+
 /// Returns the filter in force of a group.
-fn filter_of(groups: &crate::GroupsSnapshot, name: &str) -> Option<String> {
+fn filter_of(groups: &GroupsSnapshot, name: &str) -> Option<String> {
     groups.by_name(name).map(|group| group.filter().to_owned())
 }

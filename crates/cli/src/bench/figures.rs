@@ -1,11 +1,14 @@
 //! What a load measured, and what it is held against.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Stop;
 use crate::figures::percent;
+use crate::moving::output::{Unfinished, cannot_write};
 use crate::terminal::printable;
 
 /// What a load measured. It is also what -o writes and --compare reads.
@@ -56,8 +59,8 @@ impl Times {
 }
 
 impl Figures {
-    /// Returns the figures for people.
-    pub(super) fn text(&self) -> String {
+    /// Returns the figures for people, in lines that are not wider than the terminal if there is room for them at all.
+    pub(super) fn text(&self, width: Option<usize>) -> String {
         let Times {
             p50_ms,
             p99_ms,
@@ -75,9 +78,12 @@ impl Figures {
             ("max", format!("{max_ms:.2} ms")),
             ("time", format!("{:.1} s", self.seconds)),
         ];
+        let widest = lines.iter().map(|(_, value)| VALUES_AT + value.len()).max();
+        let lines_up = width.is_none_or(|width| widest.unwrap_or(0) <= width);
+        let names = if lines_up { VALUES_AT - 1 } else { 0 };
         let lines = lines
             .iter()
-            .map(|(name, value)| format!("{name:<13} {value}\n"));
+            .map(|(name, value)| format!("{name:<names$} {value}\n"));
         lines.collect()
     }
 
@@ -116,14 +122,46 @@ pub(super) fn read(file: &Path) -> Result<Figures, Stop> {
         .map_err(|error| Stop::usage(format!("{name} has no outcome of a run: {error}")))
 }
 
-/// Writes the figures to a file.
-pub(super) fn write(figures: &Figures, file: &Path) -> Result<(), Stop> {
+/// Where the figures are written.
+pub(super) enum Outcome {
+    /// A file that is there once it is whole.
+    File(Unfinished),
+    /// What is no file, such as a pipe.
+    Other(File),
+}
+
+impl Outcome {
+    /// Makes sure that it can be written; nothing is written yet.
+    pub(super) fn begin(path: &Path) -> Result<Self, Stop> {
+        let is_other = path.metadata().is_ok_and(|metadata| !metadata.is_file());
+        if !is_other {
+            return Unfinished::begin(path).map(Self::File);
+        }
+        let opened = File::options().write(true).open(path);
+        opened
+            .map(Self::Other)
+            .map_err(|error| cannot_write(path, &error))
+    }
+}
+
+/// Writes the figures.
+pub(super) fn write(figures: &Figures, outcome: Outcome) -> Result<(), Stop> {
     let mut text = serde_json::to_string_pretty(figures).map_err(Stop::failed)?;
     text.push('\n');
-    let name = printable(&file.display().to_string());
-    std::fs::write(file, text)
-        .map_err(|error| Stop::failed(format!("cannot write {name}: {error}")))
+    let mut sink = match &outcome {
+        Outcome::File(unfinished) => unfinished.file(),
+        Outcome::Other(file) => file,
+    };
+    let written = sink.write_all(text.as_bytes());
+    written.map_err(|error| Stop::failed(format!("cannot write the outcome: {error}")))?;
+    match outcome {
+        Outcome::File(unfinished) => unfinished.finish(),
+        Outcome::Other(_) => Ok(()),
+    }
 }
+
+/// Where values stand in a line, behind the longest of the names.
+const VALUES_AT: usize = 14;
 
 #[cfg(test)]
 mod tests {
@@ -197,16 +235,17 @@ mod tests {
     fn figures_are_read_as_they_are_written() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("figures.json");
-        write(&figures(1000.0, 1.0, 2.0), &file).unwrap();
+        let output = Outcome::begin(&file).unwrap();
+        write(&figures(1000.0, 1.0, 2.0), output).unwrap();
         let again = read(&file).unwrap();
-        assert_eq!(again.text(), figures(1000.0, 1.0, 2.0).text());
+        assert_eq!(again.text(None), figures(1000.0, 1.0, 2.0).text(None));
         std::fs::write(&file, "{}").unwrap();
         assert!(read(&file).is_err());
     }
 
     #[test]
     fn figures_are_told_line_by_line() {
-        insta::assert_snapshot!(figures(1234.5, 1.25, 2.0).text(), @r"
+        insta::assert_snapshot!(figures(1234.5, 1.25, 2.0).text(None), @r"
         documents/s   1234
         acknowledged  99
         refused       1
@@ -218,5 +257,19 @@ mod tests {
         max           9.00 ms
         time          10.0 s
         ");
+    }
+
+    #[test]
+    fn figures_fit_a_narrow_terminal() {
+        let figures = figures(1234.5, 1234.25, 2.0);
+        let check = |width, expected: &str| {
+            let text = figures.text(Some(width));
+            assert!(text.contains(expected), "{width}: {text}");
+            let widest = text.lines().map(str::len).max();
+            assert!(widest <= Some(width), "{width}: {text}");
+        };
+        check(24, "\np50           1234.25 ms\n");
+        check(23, "\np50 1234.25 ms\n");
+        check(17, "\ndocuments/s 1234\n".trim_start());
     }
 }

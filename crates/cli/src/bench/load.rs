@@ -1,15 +1,14 @@
 //! Connections that send as fast as they are answered, for a while.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use protocol::Operation;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::documents::Source;
 use super::figures::{Figures, Times};
@@ -41,6 +40,8 @@ pub(super) struct Load {
     times: Vec<u32>,
     /// What the server said last when it did not acknowledge a call.
     pub(super) complaint: Option<String>,
+    /// Why nobody was there, if no call was ever answered.
+    pub(super) absence: Option<CallError>,
 }
 
 /// What all connections share.
@@ -51,14 +52,19 @@ struct Shared {
     stopping: Stopping,
     /// Documents that calls have been made for.
     n_taken: AtomicU64,
+    /// Whether any call was answered.
+    has_answered: AtomicBool,
+    /// Connections whose first call was not answered.
+    n_unanswered: AtomicU16,
     progress: Progress,
 }
 
 impl Load {
-    /// Sends until time or documents are used up or the end is asked for; calls under way are waited for.
+    /// Sends until time or documents are used up, the end is asked for, or nobody is there. Calls under way are then
+    /// waited for a little, and count as failed if no answer comes.
     ///
     /// # Errors
-    /// Stops if the server is not there.
+    /// Stops if calls cannot be made.
     pub(super) async fn run(
         session: &Session,
         bounds: &Bounds,
@@ -71,7 +77,9 @@ impl Load {
             begun: Instant::now(),
             stopping: stopping.clone(),
             n_taken: AtomicU64::new(0),
-            progress: Progress::endless("documents"),
+            has_answered: AtomicBool::new(false),
+            n_unanswered: AtomicU16::new(0),
+            progress: Progress::timed(bounds.time, "documents"),
         });
         let mut connections = Vec::new();
         for number in 0..bounds.connections {
@@ -79,21 +87,17 @@ impl Load {
             connections.push(tokio::spawn(send(Arc::clone(&shared), source)));
         }
         let mut load = Self::default();
-        let mut unreachable = None;
         for connection in connections {
-            match connection.await.map_err(Stop::failed)? {
-                Ok(part) => load.add(part),
-                Err(error) => unreachable = Some(error),
-            }
+            load.add(connection.await.map_err(Stop::failed)??);
         }
         load.elapsed = shared.begun.elapsed();
+        if shared.has_answered.load(Ordering::Relaxed) {
+            load.absence = None;
+        }
         if let Some(shared) = Arc::into_inner(shared) {
             shared.progress.finish();
         }
-        match unreachable {
-            Some(error) => Err(error.into()),
-            None => Ok(load),
-        }
+        Ok(load)
     }
 
     fn add(&mut self, part: Self) {
@@ -104,6 +108,7 @@ impl Load {
         self.n_failed += part.n_failed;
         self.times.extend(part.times);
         self.complaint = part.complaint.or(self.complaint.take());
+        self.absence = part.absence.or(self.absence.take());
     }
 
     /// Returns what is told of the load.
@@ -129,7 +134,12 @@ impl Load {
     fn count(&mut self, reply: &Reply, n_documents: u64, time: Duration) -> Option<Duration> {
         self.n_calls += 1;
         if reply.status.is_success() {
-            let n_refused = unprocessed(reply).min(n_documents);
+            let Some(n_unprocessed) = unprocessed(&reply.body) else {
+                self.n_failed += 1;
+                self.complaint = Some("the server's answer makes no sense".to_owned());
+                return Some(PAUSE);
+            };
+            let n_refused = n_unprocessed.min(n_documents);
             self.n_refused += n_refused;
             self.n_acknowledged += n_documents - n_refused;
             self.times
@@ -149,6 +159,16 @@ impl Load {
         let asked = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         Some(asked.map_or(PAUSE, Duration::from_secs))
     }
+
+    /// Counts a call that was not answered.
+    fn lose(&mut self, error: CallError) {
+        self.n_calls += 1;
+        self.n_failed += 1;
+        if let CallError::Unreachable { cause, .. } = &error {
+            self.complaint = Some(cause.clone());
+        }
+        self.absence = Some(error);
+    }
 }
 
 /// Sends batches one after the other.
@@ -161,12 +181,21 @@ async fn send(shared: Arc<Shared>, mut source: Source) -> Result<Load, CallError
         let request = request(&shared.session, &documents)?;
         let begun = Instant::now();
         let n_before = load.n_acknowledged;
-        let pause = match shared.session.client.send(request).await {
-            Ok(reply) => load.count(&reply, u64::from(n_documents), begun.elapsed()),
-            Err(CallError::Unreachable { cause, .. }) if load.n_calls > 0 => {
-                load.n_calls += 1;
-                load.n_failed += 1;
-                load.complaint = Some(cause);
+        let answered = tokio::select! {
+            answered = shared.session.client.send(request) => answered,
+            () = stopping.overdue(GRACE) => Err(shared.unanswered()),
+            () = tokio::time::sleep_until((deadline + GRACE).into()) => Err(shared.unanswered()),
+        };
+        let pause = match answered {
+            Ok(reply) => {
+                shared.has_answered.store(true, Ordering::Relaxed);
+                load.count(&reply, u64::from(n_documents), begun.elapsed())
+            }
+            Err(error @ CallError::Unreachable { .. }) => {
+                if load.n_calls == 0 {
+                    shared.n_unanswered.fetch_add(1, Ordering::Relaxed);
+                }
+                load.lose(error);
                 Some(PAUSE)
             }
             Err(error) => return Err(error),
@@ -186,13 +215,28 @@ async fn send(shared: Arc<Shared>, mut source: Source) -> Result<Load, CallError
 impl Shared {
     /// Returns how many documents the next call has, nothing if it is enough.
     fn next(&self) -> Option<u16> {
-        if self.stopping.is_asked() || self.begun.elapsed() >= self.bounds.time {
+        let is_over = self.stopping.is_asked() || self.begun.elapsed() >= self.bounds.time;
+        if is_over || self.is_nobody_there() {
             return None;
         }
         let batch = u64::from(self.bounds.batch);
         let n_taken = self.n_taken.fetch_add(batch, Ordering::Relaxed);
         let left = self.bounds.n_documents.saturating_sub(n_taken).min(batch);
         u16::try_from(left).ok().filter(|left| *left > 0)
+    }
+
+    /// Tells whether every connection has asked and none was answered.
+    fn is_nobody_there(&self) -> bool {
+        let n_unanswered = self.n_unanswered.load(Ordering::Relaxed);
+        n_unanswered >= self.bounds.connections && !self.has_answered.load(Ordering::Relaxed)
+    }
+
+    fn unanswered(&self) -> CallError {
+        CallError::Unreachable {
+            endpoint: self.session.client.endpoint().to_string(),
+            cause: "the time was up".to_owned(),
+            advice: "give it longer with --for, or name another server with --endpoint",
+        }
     }
 }
 
@@ -205,17 +249,18 @@ fn request(session: &Session, documents: &[String]) -> Result<Request<Bytes>, Ca
         .map_err(|error| CallError::Nonsense(error.to_string()))
 }
 
-/// Returns how many documents of a call were not taken.
-fn unprocessed(reply: &Reply) -> u64 {
-    #[derive(Default, Deserialize)]
-    struct Answer {
-        #[serde(rename = "UnprocessedTraceSegments", default)]
-        unprocessed: Vec<serde::de::IgnoredAny>,
+/// Returns how many documents of a call were not taken; nothing if the answer does not tell.
+fn unprocessed(body: &[u8]) -> Option<u64> {
+    let answer: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    match answer.get("UnprocessedTraceSegments") {
+        Some(Value::Array(unprocessed)) => u64::try_from(unprocessed.len()).ok(),
+        Some(Value::Null) | None => Some(0),
+        Some(_) => None,
     }
-    let answer: Answer = serde_json::from_slice(&reply.body).unwrap_or_default();
-    u64::try_from(answer.unprocessed.len()).unwrap_or(u64::MAX)
 }
 
+/// How long calls are waited for that are under way at the end.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long a server is left alone that gave no acknowledgement and did not say how long.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -244,10 +289,12 @@ mod tests {
             load.n_failed,
         ];
         assert_eq!(counted, expected, "{body}");
-        assert_eq!(pause.is_none(), status == 200);
+        let is_answered = expected[2..] == [0, 0];
+        assert_eq!(pause.is_none(), is_answered, "{body}");
         let asked = retry_after.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
         assert!(asked.is_none() || pause == asked, "{pause:?}");
-        assert_eq!(load.times.len(), usize::from(status == 200));
+        assert_eq!(load.times.len(), usize::from(is_answered));
+        assert_eq!(load.complaint.is_none(), is_answered);
     }
 
     #[test]
@@ -265,6 +312,12 @@ mod tests {
             [23, 2, 0, 0],
         );
         check(200, "{}", None, [25, 0, 0, 0]);
+        check(
+            200,
+            r#"{"UnprocessedTraceSegments": null}"#,
+            None,
+            [25, 0, 0, 0],
+        );
         check(429, "{}", Some("3"), [0, 0, 1, 0]);
         check(
             400,
@@ -274,5 +327,19 @@ mod tests {
         );
         check(503, "", None, [0, 0, 0, 1]);
         check(403, r#"{"__type": "AccessDenied"}"#, None, [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_result_acknowledges_nothing() {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "<html>welcome</html>",
+            "\u{1f}\u{8b}",
+            r#"{"UnprocessedTraceSegments": 1}"#,
+        ] {
+            check(200, body, None, [0, 0, 0, 1]);
+        }
     }
 }

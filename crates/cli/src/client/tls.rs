@@ -11,6 +11,15 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::endpoint::Endpoint;
 
+/// Which version of HTTP connections are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge.
+    Http2,
+}
+
 /// Returns what opens connections to a server. It is trusted by the authorities of the file if there is one, by those
 /// of the system else.
 ///
@@ -19,6 +28,7 @@ use crate::endpoint::Endpoint;
 pub(crate) fn connector(
     endpoint: &Endpoint,
     ca_file: Option<&Path>,
+    protocol: Protocol,
 ) -> Result<HttpsConnector<HttpConnector>, String> {
     let roots = match ca_file {
         Some(file) => of_file(file)?,
@@ -34,12 +44,13 @@ pub(crate) fn connector(
     let mut sockets = HttpConnector::new();
     sockets.enforce_http(false);
     sockets.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new()
+    let connectors = HttpsConnectorBuilder::new()
         .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(sockets);
-    Ok(connector)
+        .https_or_http();
+    Ok(match protocol {
+        Protocol::Http1 => connectors.enable_http1().wrap_connector(sockets),
+        Protocol::Http2 => connectors.enable_http2().wrap_connector(sockets),
+    })
 }
 
 fn of_file(file: &Path) -> Result<RootCertStore, String> {
@@ -79,7 +90,7 @@ mod tests {
     fn a_file_without_certificates_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let endpoint = Endpoint::parse("https://127.0.0.1:1").unwrap();
-        let refusal = |file: &Path| connector(&endpoint, Some(file)).unwrap_err();
+        let refusal = |file: &Path| connector(&endpoint, Some(file), Protocol::Http1).unwrap_err();
         let file = folder.path().join("ca.pem");
         assert!(refusal(&file).contains("ca.pem"));
         std::fs::write(&file, "nothing").unwrap();

@@ -11,7 +11,9 @@ use super::ask::Ask;
 use super::report::{Outcome, Report};
 use super::want::{Codes, Want, check_error, check_error_details, check_head, read};
 use crate::client::{Client, Reply};
-use crate::exit::Stop;
+use crate::exit::{Exit, Stop};
+use crate::stopping::Stopping;
+use crate::terminal::{Progress, counted};
 
 /// What is asked of a server and what came out so far.
 pub(super) struct Exam {
@@ -21,19 +23,33 @@ pub(super) struct Exam {
     /// How long may still be waited for what a server does later; all waits share it.
     patience: Duration,
     has_answered: bool,
+    stopping: Stopping,
+    /// Whether things are put back as they were: that is done though the end was asked for.
+    is_sweeping: bool,
+    progress: Progress,
     /// For each operation that answered, what was wrong first with the headers of an answer.
     heads: HashMap<Operation, Result<(), String>>,
 }
 
 impl Exam {
-    /// Returns an exam in which nothing was asked yet; with nothing in `only` everything counts.
-    pub(super) fn new(client: Client, only: Vec<Operation>, patience: Duration) -> Self {
+    /// Returns an exam of so many parts in which nothing was asked yet; with nothing in `only` everything counts.
+    pub(super) fn new(
+        client: Client,
+        only: Vec<Operation>,
+        patience: Duration,
+        stopping: Stopping,
+        n_parts: usize,
+    ) -> Self {
+        let n_parts = u64::try_from(n_parts).unwrap_or(u64::MAX);
         Self {
             client,
             only,
             report: Report::default(),
             patience,
             has_answered: false,
+            stopping,
+            is_sweeping: false,
+            progress: Progress::of(n_parts, "parts").at_once(),
             heads: HashMap::new(),
         }
     }
@@ -46,8 +62,19 @@ impl Exam {
                 .any(|operation| self.only.contains(operation))
     }
 
+    /// Takes note that a part is over.
+    pub(super) fn end_part(&self) {
+        self.progress.advance(1);
+    }
+
+    /// From now on calls are made whether or not the end was asked for.
+    pub(super) const fn begin_sweep(&mut self) {
+        self.is_sweeping = true;
+    }
+
     /// Returns what came out.
     pub(super) fn into_report(mut self) -> Report {
+        self.progress.clear();
         for operation in Operation::ALL {
             if let Some(outcome) = self.heads.remove(&operation) {
                 let name = "every answer has a content type and a request id";
@@ -168,17 +195,30 @@ impl Exam {
                 name: name.to_owned(),
                 failure: outcome.err(),
             });
+            let checks = counted(self.report.n_checks(), "check");
+            self.progress.describe(&format!("parts, {checks}"));
         }
     }
 
     /// Sends a request; a server that fell silent on the way has failed the check, one that never said anything
-    /// is not there.
+    /// is not there. Once the end was asked for nothing is sent any more, and an answer is waited for only a little: it
+    /// may be to a call that makes something.
     async fn send(
         &mut self,
         operation: Operation,
         ask: &Ask,
     ) -> Result<Result<Reply, String>, Stop> {
-        match ask.send(&self.client, operation).await {
+        if self.stopping.is_asked() && !self.is_sweeping {
+            return Err(self.stop());
+        }
+        let mut stopping = self.stopping.clone();
+        let n_throttled = || self.client.n_throttled();
+        let sending = ask.send(&self.client, operation);
+        let sent = tokio::select! {
+            sent = self.progress.during(n_throttled, sending) => sent,
+            () = stopping.overdue(GRACE), if !self.is_sweeping => return Err(self.stop()),
+        };
+        match sent {
             Ok(reply) => {
                 self.has_answered = true;
                 let head = self.heads.entry(operation).or_insert(Ok(()));
@@ -190,6 +230,11 @@ impl Exam {
             Err(stop) if self.has_answered => Ok(Err(stop.message)),
             Err(stop) => Err(stop),
         }
+    }
+
+    /// Returns what ends the examination when the end was asked for.
+    fn stop(&self) -> Stop {
+        Stop::new(self.stopping.exit_or(Exit::Failed), "")
     }
 
     /// Returns the result of a call, the lists of all its pages joined, and what is wrong with it. What is not of
@@ -271,6 +316,8 @@ fn join_item(items: &mut Vec<Value>, mut item: Value) {
 
 /// Only paces the questions; nothing is assumed to have happened meanwhile.
 const PACE: Duration = Duration::from_millis(100);
+/// How long an answer is waited for once the end was asked for.
+const GRACE: Duration = Duration::from_secs(2);
 const PAGES_MAX: usize = 1000;
 
 #[cfg(test)]

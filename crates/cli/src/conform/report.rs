@@ -2,10 +2,15 @@
 
 use std::fmt::Write;
 
+use anstyle::Style;
 use protocol::Operation;
+use serde::Serialize;
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
-use crate::terminal::printable;
+use crate::exit::Stop;
+use crate::summary::FAULT;
+use crate::terminal::{Cell, Column, Out, Row, counted, escaped, print};
 
 /// What came out of one check.
 #[derive(Clone, Debug)]
@@ -37,31 +42,51 @@ impl Report {
             .all(|outcome| outcome.failure.is_none())
     }
 
-    /// Returns a row per operation and the sum.
-    pub(super) fn table(&self) -> String {
-        let mut table = format!("{:<32}{:>9}  first failure\n", "operation", "passed");
-        let (mut n_operations, mut n_whole) = (0, 0);
-        for operation in Operation::ALL {
-            let (n_passed, n_checks, first) = self.of(operation);
-            if n_checks == 0 {
-                continue;
-            }
-            n_operations += 1;
-            n_whole += u32::from(first.is_none());
-            let score = format!("{n_passed}/{n_checks}");
-            let failure = first.map_or_else(String::new, described);
-            let row = format!("{:<32}{score:>9}  {failure}", operation.name());
-            push_line(&mut table, row.trim_end());
+    /// Returns how many checks there were.
+    pub(super) fn n_checks(&self) -> u64 {
+        u64::try_from(self.outcomes.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Prints a row per operation and the sum.
+    pub(super) fn show(&self, out: Out) -> Result<(), Stop> {
+        let mut listing = out.listing();
+        for score in self.scores() {
+            listing.push(&score)?;
         }
-        let n_checks = self.outcomes.len();
-        let n_passed = self.n_passed();
-        push_line(
-            &mut table,
-            &format!(
-                "\n{n_passed} of {n_checks} checks passed; {n_whole} of {n_operations} operations passed all"
-            ),
-        );
-        table
+        listing.finish()?;
+        print(&format!("\n{}", self.sum(out.width())))
+    }
+
+    /// Returns how each operation fared that was checked.
+    fn scores(&self) -> Vec<Score> {
+        let scores = Operation::ALL.into_iter().filter_map(|operation| {
+            let (n_passed, n_checks, first) = self.of(operation);
+            (n_checks > 0).then(|| Score {
+                operation: operation.name(),
+                n_passed,
+                n_checks,
+                first_failure: first.map(described),
+            })
+        });
+        scores.collect()
+    }
+
+    /// Returns the sum as a line, or as two if one does not fit.
+    fn sum(&self, width: Option<usize>) -> String {
+        let scores = self.scores();
+        let n_whole = scores.iter().filter(|score| score.is_whole()).count();
+        let n_operations = u64::try_from(scores.len()).unwrap_or(u64::MAX);
+        let (n_passed, of) = (self.n_passed(), counted(self.n_checks(), "check"));
+        let checks = format!("{n_passed} of {of} passed");
+        let of = counted(n_operations, "operation");
+        let operations = format!("{n_whole} of {of} passed all");
+        let line = format!("{checks}; {operations}\n");
+        let fits = width.is_none_or(|width| line.width() <= width);
+        if fits {
+            line
+        } else {
+            format!("{checks}\n{operations}\n")
+        }
     }
 
     /// Returns a line of JSON per check, and one for the sum.
@@ -76,7 +101,7 @@ impl Report {
             if let (Some(failure), Some(members)) = (&outcome.failure, line.as_object_mut()) {
                 members.insert("failure".to_owned(), failure.as_str().into());
             }
-            push_line(&mut lines, &line.to_string());
+            push_line(&mut lines, &escaped(&line.to_string()));
         }
         let sum = json!({ "passed": self.n_passed(), "total": self.outcomes.len() });
         push_line(&mut lines, &sum.to_string());
@@ -108,10 +133,45 @@ impl Report {
     }
 }
 
+/// How an operation fared: a row of the table.
+#[derive(Debug, Serialize)]
+struct Score {
+    operation: &'static str,
+    n_passed: usize,
+    n_checks: usize,
+    first_failure: Option<String>,
+}
+
+impl Score {
+    const fn is_whole(&self) -> bool {
+        self.first_failure.is_none()
+    }
+}
+
+impl Row for Score {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("OPERATION"),
+        Column::number("PASSED"),
+        Column::text("FIRST FAILURE"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let Self {
+            n_passed, n_checks, ..
+        } = self;
+        let style = if self.is_whole() { Style::new() } else { FAULT };
+        vec![
+            self.operation.into(),
+            Cell::styled(&format!("{n_passed}/{n_checks}"), style),
+            self.first_failure.as_deref().unwrap_or_default().into(),
+        ]
+    }
+}
+
 fn described(outcome: &Outcome) -> String {
     let failure = outcome.failure.as_deref().unwrap_or_default();
     let text = format!("{}: {failure}", outcome.name);
-    printable(&text).chars().take(FAILURE_CHARS_SHOWN).collect()
+    text.chars().take(FAILURE_CHARS_SHOWN).collect()
 }
 
 fn push_line(text: &mut String, line: &str) {
@@ -141,15 +201,48 @@ mod tests {
         report
     }
 
+    fn table(report: &Report, out: Out) -> String {
+        let scores = report.scores();
+        let rows: Vec<&Score> = scores.iter().collect();
+        out.listing().rendered(&rows) + "\n" + &report.sum(out.width())
+    }
+
     #[test]
     fn the_table_has_a_row_for_each_operation_that_was_checked() {
-        insta::assert_snapshot!(report().table(), @"
-        operation                          passed  first failure
-        GetGroup                              1/1
-        GetGroups                             1/3  lists again: no\u{fffd}answer
+        insta::assert_snapshot!(table(&report(), Out::fake(false, None)), @"
+        OPERATION  PASSED  FIRST FAILURE
+        GetGroup      1/1
+        GetGroups     1/3  lists again: no\u{fffd}answer
 
         2 of 4 checks passed; 1 of 2 operations passed all
         ");
+    }
+
+    #[test]
+    fn the_table_fits_and_shows_in_red_what_failed() {
+        let table = table(&report(), Out::fake(true, Some(30)));
+        assert!(
+            table.contains("\u{1b}[31m1/3\u{1b}[0m  lists aga..\n"),
+            "{table}"
+        );
+        assert!(!table.contains("\u{1b}[31m1/1"), "{table}");
+        assert!(
+            table.ends_with("\n2 of 4 checks passed\n1 of 2 operations passed all\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn texts_of_a_server_do_not_command_a_terminal() {
+        let mut report = Report::default();
+        report.add(Outcome {
+            operation: Operation::GetGroups,
+            name: "lists".to_owned(),
+            failure: Some("\u{9b}31m\u{202e}".to_owned()),
+        });
+        let lines = report.lines();
+        assert!(lines.contains(r"\u009b31m\u202e"), "{lines}");
+        assert!(lines.is_ascii(), "{lines}");
     }
 
     #[test]

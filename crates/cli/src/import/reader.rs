@@ -5,6 +5,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufReader, Read, Seek};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::Timestamp;
 use otlp::Rules;
@@ -17,6 +18,7 @@ use super::scan::{Place, Scanner};
 use crate::exit::Stop;
 use crate::moving::split::split;
 use crate::moving::{Facts, input};
+use crate::terminal::Progress;
 
 /// What is read, and how.
 pub(super) struct Job {
@@ -29,6 +31,8 @@ pub(super) struct Job {
     /// Documents of a batch.
     pub(super) n_batch: usize,
     pub(super) now: Timestamp,
+    /// What is told how many bytes were read; nothing if nobody knows how many there are.
+    pub(super) meter: Option<Arc<Progress>>,
 }
 
 /// A file, or standard input.
@@ -93,9 +97,24 @@ impl Source {
         Ok(())
     }
 
-    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+    /// Returns how many bytes there are to read, if that is known before.
+    pub(super) fn n_bytes(&self) -> Option<u64> {
+        let From::Path(path) = &self.from else {
+            return None;
+        };
+        let metadata = std::fs::metadata(path).ok()?;
+        metadata.is_file().then_some(metadata.len())
+    }
+
+    fn open(&self, meter: Option<&Arc<Progress>>) -> io::Result<Box<dyn Read + Send>> {
         let source: Box<dyn Read + Send> = match &self.from {
-            From::Path(path) => Box::new(File::open(path)?),
+            From::Path(path) => {
+                let file = File::open(path)?;
+                match meter.map(Arc::clone) {
+                    Some(meter) => Box::new(Metered { file, meter }),
+                    None => Box::new(file),
+                }
+            }
             From::Stdin => Box::new(io::stdin()),
             From::Kept(file) => {
                 let mut file = file.try_clone()?;
@@ -153,7 +172,9 @@ impl Job {
         for (source_idx, source) in self.sources.iter().enumerate() {
             findings.begin(source_idx);
             let mut elements = Elements::new(self.format, self.rules.clone(), self.now);
-            let read = read_one(source, &mut elements, findings);
+            let read = source
+                .open(self.meter.as_ref())
+                .and_then(|opened| read_one(opened, &mut elements, findings));
             let flow = match read {
                 Ok(flow) => flow,
                 Err(error) => findings.bad(format!("cannot be read on: {error}"), Place::default()),
@@ -171,12 +192,11 @@ trait Finder: Findings {
 }
 
 fn read_one(
-    source: &Source,
+    mut opened: Box<dyn Read + Send>,
     elements: &mut Elements,
     findings: &mut impl Findings,
 ) -> io::Result<Flow> {
     let mut head = Vec::new();
-    let mut opened = source.open()?;
     let read = opened.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
     let is_binary = is_binary(&head);
     // What was read before it broke off counts.
@@ -214,6 +234,21 @@ fn read_one(
         }
     }
     Ok(Flow::On)
+}
+
+/// A file that tells how much of it was read.
+struct Metered {
+    file: File,
+    meter: Arc<Progress>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let n_bytes = self.file.read(bytes)?;
+        self.meter
+            .advance(u64::try_from(n_bytes).unwrap_or_default());
+        Ok(n_bytes)
+    }
 }
 
 /// The place at which a file cannot be read on, if there is one.

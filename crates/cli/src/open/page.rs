@@ -8,14 +8,14 @@ use std::fmt::Write;
 use model::Timestamp;
 use serde_json::Value;
 
-use crate::terminal::{instant, length, printable};
+use crate::terminal::{counted, instant, length, printable};
 use crate::timeline::{Entry, Timeline};
 
 /// Returns the page.
 pub(super) fn render(timelines: &[Timeline]) -> String {
     let title = match timelines {
         [timeline] => escaped(&timeline.id),
-        _ => format!("{} traces", timelines.len()),
+        _ => counted(timelines.len(), "trace"),
     };
     let mut page =
         format!("{HEAD}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n");
@@ -34,11 +34,12 @@ fn write_trace(timeline: &Timeline, page: &mut String) {
     };
     let duration = timeline.duration.map(length);
     let duration = duration.unwrap_or_else(|| "no segment yet".to_owned());
-    let (id, n_segments) = (escaped(&timeline.id), timeline.n_segments);
+    let id = escaped(&timeline.id);
+    let segments = counted(timeline.n_segments, "segment");
     // Writing to a string does not fail.
     let _written = writeln!(
         page,
-        "<h1>{id}</h1>\n<p>{began} &middot; {duration} &middot; {n_segments} segments</p>"
+        "<h1>{id}</h1>\n<p>{began} &middot; {duration} &middot; {segments}</p>"
     );
     for entry in &timeline.entries {
         write_entry(entry, bounds, page);
@@ -134,6 +135,9 @@ h1{font:600 1.1em monospace;margin:1.5em 0 0}
 p{margin:.2em 0 .8em;opacity:.7}
 summary{display:flex;gap:1em;cursor:pointer;padding:.1em 0}
 summary:hover{background:#8882}
+summary::before{content:\"\\25b8\";opacity:.6}
+details[open]>summary::before{content:\"\\25be\"}
+summary::-webkit-details-marker{display:none}
 .label{flex:0 0 24em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .label i{opacity:.6}
 .lane{flex:1;position:relative;min-width:8em;background:#8881}
@@ -167,7 +171,7 @@ mod tests {
         ];
         insta::assert_snapshot!(body(&documents, Some(2.0)), @r#"
         <h1>1-2-3</h1>
-        <p>2023-11-14T22:13:20Z &middot; 2000.0 ms &middot; 1 segments</p>
+        <p>2023-11-14T22:13:20Z &middot; 2000.0 ms &middot; 1 segment</p>
         <details class="fault"><summary><span class="label" style="padding-left:0em"><b>front</b> <i>AWS::Lambda</i></span><span class="lane"><span class="bar" style="left:0.000%;width:100.000%"></span></span><span class="facts">2000.0 ms &middot; 500 &middot; fault</span></summary>
         <pre>{
           &quot;end_time&quot;: 1700000002,
@@ -222,6 +226,18 @@ mod tests {
         for tag in tags {
             let name = tag.trim_start_matches(['/', '!']);
             assert!(TAGS.contains(&name), "{tag} in {page}");
+        }
+    }
+
+    #[test]
+    fn what_opens_has_a_mark_and_counts_agree() {
+        let page = render(&[timeline(&[r#"{"name": "a"}"#], Some(1.0))]);
+        assert!(page.contains("&middot; 1 segment</p>"), "{page}");
+        for mark in [
+            "summary::before{content:\"\\25b8\"",
+            "[open]>summary::before{content:\"\\25be\"",
+        ] {
+            assert!(page.contains(mark), "{mark} in {page}");
         }
     }
 

@@ -20,14 +20,22 @@ pub(super) async fn run(
 ) -> Result<(), Stop> {
     let mut seen = Seen::default();
     let mut has_answered = false;
+    let mut was_cut = false;
     loop {
         let looked = tokio::select! {
             () = stopping.asked() => return Ok(()),
             looked = look(session, expression) => looked,
         };
         match looked {
-            Ok(summaries) => {
-                for summary in seen.news(summaries) {
+            Ok(looked) => {
+                // Told when it begins; it lasts as long as there are so many.
+                if looked.is_cut && !was_cut {
+                    shown.gap(&format!(
+                        "a gap: there are more than {TRACES_MAX} traces in the last minutes, and some of them are not shown"
+                    ));
+                }
+                was_cut = looked.is_cut;
+                for summary in seen.news(looked.summaries) {
                     if has_answered {
                         shown.trace(&summary)?;
                     }
@@ -47,21 +55,31 @@ pub(super) async fn run(
     }
 }
 
-/// Returns the traces of the last minutes, the oldest first.
-async fn look(session: &Session, expression: Option<&str>) -> Result<Vec<Summary>, CallError> {
+/// What was there at a look.
+struct Looked {
+    /// The oldest first.
+    summaries: Vec<Summary>,
+    /// Whether there are more of them.
+    is_cut: bool,
+}
+
+/// Returns the traces of the last minutes.
+async fn look(session: &Session, expression: Option<&str>) -> Result<Looked, CallError> {
     let to = (session.now)();
     let from = to.before(LOOK_BACK);
     let mut found = session.client.summaries(Window { from, to }, expression);
     let mut summaries = Vec::new();
+    let mut is_cut = false;
     while let Some(summary) = found.next().await? {
-        summaries.push(summary);
         if summaries.len() >= TRACES_MAX {
+            is_cut = true;
             break;
         }
+        summaries.push(summary);
     }
     let start = |summary: &Summary| summary.start_time.unwrap_or(0.0);
     summaries.sort_by(|one, other| start(one).total_cmp(&start(other)));
-    Ok(summaries)
+    Ok(Looked { summaries, is_cut })
 }
 
 /// The traces of the last look, and what they were like.

@@ -16,6 +16,11 @@ pub(crate) trait Row: Serialize {
 
     /// Returns a value for each column.
     fn cells(&self) -> Vec<Cell>;
+
+    /// Returns the values of a line for programs: numbers are bare, and every line says all that it means.
+    fn values(&self) -> Vec<Cell> {
+        self.cells()
+    }
 }
 
 /// A column of a table.
@@ -25,6 +30,19 @@ pub(crate) struct Column {
     pub title: &'static str,
     /// Where its values stand.
     pub align: Align,
+    /// What becomes of it where there is little room.
+    pub room: Room,
+}
+
+/// What becomes of a column where there is little room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// What is left of it is shown.
+    Cut,
+    /// It is left out so that those that are needed have room, the lowest number first.
+    LeftOut(u8),
+    /// Cut it would tell nothing, so it is whole.
+    Needed,
 }
 
 /// Where the values of a column stand.
@@ -49,8 +67,8 @@ pub(crate) struct Listing<R> {
     out: Out,
     /// Rows of a table that wait for the widths of its columns.
     waiting: Vec<Vec<Cell>>,
-    /// The widths, once the header is printed.
-    widths: Option<Vec<usize>>,
+    /// The widths of columns once the header is printed, nothing for those left out.
+    widths: Option<Vec<Option<usize>>>,
     rows: PhantomData<R>,
 }
 
@@ -60,6 +78,7 @@ impl Column {
         Self {
             title,
             align: Align::Left,
+            room: Room::Cut,
         }
     }
 
@@ -68,6 +87,23 @@ impl Column {
         Self {
             title,
             align: Align::Right,
+            room: Room::Cut,
+        }
+    }
+
+    /// Returns the column, needed whole.
+    pub(crate) const fn needed(self) -> Self {
+        Self {
+            room: Room::Needed,
+            ..self
+        }
+    }
+
+    /// Returns the column, left out where those that are needed have no room beside it, the lowest number first.
+    pub(crate) const fn left_out(self, number: u8) -> Self {
+        Self {
+            room: Room::LeftOut(number),
+            ..self
         }
     }
 }
@@ -168,6 +204,7 @@ impl<R: Row> Listing<R> {
             widths
         } else {
             let widths = measure(R::COLUMNS, &rows);
+            let widths = fitted(R::COLUMNS, &widths, self.out.width.unwrap_or(usize::MAX));
             let titles = R::COLUMNS.iter().map(|column| Cell {
                 text: column.title.to_owned(),
                 style: Style::new().bold(),
@@ -184,16 +221,24 @@ impl<R: Row> Listing<R> {
     }
 
     /// Writes a row whose columns line up; nothing is behind the last value of a row.
-    fn write_line(&self, cells: &[Cell], widths: &[usize], text: &mut String) {
+    fn write_line(&self, cells: &[Cell], widths: &[Option<usize>], text: &mut String) {
         let mut room = self.out.width.unwrap_or(usize::MAX);
-        for (idx, ((cell, width), column)) in cells.iter().zip(widths).zip(R::COLUMNS).enumerate() {
-            let gap = if idx == 0 { "" } else { GAP };
+        let mut gap = "";
+        let columns = cells.iter().zip(widths).zip(R::COLUMNS);
+        for ((cell, width), column) in columns {
+            let Some(width) = width else {
+                continue;
+            };
             room = room.saturating_sub(gap.len());
-            let shown = cut(&cell.text, room);
+            let shown = match column.room {
+                Room::Needed => cell.text.clone(),
+                Room::Cut | Room::LeftOut(_) => cut(&cell.text, room),
+            };
             if shown.is_empty() && !cell.text.is_empty() {
                 break;
             }
-            let padding = " ".repeat(width.saturating_sub(shown.width()).min(room));
+            let left = room.saturating_sub(shown.width());
+            let padding = " ".repeat(width.saturating_sub(shown.width()).min(left));
             room = room.saturating_sub(shown.width() + padding.len());
             let shown = self.out.paint(cell.style, &shown);
             text.push_str(gap);
@@ -201,6 +246,7 @@ impl<R: Row> Listing<R> {
                 Align::Left => text.extend([shown, padding]),
                 Align::Right => text.extend([padding, shown]),
             }
+            gap = GAP;
         }
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
@@ -209,7 +255,7 @@ impl<R: Row> Listing<R> {
 
 /// Returns a row with tabs between its values.
 fn plain<R: Row>(row: &R) -> String {
-    let texts: Vec<String> = row.cells().into_iter().map(|cell| cell.text).collect();
+    let texts: Vec<String> = row.values().into_iter().map(|cell| cell.text).collect();
     format!("{}\n", texts.join("\t"))
 }
 
@@ -222,6 +268,34 @@ fn measure(columns: &[Column], rows: &[Vec<Cell>]) -> Vec<usize> {
         }
     }
     widths
+}
+
+/// Returns the widths of the columns that are shown in so much room: as many are left out as those that are needed need
+/// room.
+fn fitted(columns: &[Column], widths: &[usize], room: usize) -> Vec<Option<usize>> {
+    let mut fitted: Vec<Option<usize>> = widths.iter().copied().map(Some).collect();
+    let needed = columns
+        .iter()
+        .rposition(|column| column.room == Room::Needed);
+    let n_needed = needed.map_or(0, |place| place + 1);
+    let mut candidates: Vec<(u8, usize)> = Vec::new();
+    for (place, column) in columns.iter().enumerate().take(n_needed) {
+        if let Room::LeftOut(number) = column.room {
+            candidates.push((number, place));
+        }
+    }
+    candidates.sort_unstable();
+    for (_, place) in candidates {
+        let shown: Vec<usize> = fitted.iter().take(n_needed).copied().flatten().collect();
+        let gaps = GAP.len() * shown.len().saturating_sub(1);
+        if shown.iter().sum::<usize>() + gaps <= room {
+            break;
+        }
+        if let Some(width) = fitted.get_mut(place) {
+            *width = None;
+        }
+    }
+    fitted
 }
 
 /// Returns as much of a text as there is room for, marked where it was cut.
@@ -281,6 +355,7 @@ mod tests {
             .map(|row| row.iter().map(|text| Cell::from(*text)).collect())
             .collect();
         let widths = measure(Fruit::COLUMNS, &rows);
+        let widths: Vec<Option<usize>> = widths.into_iter().map(Some).collect();
         let mut text = String::new();
         for row in &rows {
             listing.write_line(row, &widths, &mut text);
@@ -302,11 +377,70 @@ mod tests {
         assert_eq!(lines(Some(20), &rows), "banana  200  long ..\n");
         assert_eq!(lines(Some(13), &rows), "banana  200\n");
         assert_eq!(lines(Some(5), &rows), "ban..\n");
+        let rows = [["fig", "20000", ""], ["banana", "2", ""]];
+        assert_eq!(lines(Some(10), &rows), "fig\nbanana   2\n");
     }
 
     #[test]
     fn texts_of_others_are_harmless_in_a_table() {
         assert_eq!(lines(None, &[["a\u{1b}", "1", ""]]), "a\u{fffd}    1\n");
+    }
+
+    fn check_fitted(room: usize, expected: &str) {
+        const COLUMNS: &[Column] = &[
+            Column::text("a").left_out(2),
+            Column::text("b").left_out(1),
+            Column::text("c"),
+            Column::text("d").needed(),
+            Column::text("e").left_out(0),
+        ];
+        let fitted = fitted(COLUMNS, &[4, 3, 2, 5, 9], room);
+        let shown = COLUMNS.iter().zip(fitted);
+        let shown: String = shown
+            .filter_map(|(column, width)| width.map(|_| column.title))
+            .collect();
+        assert_eq!(shown, expected, "{room}");
+    }
+
+    #[test]
+    fn columns_make_room_for_those_that_are_needed() {
+        check_fitted(100, "abcde");
+        check_fitted(20, "abcde");
+        check_fitted(19, "acde");
+        check_fitted(15, "acde");
+        check_fitted(14, "cde");
+        check_fitted(0, "cde");
+    }
+
+    #[derive(Serialize)]
+    struct Known(&'static str);
+
+    impl Row for Known {
+        const COLUMNS: &'static [Column] = &[
+            Column::text("TIME").left_out(1),
+            Column::text("ID").needed(),
+            Column::text("NAME"),
+        ];
+
+        fn cells(&self) -> Vec<Cell> {
+            vec!["12:00".into(), self.0.into(), "fig".into()]
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_whole() {
+        let check = |width, expected: &str| {
+            let listing = Listing::<Known>::new(Out::fake(false, Some(width)));
+            assert_eq!(listing.rendered(&[&Known("1-2-3-4")]), expected);
+        };
+        check(40, "TIME   ID       NAME\n12:00  1-2-3-4  fig\n");
+        check(
+            12,
+            "ID       NA..\n1-2-3-4  fig\n"
+                .replace("NA..", "N..")
+                .as_str(),
+        );
+        check(5, "ID\n1-2-3-4\n");
     }
 
     fn check_cut(text: &str, room: usize, expected: &str) {

@@ -135,6 +135,22 @@ impl<A> Expr<A> {
     }
 }
 
+impl Atom {
+    /// Tells whether it is about root causes of response time, which slow traces have.
+    pub(super) fn rests_on_slow_trace(&self) -> bool {
+        match self {
+            Self::Simple(_)
+            | Self::Annotation(..)
+            | Self::Service(..)
+            | Self::Edge(..)
+            | Self::Group(_, None) => false,
+            Self::Group(_, Some(filter)) => filter.any(&Self::rests_on_slow_trace),
+            Self::Cause(kind, ..) => *kind == CauseKind::ResponseTime,
+            Self::CausePath(kind, _) => kind.is_none_or(|kind| kind == CauseKind::ResponseTime),
+        }
+    }
+}
+
 impl Test {
     /// Tests a boolean.
     pub(super) fn flag(&self, is_set: bool) -> bool {

@@ -2,12 +2,21 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use account::{AccountError, GroupsSnapshot};
 use bytesize::ByteSize;
-use cli::{Exit, Stop, note, print};
-use storage::{CheckError, CheckReport, PartitionReport};
+use cli::{Exit, Stop, counted, note, print};
+use model::{Account, Tenant};
+use query::Classifier;
+use storage::{CheckError, CheckReport, ControlStore, PartitionReport, Recall};
 
+use crate::app::classify_by;
 use crate::config::Config;
+
+/// What is done with the report of each partition.
+type Progress<'a> = &'a mut dyn FnMut(&PartitionReport);
 
 /// Verifies the configured store and prints a line for each partition.
 pub(crate) fn run(config: &Config) -> Result<Exit, Stop> {
@@ -16,12 +25,38 @@ pub(crate) fn run(config: &Config) -> Result<Exit, Stop> {
 
 /// Does the same, and makes again what is derived from documents.
 pub(crate) fn run_deep(config: &Config) -> Result<Exit, Stop> {
-    check(config, storage::check_deep)
+    let slow_trace = config.query.slow_trace.0;
+    let recall_by = |settings: &Arc<dyn ControlStore>, tenants: &[(String, String)]| {
+        let recall = recall(settings, tenants, slow_trace);
+        recall.map_err(|error| error.to_string())
+    };
+    check(config, |data, progress| {
+        storage::check_deep(data, &recall_by, progress)
+    })
 }
 
-type Check = fn(&Path, &mut dyn FnMut(&PartitionReport)) -> Result<CheckReport, CheckError>;
+/// Returns what tells the groups of all accounts, as the server that wrote them had it.
+fn recall(
+    settings: &Arc<dyn ControlStore>,
+    tenants: &[(String, String)],
+    slow_trace: Duration,
+) -> Result<Arc<dyn Recall>, AccountError> {
+    let classifier = Classifier::default();
+    for (tenant, (id, region)) in (0..).map(Tenant).zip(tenants) {
+        let account = Account {
+            id: id.clone(),
+            region: region.clone(),
+        };
+        let groups = GroupsSnapshot::stored(Arc::clone(settings), tenant, &account)?;
+        classify_by(&classifier, tenant, &groups, slow_trace);
+    }
+    Ok(Arc::new(classifier))
+}
 
-fn check(config: &Config, check: Check) -> Result<Exit, Stop> {
+fn check(
+    config: &Config,
+    check: impl FnOnce(&Path, Progress<'_>) -> Result<CheckReport, CheckError>,
+) -> Result<Exit, Stop> {
     // Opening a store may write; the guard keeps that durable. Where it cannot stand, looking is
     // still worth more than refusing to look.
     if let Err(error) = storage::guard::install() {
@@ -44,12 +79,12 @@ fn check(config: &Config, check: Check) -> Result<Exit, Stop> {
     for folder in &report.quarantined {
         print(&format!("{folder}  set aside as damaged earlier\n"))?;
     }
-    let n_partitions = report.partitions.len();
+    let partitions = counted(report.partitions.len(), "partition");
     if report.is_damaged() {
-        print(&format!("damaged: see above ({n_partitions} partitions)\n"))?;
+        print(&format!("damaged: see above ({partitions})\n"))?;
         return Ok(Exit::Damaged);
     }
-    print(&format!("sound: {n_partitions} partitions\n"))?;
+    print(&format!("sound: {partitions}\n"))?;
     Ok(Exit::Done)
 }
 
@@ -60,14 +95,14 @@ fn summary(partition: &PartitionReport) -> String {
         "open"
     };
     let size = ByteSize::b(partition.document_bytes).display().iec();
-    let (folder, n_documents) = (&partition.folder, partition.n_documents);
-    let mut text = format!("{folder}  {state}  {n_documents} documents  {size}");
+    let documents = counted(partition.n_documents, "document");
+    let mut text = format!("{}  {state}  {documents}  {size}", partition.folder);
     if partition.n_findings == 0 {
         text.push_str("  sound\n");
         return text;
     }
     // Writing to a string does not fail.
-    let _written = writeln!(text, "  {} findings:", partition.n_findings);
+    let _written = writeln!(text, "  {}:", counted(partition.n_findings, "finding"));
     for finding in &partition.findings {
         let _written = writeln!(text, "    {finding}");
     }
@@ -91,11 +126,11 @@ mod tests {
             summary(&partition),
             "0001  sealed  3 documents  2.0 KiB  sound\n"
         );
-        partition.n_findings = 1;
+        (partition.n_documents, partition.n_findings) = (1, 1);
         partition.findings = vec!["checksum".into()];
         assert_eq!(
             summary(&partition),
-            "0001  sealed  3 documents  2.0 KiB  1 findings:\n    checksum\n"
+            "0001  sealed  1 document  2.0 KiB  1 finding:\n    checksum\n"
         );
     }
 }

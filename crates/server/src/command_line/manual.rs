@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use cli::{Exit, Stop, print};
@@ -46,14 +46,61 @@ fn pages(program: &Command) -> Result<Vec<(String, String)>, Stop> {
 
 fn page(command: &Command) -> Result<String, Stop> {
     let mut text = Vec::new();
-    Man::new(command.clone())
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    Man::new(command.clone().override_usage(usage(command)))
+        .title(name.to_uppercase())
+        .date(DATE)
+        .manual("User Commands")
+        .source(concat!("roentgen ", env!("CARGO_PKG_VERSION")))
         .render(&mut text)
         .map_err(|error| Stop::new(Exit::Failed, error))?;
-    let mut text = String::from_utf8_lossy(&text).into_owned();
-    if let Some(examples) = command.get_before_help() {
-        text.push_str(&section(&examples.to_string()));
+    // An empty line is one macro, not three lines.
+    let text = String::from_utf8_lossy(&text).replace(".br\n\n.br\n", ".sp\n");
+    let Some(examples) = command.get_before_help() else {
+        return Ok(text);
+    };
+    // They come before the description, as in the help.
+    let examples = section(&examples.to_string());
+    let (before, behind) = text.split_once(DESCRIPTION).unwrap_or((&text, ""));
+    Ok(format!("{before}{examples}{DESCRIPTION}{behind}"))
+}
+
+/// Returns how a command is called, with the values of its flags, which the generator leaves out.
+fn usage(command: &Command) -> String {
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let mut parts = vec![name.to_owned()];
+    let arguments = command.get_arguments();
+    let (places, flags): (Vec<&Arg>, Vec<&Arg>) = arguments
+        .filter(|argument| !argument.is_hide_set())
+        .partition(|argument| argument.is_positional());
+    parts.extend(flags.into_iter().chain(places).map(one));
+    if command.has_subcommands() {
+        parts.push("<COMMAND>".to_owned());
     }
-    Ok(text)
+    parts.join(" ")
+}
+
+/// Returns an argument as a usage has it, in brackets if it may be left out.
+fn one(argument: &Arg) -> String {
+    let flags = [
+        argument.get_short().map(|short| format!("-{short}")),
+        argument.get_long().map(|long| format!("--{long}")),
+    ];
+    let mut text = flags.into_iter().flatten().collect::<Vec<_>>().join("|");
+    if argument.is_positional() || argument.get_action().takes_values() {
+        let names = argument.get_value_names().unwrap_or_default();
+        for name in names {
+            text.push_str(if text.is_empty() { "" } else { " " });
+            text.push_str(name);
+        }
+    }
+    let is_list = matches!(argument.get_action(), ArgAction::Append);
+    let more = if is_list { "..." } else { "" };
+    if argument.is_required_set() {
+        format!("{text}{more}")
+    } else {
+        format!("[{text}]{more}")
+    }
 }
 
 /// Returns the section with a command's examples, which the generator leaves out.
@@ -70,6 +117,9 @@ fn section(examples: &str) -> String {
 }
 
 const NAME: &str = "roentgen";
+/// When the pages were written. It is not the time of the build, so that the same source makes the same pages.
+const DATE: &str = "2026-11-22";
+const DESCRIPTION: &str = ".SH DESCRIPTION\n";
 pub(super) const COMPLETIONS_EXAMPLES: &str = "Examples:
   roentgen completions bash > /etc/bash_completion.d/roentgen
   roentgen completions zsh > ~/.zfunc/_roentgen
@@ -103,8 +153,41 @@ mod tests {
             let text = text(&format!("{command}.1"));
             assert!(text.contains(".SH SYNOPSIS"), "{command}: {text}");
         }
-        assert!(text("roentgen-put.1").contains(".SH EXAMPLES\n"));
+        let put = text("roentgen-put.1");
+        let at = |section: &str| put.find(&format!(".SH {section}\n"));
+        assert!(at("SYNOPSIS") < at("EXAMPLES") && at("EXAMPLES") < at("DESCRIPTION"));
+        let (_, options) = put.split_once(DESCRIPTION).unwrap();
+        assert!(options.contains(".SH OPTIONS\n"), "{put}");
+        let head = put.lines().find(|line| line.starts_with(".TH"));
+        let source = concat!("roentgen ", env!("CARGO_PKG_VERSION"));
+        let expected = format!(".TH ROENTGEN-PUT 1 {DATE} \"{source}\" \"User Commands\"");
+        assert_eq!(head, Some(expected.as_str()));
         assert!(!pages.iter().any(|(name, _)| name.contains("help")));
+    }
+
+    #[test]
+    fn a_usage_has_the_values_of_flags() {
+        let check = |argument: Arg, expected: &str| assert_eq!(one(&argument), expected);
+        check(
+            Arg::new("a").long("all").action(ArgAction::SetTrue),
+            "[--all]",
+        );
+        check(
+            Arg::new("a").short('o').long("output").value_name("FILE"),
+            "[-o|--output FILE]",
+        );
+        check(
+            Arg::new("a")
+                .long("edge")
+                .value_names(["FROM", "TO"])
+                .required(true),
+            "--edge FROM TO",
+        );
+        check(
+            Arg::new("a").value_name("ID").action(ArgAction::Append),
+            "[ID]...",
+        );
+        check(Arg::new("a").value_name("FILE").required(true), "FILE");
     }
 
     #[test]

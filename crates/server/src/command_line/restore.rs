@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytesize::ByteSize;
-use cli::{Exit, Stop, note, print};
-use storage::RestoreError;
+use cli::{Exit, Stop, counted, note, print};
+use storage::{OpenError, RestoreError};
 
 use super::check;
 use crate::config::Config;
@@ -30,7 +30,9 @@ pub(crate) fn run(config: &Config, file: &Path) -> Result<Exit, Stop> {
     let data = &config.data.dir;
     let restored = storage::restore(input, data).map_err(|error| {
         let exit = match &error {
-            RestoreError::NotEmpty { .. } | RestoreError::Begun { .. } => Exit::Usage,
+            RestoreError::NotEmpty { .. } | RestoreError::Open(OpenError::Unrestored { .. }) => {
+                Exit::Usage
+            }
             RestoreError::Foreign(_) | RestoreError::CutOff(_) | RestoreError::Damaged(_) => {
                 Exit::Damaged
             }
@@ -41,9 +43,8 @@ pub(crate) fn run(config: &Config, file: &Path) -> Result<Exit, Stop> {
         Stop::new(exit, error)
     })?;
     let size = ByteSize::b(restored.n_bytes).display().iec();
-    let (n_partitions, data) = (restored.n_partitions, data.display());
-    print(&format!(
-        "restored {size} in {n_partitions} partitions to {data}\n"
-    ))?;
+    let partitions = counted(restored.n_partitions, "partition");
+    let data = data.display();
+    print(&format!("restored {size} in {partitions} to {data}\n"))?;
     check::run(config)
 }

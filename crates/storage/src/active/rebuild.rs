@@ -17,7 +17,7 @@ use crate::keys;
 use crate::partitions::Opened;
 use crate::record::{Damage, Record, encode};
 
-/// Returns the index of all documents of a partition.
+/// Returns the index of all documents of a partition; it learns the last stamp of telemetry, too.
 ///
 /// A damaged document is left out, as it is when it is read; `check` finds it.
 pub(super) fn index_of(opened: &Opened, dictionaries: &Dictionaries) -> Result<Index, EngineError> {
@@ -33,7 +33,9 @@ pub(super) fn index_of(opened: &Opened, dictionaries: &Dictionaries) -> Result<I
         }
         read(opened, dictionaries, to_workers)
     })?;
-    Ok(index.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut index = index.into_inner().unwrap_or_else(PoisonError::into_inner);
+    index.telemetry_stamp = opened.telemetry_stamp()?;
+    Ok(index)
 }
 
 /// A record and its document's text.

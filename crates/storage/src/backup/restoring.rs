@@ -1,9 +1,9 @@
 //! Making a store of a backup.
 //!
-//! 1. Everything is unpacked into a folder beside the one that is asked for; checksums and lengths are taken as files
+//! 1. Everything is unpacked into a folder below the one that is asked for; checksums and lengths are taken as files
 //!    come.
 //! 2. The last file says what they should be.
-//! 3. What is whole is made durable and renamed. Cut off anywhere before, no store is there.
+//! 3. What is whole is made durable and moves up. Cut off anywhere before, no store is there.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use tar::{Archive, Entry};
 
+use super::site::{Site, Watch};
 use super::sums::{Sum, Sums};
 use super::{
     DICTIONARIES, FORMAT, HEAD, HEAD_WORDS, MANIFEST, MEMBERS, RestoreError, SETTINGS, SUMS, TREES,
+    failed,
 };
 use crate::SledControl;
 use crate::control::{CONTROL_VALUE_BYTES_MAX, SettingsCopy};
@@ -34,51 +36,27 @@ pub struct Restored {
     pub n_bytes: u64,
 }
 
-/// Makes a store of a backup in a folder that is not there or empty. Blocks.
+/// Makes a store of a backup in a folder that is not there or empty, which may be a mount point. Blocks.
 ///
 /// # Errors
 /// As [`RestoreError`] says; the folder is then as it was.
 pub fn restore(input: impl Read, data: &Path) -> Result<Restored, RestoreError> {
-    let is_empty = fs::read_dir(data).map_or_else(
-        |error| error.kind() == ErrorKind::NotFound,
-        |mut entries| entries.next().is_none(),
-    );
-    if !is_empty {
-        let data = data.to_owned();
-        return Err(RestoreError::NotEmpty { data });
-    }
-    let aside = aside(data);
-    match fs::create_dir_all(aside.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::create_dir(&aside))
-    {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(RestoreError::Begun { path: aside });
-        }
-        Err(source) => return Err(failed("making", &aside)(source)),
-    }
-    let restored = Restoring::new(aside.clone())
-        .run(input)
-        .and_then(|restored| {
-            fs::rename(&aside, data).map_err(failed("naming", data))?;
-            let parent = aside.parent().unwrap_or(Path::new("."));
-            File::open(parent)
-                .and_then(|parent| parent.sync_all())
-                .map_err(failed("naming", data))?;
-            Ok(restored)
-        });
-    if restored.is_err() {
-        // What stays is told of by the next restore.
-        let _ = fs::remove_dir_all(&aside);
-    }
-    restored
+    restore_watched(input, data, &mut |_| {})
 }
 
-/// Returns where the store is put together, on the same file system.
-fn aside(data: &Path) -> PathBuf {
-    let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    let name = absolute.file_name().unwrap_or_default().to_string_lossy();
-    absolute.with_file_name(format!("{name}.restoring"))
+/// Does what [`restore`] does, and tells before each step of the end.
+pub(crate) fn restore_watched(
+    input: impl Read,
+    data: &Path,
+    watch: Watch<'_>,
+) -> Result<Restored, RestoreError> {
+    let site = Site::begin(data)?;
+    let restored = Restoring::new(site.below()).run(input);
+    let settled = restored.and_then(|restored| site.settle(watch).map(|()| restored));
+    if settled.is_err() {
+        site.clear();
+    }
+    settled
 }
 
 struct Restoring {
@@ -286,10 +264,11 @@ impl Restoring {
     /// Ends what is whole, but for its name.
     fn conclude(mut self) -> Result<Restored, RestoreError> {
         self.end_partition()?;
-        let n_listed = self.manifest.as_ref().map(|of| of.partitions.len());
-        if n_listed != Some(self.n_partitions) {
+        let manifest = self.manifest.as_ref();
+        let n_listed = manifest.map_or(0, |manifest| manifest.partitions.len());
+        if n_listed != self.n_partitions {
             let n_partitions = self.n_partitions;
-            let text = format!("{n_partitions} partitions are there, and {n_listed:?} are listed");
+            let text = format!("of {n_listed} listed partitions, {n_partitions} are there");
             return Err(RestoreError::Damaged(text));
         }
         let control = SledControl::open(&self.dir)?;
@@ -415,15 +394,6 @@ fn unreadable(error: &io::Error) -> RestoreError {
     match error.kind() {
         ErrorKind::UnexpectedEof => RestoreError::CutOff(error.to_string()),
         _ => RestoreError::Damaged(error.to_string()),
-    }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RestoreError + use<> {
-    let path = path.to_owned();
-    move |source| RestoreError::Io {
-        action,
-        path,
-        source,
     }
 }
 

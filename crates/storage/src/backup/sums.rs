@@ -66,7 +66,7 @@ impl Sums {
         }
         let (n_found, n_expected) = (self.0.len(), expected.0.len());
         (n_found != n_expected)
-            .then(|| format!("{n_found} files are there and there should be {n_expected}"))
+            .then(|| format!("the number of files is {n_found} and should be {n_expected}"))
     }
 }
 
@@ -101,10 +101,10 @@ mod tests {
             assert!(difference.contains(words), "{difference}");
         };
         assert_eq!(expected.difference(&expected), None);
-        check(&[("a", 1, 2)], "1 files");
+        check(&[("a", 1, 2)], "files is 1");
         check(&[("a", 1, 2), ("c", 3, 4)], "c is where b");
         check(&[("a", 1, 3), ("b", 3, 4)], "a is not what");
         check(&[("a", 2, 2), ("b", 3, 4)], "a is not what");
-        check(&[("a", 1, 2), ("b", 3, 4), ("c", 0, 0)], "3 files");
+        check(&[("a", 1, 2), ("b", 3, 4), ("c", 0, 0)], "files is 3");
     }
 }

@@ -68,8 +68,6 @@ impl SledStore {
     /// # Errors
     /// [`BackupError::NotSealed`] after some minutes, [`BackupError::Store`] if the store takes no writes.
     pub fn backup(&self, settings: &SledControl, now: Timestamp) -> Result<Backup, BackupError> {
-        // Settings come first: no account may be known there and not in the manifest.
-        let settings = settings.copy()?;
         let last = self.committer.roll(now)?;
         let shared = Arc::clone(&self.shared);
         let is_sealed = || {
@@ -84,6 +82,9 @@ impl SledStore {
                 waited_s: SEALED_WITHIN.as_secs(),
             });
         }
+        // Settings come between: no account may be known there and not in the manifest, and no filter of a group may have
+        // been in force for what is sealed and not be there.
+        let settings = settings.copy()?;
         let manifest = shared.lock_manifest();
         let partitions = shared.partitions();
         let sealed = partitions.sealed.iter();

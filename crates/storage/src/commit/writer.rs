@@ -134,6 +134,7 @@ impl Writer {
                 );
                 if outcome == crate::Outcome::Stored {
                     changed.insert(trace_id);
+                    self.use_up(stamp);
                 }
                 outcomes.push(outcome);
             }
@@ -164,11 +165,12 @@ impl Writer {
             Ok(active) => active,
             Err(error) => return answer_all(waiting, Some(&error)),
         };
-        let stamps: Vec<u64> = telemetry
-            .records
-            .iter()
-            .map(|_| self.next_stamp(telemetry.now))
-            .collect();
+        let mut stamps = Vec::with_capacity(telemetry.records.len());
+        for _ in &telemetry.records {
+            let stamp = self.next_stamp(telemetry.now);
+            self.use_up(stamp);
+            stamps.push(stamp);
+        }
         let written = active.handle.with(|opened| {
             for (record, stamp) in telemetry.records.iter().zip(stamps) {
                 let key = keys::telemetry(telemetry.tenant, stamp);
@@ -312,13 +314,17 @@ impl Writer {
         Ok(fresh)
     }
 
-    /// Returns a stamp after every stamp before: the time of arrival, or the last one plus one.
+    /// Returns a stamp after every one that is used up: the time of arrival, or the last one plus one.
     fn next_stamp(&self, now: Timestamp) -> u64 {
         let now_us = now.as_nanos() / 1_000;
-        let newest = &self.shared.newest_stamp;
-        let stamp = now_us.max(newest.load(Ordering::Relaxed).saturating_add(1));
-        newest.store(stamp, Ordering::Release);
-        stamp
+        let newest = self.shared.newest_stamp.load(Ordering::Relaxed);
+        now_us.max(newest.saturating_add(1))
+    }
+
+    /// Takes note that something is written under a stamp. What is not written uses up none: a store that is opened
+    /// again knows those that are on disk, and must give none twice.
+    fn use_up(&self, stamp: u64) {
+        self.shared.newest_stamp.store(stamp, Ordering::Release);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -13,10 +14,12 @@ use tempfile::TempDir;
 
 use super::partitions::seal;
 use super::support::*;
+use crate::backup::restore_watched;
+use crate::open::{hold, lock};
 use crate::store::{Config, SledStore};
 use crate::{
-    ALL_TRACES, BackupError, ControlKind, ControlRecord, ControlStore, GraphParts, GraphScan,
-    RestoreError, SledControl, TraceStore, check, restore,
+    ALL_TRACES, BackupError, CheckError, ControlKind, ControlRecord, ControlStore, GraphParts,
+    GraphScan, OpenError, RestoreError, Scan, SledControl, TraceStore, check, restore,
 };
 
 const HOUR: u64 = 3_600;
@@ -77,6 +80,7 @@ fn restored(bytes: &[u8]) -> (TempDir, PathBuf) {
 fn assert_same(store: &SledStore, other: &SledStore, n_traces: u64) {
     assert_eq!(store.tenants(), other.tenants());
     assert_eq!(store.token_key(), other.token_key());
+    assert_eq!(store.newest_stamp(), other.newest_stamp());
     for tenant in [TENANT, OTHERS] {
         let all = |store: &SledStore| {
             let page = block_on(store.summaries(tenant, everything())).unwrap();
@@ -154,6 +158,36 @@ fn a_restored_store_answers_as_the_original() {
     };
     served.backup(3 * HOUR);
     assert_eq!(store.sealed_for_tests(), n_sealed);
+}
+
+/// A page token names the stamp it is as of, and the restored store takes the tokens of the original: what comes later
+/// must not be on its pages, although the clock is behind.
+#[test]
+fn a_restored_store_knows_the_stamps_of_telemetry() {
+    let served = served();
+    let store = &served.store;
+    let telemetry = |now: u64| {
+        block_on(store.put_telemetry(OTHERS, vec![b"{}".to_vec()], at(now))).unwrap();
+    };
+    put(store, vec![segment(1, 1, 5)]);
+    telemetry(500);
+    for now in [600, 700] {
+        let as_of = block_on(store.summaries(TENANT, everything()))
+            .unwrap()
+            .as_of;
+        let (_folder, data) = restored(&served.backup(now));
+        let other = open(&data);
+        assert_same(store, &other, 2);
+        try_put(&other, vec![segment(2, 1, 5)], 200).unwrap();
+        let page = Scan {
+            as_of: Some(as_of),
+            ..everything()
+        };
+        assert_eq!(summaries(&other, page), summaries(store, everything()));
+        other.close().unwrap();
+        // The next partition has nothing but telemetry.
+        telemetry(now + 50);
+    }
 }
 
 #[test]
@@ -404,15 +438,243 @@ fn nothing_is_restored_over_something() {
         matches!(again, Err(RestoreError::NotEmpty { .. })),
         "{again:?}"
     );
-    let (folder, data) = place();
-    let begun: &Path = &folder.path().join("data.restoring");
-    fs::create_dir(begun).unwrap();
+    let (_folder, data) = place();
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("notes"), "mine").unwrap();
     let error = restore(bytes.as_slice(), &data).unwrap_err();
-    assert!(
-        matches!(&error, RestoreError::Begun { path } if path == begun),
-        "{error}"
-    );
-    assert!(!data.exists());
+    assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error}");
+    assert_eq!(names(&data), ["notes"]);
+    let file = data.join("notes");
+    let error = restore(bytes.as_slice(), &file).unwrap_err();
+    assert!(matches!(error, RestoreError::Io { .. }), "{error}");
+}
+
+/// Returns the names of what is in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Lets something be looked at while a backup is read.
+struct Watched<R, L>(R, L);
+
+impl<R: io::Read, L: FnMut()> io::Read for Watched<R, L> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.1)();
+        let n_max = buffer.len().min(100);
+        self.0.read(&mut buffer[..n_max])
+    }
+}
+
+/// A mount point cannot be renamed over, and what it is mounted in may be read-only.
+#[test]
+fn nothing_is_made_beside_the_folder_and_it_keeps_its_place() {
+    let bytes = small_backup();
+    for with_lost_and_found in [false, true] {
+        let (folder, data) = place();
+        fs::create_dir(&data).unwrap();
+        if with_lost_and_found {
+            fs::create_dir(data.join("lost+found")).unwrap();
+        }
+        let place_of = |path: &Path| fs::metadata(path).unwrap().ino();
+        let before = place_of(&data);
+        let mut n_looks = 0;
+        let look = || {
+            n_looks += 1;
+            assert_eq!(names(folder.path()), ["data"]);
+        };
+        restore(Watched(bytes.as_slice(), look), &data).unwrap();
+        assert!(n_looks > 10, "{n_looks}");
+        assert_eq!(place_of(&data), before);
+        let mut expected = vec!["LOCK", "MANIFEST", "control", "dict", "p"];
+        if with_lost_and_found {
+            expected.insert(4, "lost+found");
+        }
+        assert_eq!(names(&data), expected);
+        assert!(!check(&data, &mut |_| {}).unwrap().is_damaged());
+        let store = open(&data);
+        assert_eq!(summaries(&store, everything()).len(), 30);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_store_is_made_beside_lost_and_found() {
+    let (_folder, data) = place();
+    fs::create_dir_all(data.join("lost+found")).unwrap();
+    let store = open(&data);
+    put(&store, vec![segment(1, 1, 5)]);
+    store.close().unwrap();
+    drop(store);
+    assert!(!check(&data, &mut |_| {}).unwrap().is_damaged());
+    assert!(data.join("lost+found").is_dir());
+}
+
+#[test]
+fn a_folder_that_a_restore_is_at_work_in_is_in_use() {
+    let bytes = small_backup();
+    let (_folder, data) = place();
+    let look = || {
+        let opened = SledStore::open(config(&data), at(0)).map(drop);
+        assert!(
+            matches!(opened, Err(OpenError::Locked { .. })),
+            "{opened:?}"
+        );
+        let other = restore(&b""[..], &data);
+        assert!(
+            matches!(other, Err(RestoreError::Open(OpenError::Locked { .. }))),
+            "{other:?}"
+        );
+        let checked = check(&data, &mut |_| {}).map(drop);
+        assert!(
+            matches!(checked, Err(CheckError::Open(OpenError::Locked { .. }))),
+            "{checked:?}"
+        );
+    };
+    restore(Watched(bytes.as_slice(), look), &data).unwrap();
+}
+
+#[test]
+fn who_opened_the_lock_of_a_restore_that_failed_has_no_lock() {
+    let (_folder, data) = place();
+    fs::create_dir(&data).unwrap();
+    let held = lock(&data).unwrap();
+    let path = data.join("LOCK");
+    let late = fs::File::options().write(true).open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    drop(held);
+    drop(lock(&data).unwrap());
+    let error = hold(late, &data).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+}
+
+/// Runs a restore and ends it like a kill: nothing is tidied up.
+fn killed(restoring: impl FnOnce() -> Result<crate::Restored, RestoreError>) -> bool {
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(restoring));
+    if let Ok(restored) = &ended {
+        assert!(restored.is_ok(), "{restored:?}");
+    }
+    ended.is_err()
+}
+
+fn kill() {
+    // No message, unlike a panic.
+    std::panic::resume_unwind(Box::new("killed"));
+}
+
+/// What there is after a kill is the whole store, or none, and then whoever comes is told what to remove.
+fn assert_whole_or_none(bytes: &[u8], data: &Path) -> bool {
+    let is_whole = data.join("MANIFEST").exists();
+    if !is_whole {
+        let told = [
+            SledStore::open(config(data), at(0)).err(),
+            match check(data, &mut |_| {}) {
+                Err(CheckError::Open(error)) => Some(error),
+                Ok(_) | Err(_) => None,
+            },
+            match restore(bytes, data) {
+                Err(RestoreError::Open(error)) => Some(error),
+                Ok(_) | Err(_) => None,
+            },
+        ];
+        for error in told {
+            let error = error.unwrap();
+            let OpenError::Unrestored { remains, .. } = &error else {
+                panic!("{error}");
+            };
+            let text = error.to_string();
+            for path in remains {
+                assert!(text.contains(&path.display().to_string()), "{text}");
+            }
+        }
+        let Err(OpenError::Unrestored { remains, .. }) = SledStore::open(config(data), at(0))
+        else {
+            panic!("a store was begun beside remains");
+        };
+        for path in remains {
+            fs::remove_dir_all(path).unwrap();
+        }
+        restore(bytes, data).unwrap();
+    }
+    let report = check(data, &mut |_| {}).unwrap();
+    assert!(!report.is_damaged(), "{report:?}");
+    let store = open(data);
+    assert_eq!(summaries(&store, everything()).len(), 30);
+    store.close().unwrap();
+    drop(store);
+    let settings = SledControl::open(data).unwrap();
+    assert_eq!(settings.load(TENANT, ControlKind::Group).unwrap().len(), 1);
+    settings.close().unwrap();
+    assert_eq!(names(data), ["LOCK", "MANIFEST", "control", "dict", "p"]);
+    is_whole
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_no_store_or_the_whole_one() {
+    let bytes = small_backup();
+    let n_reads = bytes.len().div_ceil(100);
+    for nth in (0..n_reads).step_by(n_reads / 6) {
+        let (_folder, data) = place();
+        let mut n_left = nth;
+        let look = || match n_left.checked_sub(1) {
+            Some(left) => n_left = left,
+            None => kill(),
+        };
+        let input = Watched(bytes.as_slice(), look);
+        assert!(killed(|| restore(input, &data)), "read {nth}");
+        assert!(!assert_whole_or_none(&bytes, &data), "read {nth}");
+    }
+    let mut steps = Vec::new();
+    let (_folder, data) = place();
+    let watch = &mut |step: &str| steps.push(step.to_owned());
+    restore_watched(bytes.as_slice(), &data, watch).unwrap();
+    assert_eq!(steps, ["dict", "control", "p", "MANIFEST", "restoring"]);
+    for step in steps {
+        let (_folder, data) = place();
+        let watch = &mut |now: &str| {
+            if now == step {
+                kill();
+            }
+        };
+        let restoring = || restore_watched(bytes.as_slice(), &data, watch);
+        assert!(killed(restoring), "{step}");
+        assert_eq!(
+            assert_whole_or_none(&bytes, &data),
+            step == "restoring",
+            "{step}"
+        );
+    }
+}
+
+/// What is in the way of a part that moves up, fails the restore as late as can be.
+#[test]
+fn a_restore_that_fails_at_its_end_leaves_the_folder_as_it_was() {
+    let bytes = small_backup();
+    for step in ["dict", "control", "p", "MANIFEST"] {
+        for is_there in [false, true] {
+            let (folder, data) = place();
+            if is_there {
+                fs::create_dir(&data).unwrap();
+            }
+            let watch = &mut |now: &str| {
+                if now == step {
+                    let path = data.join("restoring").join(step);
+                    fs::rename(path, data.join("restoring/elsewhere")).unwrap();
+                }
+            };
+            let error = restore_watched(bytes.as_slice(), &data, watch).unwrap_err();
+            assert!(matches!(error, RestoreError::Io { .. }), "{error}");
+            if is_there {
+                assert_eq!(names(&data), Vec::<String>::new(), "{step}");
+            } else {
+                assert_eq!(names(folder.path()), Vec::<String>::new(), "{step}");
+            }
+        }
+    }
 }
 
 proptest! {

@@ -102,6 +102,20 @@ fn repeats_change_nothing_and_changes_count() {
 }
 
 #[test]
+fn what_is_not_stored_takes_no_stamp() {
+    on_every_engine!(store, {
+        put(store, vec![segment(1, 1, 5)]);
+        let stamp = store.newest_stamp();
+        let batch = vec![segment(1, 1, 5), in_progress(1, 1, 5)];
+        let outcomes = try_put(store, batch, 200).unwrap();
+        assert_eq!(outcomes, [Outcome::Unchanged, Outcome::Superseded]);
+        assert_eq!(store.newest_stamp(), stamp);
+        try_put(store, vec![segment(1, 2, 5)], 200).unwrap();
+        assert!(store.newest_stamp() > stamp);
+    });
+}
+
+#[test]
 fn summaries_of_traces_are_those_of_lists() {
     on_every_engine!(store, {
         put(store, vec![segment(1, 1, 5), segment(2, 1, 6)]);

@@ -1,7 +1,13 @@
 //! What is there after a store was closed, or not closed, and opened again.
 
+use std::ops::ControlFlow;
+
+use model::Tenant;
+
 use super::support::*;
 use crate::OpenError;
+use crate::engine::Tree;
+use crate::partitions::Opened;
 use crate::store::{Config, Durability, SledStore};
 use crate::{Outcome, Scan, TraceStore, check};
 
@@ -44,6 +50,66 @@ fn stamps_go_on_after_a_restart_although_the_clock_went_back() {
         [Outcome::Stored]
     );
     assert_eq!(texts(&store, 1), [changed.text]);
+}
+
+/// What is done to a store.
+type Act<'a> = &'a dyn Fn(&SledStore);
+
+/// Whatever the last thing was that a stamp was given to, none is given twice although the clock went back: page tokens
+/// and places in what is followed name stamps, and telemetry lies under its own.
+#[test]
+fn no_stamp_is_given_twice_after_a_restart() {
+    let telemetry = |store: &SledStore, tenant: u32, now: u64| {
+        let records = vec![b"{}".to_vec(), b"{}".to_vec()];
+        block_on(store.put_telemetry(Tenant(tenant), records, at(now))).unwrap();
+    };
+    let document = |store: &SledStore| drop(try_put(store, vec![segment(1, 1, 5)], 100).unwrap());
+    let repeat = |store: &SledStore| drop(try_put(store, vec![segment(1, 1, 5)], 900).unwrap());
+    let of_first = |store: &SledStore| telemetry(store, 0, 500);
+    let of_last = |store: &SledStore| telemetry(store, 1, 300);
+    let sealing = |store: &SledStore| super::partitions::seal(store, 2 * 3_600);
+    let acts: [&[Act<'_>]; 8] = [
+        &[],
+        &[&repeat],
+        &[&of_first],
+        // Keys are in the order of tenants, stamps in that of time.
+        &[&of_last, &of_first],
+        &[&of_first, &of_last],
+        &[&sealing],
+        &[&of_last, &of_first, &sealing],
+        &[&sealing, &of_first],
+    ];
+    for (nth, acts) in acts.into_iter().enumerate() {
+        let data = tempfile::tempdir().unwrap();
+        let store = open(data.path());
+        document(&store);
+        for act in acts {
+            act(&store);
+        }
+        let stamp = store.newest_stamp();
+        store.close().unwrap();
+        drop(store);
+        let store = open(data.path());
+        assert_eq!(store.newest_stamp(), stamp, "case {nth}");
+        let n_records = n_telemetry(&store);
+        telemetry(&store, 0, 200);
+        assert!(store.newest_stamp() > stamp, "case {nth}");
+        assert_eq!(n_telemetry(&store), n_records + 2, "case {nth}");
+        store.close().unwrap();
+    }
+}
+
+/// Returns how many telemetry records the partition that takes writes has.
+fn n_telemetry(store: &SledStore) -> usize {
+    let mut n_records = 0;
+    let active = &store.shared.partitions().active;
+    let count = &mut |_: &[u8], _: &[u8]| {
+        n_records += 1;
+        ControlFlow::Continue(())
+    };
+    let scan = |opened: &Opened| opened.engine().scan(Tree::Telemetry, &[], None, count);
+    active.handle.with(scan).unwrap();
+    n_records
 }
 
 #[test]

@@ -40,7 +40,9 @@ pub(crate) fn config(data: &Path) -> Config {
 }
 
 pub(crate) fn open(data: &Path) -> SledStore {
-    SledStore::open(config(data), at(0)).unwrap()
+    let store = SledStore::open(config(data), at(0)).unwrap();
+    store.derive_again(at(0)).unwrap();
+    store
 }
 
 /// Seconds after some day in 2026.

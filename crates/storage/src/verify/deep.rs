@@ -3,25 +3,25 @@
 //! Of each sealed partition the index is made again from its documents, and from it blocks, zones, sums and facts, which
 //! must be what is stored. Where older partitions are gone, what rests on their documents cannot be made again and is not
 //! compared: traces that went on from them, and the sums of a partition that has such traces or links. Neither are the sums of
-//! groups: whether a trace is in one is not known here.
+//! groups that were deleted, nor those of a group where it is not known any more which traces were put in it
+//! ([`Recall::forgotten`]).
 
-use std::collections::{BTreeMap, VecDeque};
+mod sums;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use model::graph::Sign;
-use model::{Cells, Tenant, Timestamp};
+use model::{Tenant, Timestamp};
 
-use super::PartitionReport;
-use crate::Position;
+use super::{PartitionReport, Recall};
 use crate::active::Active;
 use crate::dictionary::Dictionaries;
 use crate::engine::{Engine, EngineError, Tree};
-use crate::graph::{ALL_TRACES, Share, StoredHour, minute_of};
-use crate::keys::{self, Grain};
+use crate::graph::ALL_TRACES;
 use crate::manifest::{DERIVED, Manifest, SealedFacts};
 use crate::open::{PARTITIONS, SEALED_CACHE_BYTES};
 use crate::partitions::Handle;
@@ -29,12 +29,16 @@ use crate::record::{BlockEntry, Damage, Zone, decode};
 use crate::seal::{DerivedPart, facts_of, zone_of};
 use crate::sealed::{Members, Sealed};
 use crate::store::{Config, Durability, Partitions, Shared};
+use crate::{Classify, Position};
+use sums::TraceSums;
 
 /// A store that is only looked at.
 pub(super) struct Store {
     shared: Shared,
     /// Whether no partition was ever dropped or set aside.
     is_complete: bool,
+    /// What tells the groups; nothing if there are none.
+    recall: Option<Arc<dyn Recall>>,
 }
 
 impl Store {
@@ -45,6 +49,7 @@ impl Store {
         manifest: &Manifest,
         engine: &Arc<dyn Engine>,
         dictionaries: &Dictionaries,
+        recall: Option<Arc<dyn Recall>>,
     ) -> Result<Self, EngineError> {
         let handle = |folder: &str| {
             let dir = data.join(PARTITIONS).join(folder);
@@ -76,16 +81,23 @@ impl Store {
             active,
         };
         let numbers = manifest.partitions.iter().map(|entry| entry.number);
+        let is_complete = numbers.eq((1..).take(manifest.partitions.len()));
+        let shared = Shared::new(
+            config(data),
+            lock,
+            manifest.clone(),
+            Arc::clone(engine),
+            dictionaries.clone(),
+            partitions,
+        );
+        if let Some(recall) = &recall {
+            // Nobody else has asked for anything yet.
+            let _ = shared.classify.set(Arc::clone(recall) as Arc<dyn Classify>);
+        }
         Ok(Self {
-            shared: Shared::new(
-                config(data),
-                lock,
-                manifest.clone(),
-                Arc::clone(engine),
-                dictionaries.clone(),
-                partitions,
-            ),
-            is_complete: numbers.eq((1..).take(manifest.partitions.len())),
+            shared,
+            is_complete,
+            recall,
         })
     }
 
@@ -101,9 +113,11 @@ impl Store {
             sealed,
             shared: &self.shared,
             is_complete: self.is_complete,
+            recall: self.recall.as_deref(),
             rests_on_older: false,
+            forgotten: BTreeSet::new(),
             stored: BTreeMap::new(),
-            sums: MinuteCells::new(),
+            sums: TraceSums::default(),
             report,
         };
         if let Err(error) = comparison.run() {
@@ -135,10 +149,13 @@ struct Comparison<'a> {
     sealed: &'a Arc<Sealed>,
     shared: &'a Shared,
     is_complete: bool,
+    recall: Option<&'a dyn Recall>,
     /// Something in it rests on documents of partitions that are gone.
     rests_on_older: bool,
+    /// Groups that some trace may have been put in, or not.
+    forgotten: BTreeSet<(Tenant, u32)>,
     stored: BTreeMap<Tenant, StoredEntries>,
-    sums: MinuteCells,
+    sums: TraceSums,
     report: &'a mut PartitionReport,
 }
 
@@ -207,13 +224,15 @@ impl Comparison<'_> {
         }
         for expected in &part.block {
             self.summary(part.tenant, expected)?;
+            if let Some(recall) = self.recall {
+                let forgotten = recall.forgotten(part.tenant, expected.first_stamp);
+                let forgotten = forgotten.into_iter().map(|group| (part.tenant, group));
+                self.forgotten.extend(forgotten);
+            }
         }
         for contribution in &part.contributions {
             self.rests_on_older |= !self.is_complete && !contribution.now.graph.links.is_empty();
-            add(&mut self.sums, part.tenant, None, &contribution.now);
-            if let Some((corrected, before)) = &contribution.before {
-                add(&mut self.sums, part.tenant, Some(*corrected), before);
-            }
+            self.sums.add(part.tenant, contribution);
         }
         Ok(())
     }
@@ -323,59 +342,23 @@ impl Comparison<'_> {
         }
     }
 
-    /// Compares the sums of all traces, by minute and by hour.
+    /// Compares the sums of all traces and of groups that are known.
     fn compare_sums(&mut self) -> Result<(), EngineError> {
-        let minutes = std::mem::take(&mut self.sums);
-        let mut hours = MinuteCells::new();
-        for ((tenant, corrected, minute), cells) in &minutes {
-            let hour = (*tenant, *corrected, minute / 60 * 60);
-            hours.entry(hour).or_default().merge(cells);
-        }
-        for (grain, mut expected) in [(Grain::Minutes, minutes), (Grain::Hour, hours)] {
-            let mut stored = self.stored_sums(grain)?;
-            for sums in [&mut expected, &mut stored] {
-                sums.values_mut().for_each(leave_out_what_depends_on_order);
-                sums.retain(|_, cells| !cells.nodes.is_empty() || !cells.edges.is_empty());
-            }
-            let n_others = stored
-                .iter()
-                .filter(|(place, cells)| expected.get(place) != Some(cells));
-            let n_missing = expected.keys().filter(|place| !stored.contains_key(place));
-            let n_wrong = n_others.count() + n_missing.count();
-            if n_wrong > 0 {
-                self.report.finding(format!(
-                    "sums: {n_wrong} of those by {grain:?} are not those of the traces"
-                ));
+        for tenant in self.tenants() {
+            let groups = self.recall.map(|recall| recall.known(tenant));
+            let mut groups = groups.unwrap_or_default();
+            groups.retain(|group| !self.forgotten.contains(&(tenant, *group)));
+            for group in std::iter::once(ALL_TRACES).chain(groups) {
+                let read = self.shared.read_sealed(self.sealed, |opened| {
+                    self.sums
+                        .differences(opened, &self.shared.dictionaries, (tenant, group))
+                })?;
+                for difference in read.unwrap_or_default() {
+                    self.report.finding(difference);
+                }
             }
         }
         Ok(())
-    }
-
-    fn stored_sums(&self, grain: Grain) -> Result<MinuteCells, EngineError> {
-        let mut sums = MinuteCells::new();
-        let mut damage = None;
-        let tenants = self.tenants();
-        self.shared.read_sealed(self.sealed, |opened| {
-            for tenant in tenants {
-                let prefix = keys::graph_prefix(tenant, ALL_TRACES, grain);
-                let dictionaries = &self.shared.dictionaries;
-                opened.scan_records(Tree::Graph, &prefix, &[], dictionaries, &mut |_, read| {
-                    let hour = read.and_then(|(_, payload)| decode::<StoredHour>(&payload));
-                    match hour {
-                        Ok(hour) => {
-                            for (corrected, minute, cells) in hour.cells() {
-                                let place = (tenant, corrected, minute);
-                                sums.entry(place).or_default().merge(&cells);
-                            }
-                        }
-                        Err(found) => damage = Some(found),
-                    }
-                    ControlFlow::Continue(())
-                })?;
-            }
-            Ok(())
-        })?;
-        damage.map_or(Ok(sums), |found| Err(damaged(found)))
     }
 
     fn tenants(&self) -> Vec<Tenant> {
@@ -397,59 +380,9 @@ fn place_of(entry: &BlockEntry) -> Position {
     }
 }
 
-/// Sums by tenant, corrected partition and minute.
-type MinuteCells = BTreeMap<(Tenant, Option<u32>, u32), Cells>;
-
-/// Adds what a trace adds, or what is taken away of what an older partition says of it.
-fn add(sums: &mut MinuteCells, tenant: Tenant, corrected: Option<u32>, share: &Share) {
-    let sign = if corrected.is_some() {
-        Sign::Minus
-    } else {
-        Sign::Plus
-    };
-    let service = |idx: u16| share.services.get(usize::from(idx));
-    let graph = &share.graph;
-    let place = |start: Timestamp| (tenant, corrected, minute_of(start));
-    for request in &graph.requests {
-        if let Some(service) = service(request.service) {
-            let cells = sums.entry(place(request.start)).or_default();
-            cells.add_request(service, request, sign);
-        }
-    }
-    for edge in &graph.edges {
-        let alias = edge
-            .alias
-            .and_then(|idx| graph.aliases.get(usize::from(idx)));
-        if let (Some(from), Some(to)) = (service(edge.from), service(edge.to)) {
-            let cells = sums.entry(place(edge.start)).or_default();
-            cells.add_edge(from, to, edge, alias, sign);
-        }
-    }
-    for (link, source) in &share.links {
-        let request = graph.requests.get(link.request);
-        let to = request.and_then(|request| service(request.service));
-        if let (Some(request), Some(to)) = (request, to) {
-            let cells = sums.entry(place(request.start)).or_default();
-            cells.add_link(source, to, request, sign);
-        }
-    }
-}
-
-/// Of many aliases the first few are kept, and sums are made in several pieces.
-fn leave_out_what_depends_on_order(cells: &mut Cells) {
-    for cell in cells.edges.values_mut() {
-        if cell.aliases.len() > ALIASES_COMPARED {
-            cell.aliases.clear();
-        }
-    }
-}
-
 fn damaged(damage: Damage) -> EngineError {
     EngineError::Damaged {
         action: "comparing what is derived",
         detail: damage.0,
     }
 }
-
-/// So many can not have been left out of.
-const ALIASES_COMPARED: usize = 15;

@@ -8,7 +8,7 @@ use super::super::explain::Narrowing::{
     self, Annotations, Durations, Flags, Outcomes, ResponseTimes, ServiceNames, Users,
 };
 use super::corpus::Corpus;
-use super::filter;
+use super::{Filter, filter};
 
 fn check_judgement(trace: &str, expression: &str, expected: Judgement) {
     let samples = Corpus::read().samples();
@@ -53,6 +53,27 @@ fn quick_traces_have_no_root_causes_of_response_time() {
         .filter(|(_, summary, documents)| super::keeps(&slow, summary, documents))
         .map(|(name, ..)| name.as_str());
     assert_eq!(kept.collect::<Vec<_>>(), ["crash"]);
+}
+
+#[test]
+fn filters_that_count_slow_traces_are_known() {
+    let check = |expression: &str, expected: bool| {
+        let filter = Filter::parse(expression, &|_| {
+            Some("!rootcause.responsetime.service { first }".to_owned())
+        });
+        assert_eq!(
+            filter.unwrap().rests_on_slow_trace(),
+            expected,
+            "{expression}"
+        );
+    };
+    check("responsetime > 5 AND service(\"a\")", false);
+    check("rootcause.fault.service { first }", false);
+    check("rootcause.fault.json = #[{}]", false);
+    check("rootcause.responsetime.service { first }", true);
+    check("fault OR !rootcause.responsetime.json = #[{}]", true);
+    check("rootcause.json = #[{}]", true);
+    check("group.name = \"a\"", true);
 }
 
 fn check_explanation(expression: &str, narrows_by: &[Narrowing], documents: DocumentsRead) {
