@@ -3,6 +3,7 @@
 mod documents;
 mod passing;
 mod place;
+mod trouble;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{TcpListener, UdpSocket};
@@ -177,7 +178,8 @@ fn a_server_without_room_is_waited_for() -> Result<()> {
         let number: u32 = name.parse()?;
         assert!(
             last.insert(number % 50, number) < Some(number),
-            "{name} is out of order"
+            "{name} is out of order: {:?}",
+            taker.seen()
         );
         n_seen += 1;
     }
@@ -375,7 +377,12 @@ fn the_exit_says_what_came_of_it() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let closed = format!("http://{}", listener.local_addr()?);
     drop(listener);
-    assert!(check(&[&good], &closed, 4)?.contains("--resume"));
+    let told = check(&[&good], &closed, 4)?;
+    assert!(!told.contains("--resume"), "{told}");
+    assert!(
+        !home.folder().join("a.json.progress").exists(),
+        "nothing was sent"
+    );
     Ok(())
 }
 
@@ -404,6 +411,24 @@ fn datagrams_are_sent_where_datagrams_are_taken() -> Result<()> {
         let n_traces = view(&server, 0)?["summaries"].as_array().map(Vec::len);
         Ok((n_traces == Some(30)).then_some(()))
     })
+}
+
+#[test]
+fn datagrams_that_nobody_takes_are_not_accepted() -> Result<()> {
+    let home = Home::new()?;
+    let path = file(&home, "a.json", &numbered(5, 1, 5))?;
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let to = format!("udp:{}", socket.local_addr()?);
+    drop(socket);
+    let more = ["--speed", "max", "--rate", "20", "--json"];
+    let output = replay(&home, &path, &to, &more)?;
+    assert_eq!(output.status.code(), Some(1), "{}", describe(&output));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(
+        (&report["Sent"], &report["Accepted"], &report["Refused"]),
+        (&json!(5), &json!(0), &json!({ "PortUnreachable": 5 }))
+    );
+    Ok(())
 }
 
 #[test]

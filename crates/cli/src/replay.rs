@@ -1,8 +1,10 @@
 //! `roentgen replay`: sends recorded traffic again, to another time and another server.
 
 mod batches;
+mod calling;
 mod chosen;
 mod input;
+mod members;
 pub(crate) mod opened;
 mod order;
 mod plan;
@@ -13,13 +15,13 @@ mod report;
 mod sending;
 mod spool;
 mod target;
+mod window;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ use crate::stopping::Stopping;
 use crate::terminal::{Progress, note, print};
 use crate::times::instant;
 use batches::Bounds;
+use calling::Server;
 use input::Input;
 use plan::Plan;
 use progress::{Keeper, Saved, Settings};
@@ -161,7 +164,7 @@ pub(crate) async fn run(session: &Session, options: &Options) -> Result<Exit, St
         note("nothing in it is to be sent");
         return Ok(exit);
     }
-    let saved = settings(options, &plan, &input, &to, now)?;
+    let saved = settings(options, &plan, &mut input, &to, now)?;
     let replay = Replay {
         session,
         options,
@@ -192,15 +195,16 @@ impl Replay<'_> {
         }
         let way = self.way(seed);
         let (round, offset) = self.go_to_start(&mut input)?;
-        let target = self.target().await?;
+        let total = self.plan.n_chosen.saturating_mul(way.n_rounds);
+        let progress = Arc::new(Progress::of(total, "documents and calls"));
+        let target = self.target(&progress).await?;
         let kept = self.keep()?;
         let stopping = Stopping::catch()?;
-        let total = self.plan.n_chosen.saturating_mul(way.n_rounds);
-        let progress = Progress::of(total, "documents");
         let common = Arc::new(Common {
             target,
             keeper: kept.as_ref().map(|kept| kept.keeper.clone()),
             stopping: stopping.clone(),
+            progress: Arc::clone(&progress),
             started: Instant::now(),
         });
         let pacing = Pacing {
@@ -213,23 +217,31 @@ impl Replay<'_> {
             self.chosen.as_ref(),
             self.saved.done.clone(),
             Pace::from(pacing, offset),
-            &progress,
         );
         let (totals, stop) = Box::pin(sending.run(&mut input, round)).await;
         let elapsed = common.started.elapsed();
         drop(common);
-        progress.finish();
+        // Every call has ended, so nobody else has it.
+        if let Some(progress) = Arc::into_inner(progress) {
+            progress.finish();
+        }
         let is_complete = totals.is_complete;
         let exit = totals.exit();
+        let mut passed_over = self.plan.passed_over.clone();
+        if input.n_removed() > 0 {
+            passed_over.insert("files removed meanwhile", input.n_removed());
+        }
         let about = About {
             to: self.to.clone(),
             elapsed,
-            passed_over: self.plan.passed_over.clone(),
+            passed_over,
             shift_secs: settings.shift_secs,
             seed,
             recorded: self.plan.recorded.clone(),
+            has_same_calls: way.keeps_calls && self.chosen.is_none(),
         };
-        self.end(kept, is_complete)?;
+        let has_sent = totals.n_sent > 0 || self.saved.from.is_some();
+        self.end(kept, is_complete, has_sent)?;
         let report = Report::new(totals, about);
         print(&if self.options.json {
             serde_json::to_string(&report).map_err(Stop::failed)? + "\n"
@@ -274,6 +286,7 @@ impl Replay<'_> {
 
     /// Goes to the first piece that is not done. Returns its round, and when it was recorded, counted from the beginning.
     fn go_to_start(&self, input: &mut Input) -> Result<(u64, Duration), Stop> {
+        input.send_before(self.saved.settings.n_items);
         let Some((number, place)) = &self.saved.from else {
             input.rewind()?;
             return Ok((0, Duration::ZERO));
@@ -281,18 +294,22 @@ impl Replay<'_> {
         let n_items = self.saved.settings.n_items.max(1);
         let (round, item) = (number / n_items, number % n_items);
         input.seek(place, item)?;
-        let piece = input.next()?;
-        let at = piece.map_or(self.plan.first, |piece| piece.at);
+        let mut at = self.plan.first;
+        while let Some(piece) = input.next()? {
+            at = piece.at;
+            let first = round * n_items + piece.first_item;
+            if !self.saved.done.holds(&(first..first + piece.items.len())) {
+                break;
+            }
+        }
         input.seek(place, item)?;
         Ok((round, at.since(self.plan.first)))
     }
 
-    async fn target(&self) -> Result<Target, Stop> {
+    async fn target(&self, progress: &Arc<Progress>) -> Result<Target, Stop> {
         let Some(address) = self.options.udp() else {
-            return Ok(Target::Http {
-                client: self.session.client.clone(),
-                has_answered: AtomicBool::new(false),
-            });
+            let client = self.session.client.clone();
+            return Ok(Target::Http(Server::new(client, Arc::clone(progress))));
         };
         let told =
             |error: &dyn std::fmt::Display| Stop::usage(format!("--to udp:{address}: {error}"));
@@ -326,9 +343,9 @@ impl Replay<'_> {
         }
     }
 
-    /// Lets go of the progress file. It is removed at the end of all if nobody asked for it: with --resume it says that
-    /// there is nothing left to do.
-    fn end(&self, kept: Option<Kept>, is_complete: bool) -> Result<(), Stop> {
+    /// Lets go of the progress file. If nobody asked for it, it is removed at the end of all, and where nothing was sent:
+    /// with --resume it says that there is nothing left to do.
+    fn end(&self, kept: Option<Kept>, is_complete: bool, has_sent: bool) -> Result<(), Stop> {
         let Some(kept) = kept else {
             return Ok(());
         };
@@ -340,10 +357,11 @@ impl Replay<'_> {
             Ok(ended) => ended.map_err(|error| told(&error))?,
             Err(_) => return Err(told(&"its thread failed")),
         }
-        if !is_complete {
-            note("go on with the same command and --resume");
-        } else if !self.options.resume && self.options.progress.is_none() {
+        let is_asked_for = self.options.resume || self.options.progress.is_some();
+        if !is_asked_for && (is_complete || !has_sent) {
             std::fs::remove_file(&kept.path).map_err(|error| told(&error))?;
+        } else if !is_complete {
+            note("go on with the same command and --resume");
         }
         Ok(())
     }
@@ -353,7 +371,7 @@ impl Replay<'_> {
 fn settings(
     options: &Options,
     plan: &Plan,
-    input: &Input,
+    input: &mut Input,
     to: &str,
     now: Timestamp,
 ) -> Result<Saved, Stop> {
@@ -373,7 +391,7 @@ fn settings(
         (None, Some((_, earlier))) => earlier.settings.seed,
         (None, None) => getrandom::u64().map_err(Stop::failed)? >> 11,
     };
-    let settings = Settings {
+    let mut settings = Settings {
         inputs: input.fingerprint(),
         to: to.to_owned(),
         filter: options.filter.clone(),
@@ -392,11 +410,21 @@ fn settings(
             done: ranges::Ranges::default(),
         });
     };
+    // Of a journal that is still written to, the beginning may be gone; what counts is how far the earlier run had come.
+    if matches!(&earlier.from, Some((_, place)) if input.holds(place)) {
+        settings.inputs.clone_from(&earlier.settings.inputs);
+        settings.n_items = settings.n_items.max(earlier.settings.n_items);
+    }
     match earlier.settings.difference(&settings) {
         None => Ok(earlier),
         Some(what) => Err(Stop::usage(format!(
-            "cannot resume {}: {what} is another one than before",
-            path.display()
+            "cannot resume {}: {what} is another one than before{}",
+            path.display(),
+            if input.is_journal() && earlier.settings.inputs != settings.inputs {
+                ", or the file the earlier replay had come to was removed"
+            } else {
+                ""
+            }
         ))),
     }
 }
@@ -443,13 +471,17 @@ pub(crate) const ABOUT: &str = "Send recorded traffic again
 
 Sent are the documents, spans (as documents), telemetry and sampling statistics of a recording; reads are not. Times
 and the times in trace ids are moved by whole seconds, all alike, so that durations stay; documents of one trace keep
-their order. A file of documents is sent as if each had been sent when it was finished. A server without room is waited
-for. Progress is kept in a file beside the recording: with --resume a replay that was killed goes on. What a server
-acknowledged is not sent again; calls that were under way (16 at most) may be, which changes nothing at a server
-that keeps one copy of a document. Datagrams are acknowledged by nobody: those under way are lost or sent twice, and
-with --speed max they may be more than their receiver takes, so give a --rate. Exit codes: 0 all accepted, 5 some
-refused, 1 none accepted, 3 nothing to send, 4 no server, 2 unreadable input or other options than those resumed,
-130 after Ctrl-C.";
+the order in which they arrived. A file of documents is sent as if each had been sent when it was finished. A server
+without room (429, 503) is waited for; documents it fails with again and again are sent one by one, and then refused;
+one that answers nobody for five minutes is given up. Progress is kept in a file beside the recording: with --resume a
+replay that was killed goes on. What a server acknowledged is not sent again; calls that were under way (16 at most)
+may be, which changes nothing at a server that keeps one copy of a document. Telemetry and sampling statistics are
+never sent twice: without an answer they are refused as NoAnswer. Datagrams are acknowledged by nobody: those under
+way are lost or sent twice, and with --speed max they may be more than their receiver takes, so give a --rate. How
+long answers take is measured here, and was measured where the recording was made, which in a server's own recording
+is without the way to it; with --speed max and --filter calls are other ones than before and are not compared. Exit
+codes: 0 all accepted, 5 some refused, 1 none accepted, or the answers are no results, 3 nothing to send, 4 no server,
+2 unreadable input or other options than those resumed, 130 after Ctrl-C.";
 /// Documents one call may carry, whatever the server.
 const DOCUMENTS_PER_CALL: usize = 50;
 /// Escaped twice over, this still fits the server's default limit of 16 MiB.

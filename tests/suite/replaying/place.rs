@@ -33,6 +33,21 @@ pub(super) struct Taker {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How a call is answered.
+pub(super) enum Said {
+    /// The documents are taken.
+    Taken,
+    /// This answer, with this status; documents are not taken.
+    Else(u16, String),
+    /// Documents are taken but for the refused ones of this answer.
+    But(Vec<String>, Value),
+    /// The connection ends without an answer.
+    Nothing,
+}
+
+/// Answers a call by its path and the names of its documents.
+type Answers = dyn Fn(&str, &[String]) -> Said + Send + Sync;
+
 /// A call that was taken.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
@@ -101,20 +116,39 @@ impl Drop for Passage {
 impl Taker {
     /// Takes every call, after it has told so many that there is no room.
     pub(super) fn open(n_throttled: u32) -> Result<Self> {
+        let left = AtomicU32::new(n_throttled);
+        Self::answering(move |_, _| {
+            let is_throttled = left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    left.checked_sub(1)
+                })
+                .is_ok();
+            if is_throttled {
+                Said::Else(429, "{}".to_owned())
+            } else {
+                Said::Taken
+            }
+        })
+    }
+
+    /// Answers as it is told.
+    pub(super) fn answering(
+        answers: impl Fn(&str, &[String]) -> Said + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let answers: Arc<Answers> = Arc::new(answers);
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let log = Arc::new(Mutex::new(Vec::new()));
         let is_over = Arc::new(AtomicBool::new(false));
-        let left = Arc::new(AtomicU32::new(n_throttled));
         let (kept, over) = (Arc::clone(&log), Arc::clone(&is_over));
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                let (log, left) = (Arc::clone(&kept), Arc::clone(&left));
+                let (log, answers) = (Arc::clone(&kept), Arc::clone(&answers));
                 // Ends when its client is gone.
-                std::thread::spawn(move || drop(serve(stream, &log, &left)));
+                std::thread::spawn(move || drop(serve(stream, &log, &*answers)));
             }
         });
         Ok(Self {
@@ -152,15 +186,19 @@ impl Drop for Taker {
     }
 }
 
-fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, left: &AtomicU32) -> Result<()> {
+fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, answers: &Answers) -> Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     loop {
         let mut n_bytes = 0;
+        let mut path = String::new();
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(());
+            }
+            if path.is_empty() {
+                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
             }
             let line = line.trim_end().to_ascii_lowercase();
             if let Some(length) = line.strip_prefix("content-length:") {
@@ -172,30 +210,38 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Seen>>, left: &AtomicU32) -> Result<
         }
         let mut body = vec![0; n_bytes];
         reader.read_exact(&mut body)?;
-        let is_throttled = left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            })
-            .is_ok();
-        if is_throttled {
-            writer.write_all(b"HTTP/1.1 429 x\r\nRetry-After: 0\r\nContent-Length: 2\r\n\r\n{}")?;
-            continue;
-        }
-        let body: Value = serde_json::from_slice(&body)?;
-        let names = list(&body, "TraceSegmentDocuments")?;
-        let names = names.iter().filter_map(|text| {
-            let document: Value = serde_json::from_str(text.as_str()?).ok()?;
-            Some(document["name"].as_str()?.to_owned())
-        });
-        let seen = Seen {
-            names: names.collect(),
-            at: Instant::now(),
+        let names = names(&body)?;
+        let (status, answer, taken) = match answers(&path, &names) {
+            Said::Taken => (200, "{}".to_owned(), Some(names)),
+            Said::But(taken, answer) => (200, answer.to_string(), Some(taken)),
+            Said::Else(status, answer) => (status, answer, None),
+            Said::Nothing => return Ok(()),
         };
-        log.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(seen);
-        writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
+        if let Some(names) = taken {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = Instant::now();
+            log.push(Seen { names, at });
+        }
+        let n_bytes = answer.len();
+        let response = format!(
+            "HTTP/1.1 {status} x\r\nRetry-After: 0\r\nContent-Length: {n_bytes}\r\n\r\n{answer}"
+        );
+        writer.write_all(response.as_bytes())?;
     }
+}
+
+/// Returns the names of the documents of a call; none of another one.
+fn names(body: &[u8]) -> Result<Vec<String>> {
+    let body: Value = serde_json::from_slice(body)?;
+    if body["TraceSegmentDocuments"].is_null() {
+        return Ok(Vec::new());
+    }
+    let documents = list(&body, "TraceSegmentDocuments")?;
+    let names = documents.iter().filter_map(|text| {
+        let document: Value = serde_json::from_str(text.as_str()?).ok()?;
+        Some(document["name"].as_str()?.to_owned())
+    });
+    Ok(names.collect())
 }
 
 /// Runs `roentgen replay` to its end.

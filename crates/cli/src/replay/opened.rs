@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::Method;
 use ingest::datagram::{self, Framed};
 use journal::{Call, Content, Record};
@@ -34,7 +35,7 @@ pub(super) fn open(record: &Record, rules: &Rules) -> Opened {
             } else {
                 Encoding::Protobuf
             };
-            match inflated(call.body()) {
+            match body_of(call) {
                 Some(body) => spans(&body, encoding, rules, record.at),
                 None => Opened::PassedOver(MALFORMED_SPANS),
             }
@@ -53,13 +54,35 @@ pub(super) fn operation(call: &Call) -> Option<Operation> {
     Operation::route(&method, call.path(), header(call, "x-amz-target")).ok()
 }
 
+/// Returns the body of a call without its compression, as the doors of a server read it: gzip is known by the first
+/// bytes, whatever the headers say, deflate by the header. Nothing if it cannot be unpacked.
+pub(crate) fn body_of(call: &Call) -> Option<Bytes> {
+    let values = call
+        .headers()
+        .filter(|(name, _)| *name == "content-encoding");
+    let names = values.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+    let mut names = names
+        .map(|name| name.trim_ascii().to_ascii_lowercase())
+        .filter(|name| !SEEN_OR_NOTHING.contains(&name.as_slice()));
+    let body = call.body();
+    match (names.next(), names.next()) {
+        (Some(name), None) if name == b"deflate" && !body.starts_with(GZIP) => {
+            unpacked(ZlibDecoder::new(body.as_ref()))
+        }
+        _ => inflated(body),
+    }
+}
+
 /// Returns a body without its compression, which its first bytes tell; nothing if it cannot be unpacked.
 pub(crate) fn inflated(body: &Bytes) -> Option<Bytes> {
     if !body.starts_with(GZIP) {
         return Some(body.clone());
     }
+    unpacked(MultiGzDecoder::new(body.as_ref()))
+}
+
+fn unpacked(packed: impl Read) -> Option<Bytes> {
     let mut unpacked = Vec::new();
-    let packed = flate2::read::MultiGzDecoder::new(body.as_ref());
     let n_read = packed
         .take(BODY_BYTES_MAX as u64)
         .read_to_end(&mut unpacked);
@@ -80,7 +103,7 @@ fn open_call(call: &Call) -> Opened {
         return Opened::PassedOver("calls of no operation");
     };
     // What cannot be unpacked is sent as it came: a replay of bad input is bad input.
-    let body = inflated(call.body()).unwrap_or_else(|| call.body().clone());
+    let body = body_of(call).unwrap_or_else(|| call.body().clone());
     match operation {
         Operation::PutTraceSegments => {
             match protocol::decode::<PutTraceSegmentsRequest<'_>>(&body) {
@@ -160,6 +183,8 @@ const SPANS_OF_HTTP: &str = "/v1/traces";
 const SPANS_OF_GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const MALFORMED_SPANS: &str = "spans that cannot be read";
 const GZIP: &[u8] = &[0x1f, 0x8b];
+/// Names of encodings that need no word: none at all, one that is seen, one that signatures undo.
+const SEEN_OR_NOTHING: [&[u8]; 5] = [b"", b"identity", b"gzip", b"x-gzip", b"aws-chunked"];
 /// Unpacked, every body is smaller.
 const BODY_BYTES_MAX: usize = 256 << 20;
 
@@ -201,6 +226,51 @@ mod tests {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packed.write_all(bytes).unwrap();
         packed.finish().unwrap()
+    }
+
+    fn deflate(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    #[test]
+    fn bodies_are_unpacked_by_every_door_as_the_server_does() {
+        let segments = r#"{"TraceSegmentDocuments":["{\"id\":1}"]}"#;
+        let spans = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"581cf771a006649127e371903a2de979",
+            "spanId":"70de5b6f19ff9a0a","name":"a","kind":2,"startTimeUnixNano":"1478293361271000001",
+            "endTimeUnixNano":"1478293361449000000"}]}]}]}"#;
+        let check = |pack: fn(&[u8]) -> Vec<u8>, encodings: &[&str], is_read: bool| {
+            for (path, body, id) in [
+                ("/TraceSegments", segments, r#"{"id":1}"#),
+                (SPANS_OF_HTTP, spans, "70de5b6f19ff9a0a"),
+            ] {
+                let headers = encodings
+                    .iter()
+                    .map(|name| ("Content-Encoding", name.as_bytes()));
+                let headers = [("content-type", &b"application/json"[..])]
+                    .into_iter()
+                    .chain(headers);
+                let body = pack(body.as_bytes()).into();
+                let call = Call::new("POST", path, headers, body);
+                let opened = open(&record(Content::Http(call)), &Rules::default());
+                let has_come = matches!(
+                    &opened,
+                    Opened::Documents(documents) if documents.len() == 1 && documents[0].contains(id)
+                );
+                assert_eq!(has_come, is_read, "{path} {encodings:?}: {opened:?}");
+            }
+        };
+        check(<[u8]>::to_vec, &[], true);
+        check(<[u8]>::to_vec, &["identity"], true);
+        check(gzip, &[], true);
+        check(gzip, &["gzip"], true);
+        check(gzip, &["deflate"], true);
+        check(deflate, &["deflate"], true);
+        check(deflate, &["aws-chunked, Deflate "], true);
+        check(deflate, &["identity", "deflate"], true);
+        check(deflate, &[], false);
+        check(deflate, &["br"], false);
     }
 
     #[test]

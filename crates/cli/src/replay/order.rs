@@ -73,6 +73,11 @@ impl<C> Order<C> {
         ready
     }
 
+    /// Returns the calls that still wait for others, in no order.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = C> {
+        self.waiting.drain().map(|(_, (call, _))| call)
+    }
+
     /// Returns how many calls are not done.
     pub(super) fn len(&self) -> usize {
         self.keys.len()

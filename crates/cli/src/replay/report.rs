@@ -17,6 +17,8 @@ pub(super) struct Totals {
     pub(super) n_sent: u64,
     pub(super) n_calls: u64,
     pub(super) n_accepted: u64,
+    /// Of those sent and accepted, calls that were sent as a whole.
+    other_calls: OtherCalls,
     pub(super) refused: BTreeMap<String, u64>,
     pub(super) n_bytes: u64,
     pub(super) n_again: u64,
@@ -27,7 +29,15 @@ pub(super) struct Totals {
     n_told: u32,
 }
 
-/// What people and programs are told.
+/// Telemetry and sampling statistics, and calls whose documents cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OtherCalls {
+    sent: u64,
+    accepted: u64,
+}
+
+/// What people and programs are told. What is sent and accepted are documents.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Report {
@@ -36,6 +46,7 @@ pub(super) struct Report {
     sent: u64,
     calls: u64,
     accepted: u64,
+    other_calls: OtherCalls,
     refused: BTreeMap<String, u64>,
     passed_over: BTreeMap<&'static str, u64>,
     bytes: u64,
@@ -79,27 +90,38 @@ pub(super) struct About {
     pub(super) shift_secs: i64,
     pub(super) seed: Option<u64>,
     pub(super) recorded: BTreeMap<&'static str, Quantiles>,
+    /// Whether calls are those that were recorded, with the same documents.
+    pub(super) has_same_calls: bool,
 }
 
 impl Totals {
     /// Adds what became of a call; with how late it was, if that matters.
     pub(super) fn add(&mut self, outcome: Outcome, lag: Option<Duration>) {
-        if !outcome.is_done {
-            return;
-        }
-        let n_refused: u64 = outcome.refused.values().sum();
-        self.n_sent += outcome.n_accepted + n_refused;
+        let n_sent = outcome.n_sent();
+        self.n_sent += n_sent;
         self.n_accepted += outcome.n_accepted;
+        self.n_accepted = self.n_accepted.saturating_sub(outcome.n_taken_back);
+        if outcome.is_call {
+            self.other_calls.sent += n_sent;
+            self.other_calls.accepted += outcome.n_accepted;
+        }
         self.n_bytes += outcome.n_bytes;
         self.n_again += outcome.n_again;
         for (code, n) in outcome.refused {
             *self.refused.entry(code).or_default() += n;
         }
-        if let Some((operation, took)) = outcome.call {
+        for (operation, took) in outcome.calls {
             self.n_calls += 1;
             self.latency.entry(operation.name()).or_default().add(took);
         }
         if let Some(lag) = lag {
+            self.lag.add(lag);
+        }
+    }
+
+    /// Counts how late a piece is that was due and was never sent; nothing of one that was not due yet.
+    pub(super) fn add_unsent(&mut self, due: Duration, elapsed: Duration) {
+        if let Some(lag) = elapsed.checked_sub(due) {
             self.lag.add(lag);
         }
     }
@@ -128,19 +150,24 @@ impl Report {
     pub(super) fn new(totals: Totals, about: About) -> Self {
         let seconds = about.elapsed.as_secs_f64();
         let latency = totals.latency.iter().map(|(operation, replayed)| {
-            Latency::of(operation, about.recorded.get(operation), replayed)
+            let recorded = about.recorded.get(operation);
+            Latency::of(operation, recorded, replayed, about.has_same_calls)
         });
+        let n_sent = totals.n_sent.saturating_sub(totals.other_calls.sent);
         Self {
             to: about.to,
             is_complete: totals.is_complete,
-            sent: totals.n_sent,
+            sent: n_sent,
             calls: totals.n_calls,
-            accepted: totals.n_accepted,
+            accepted: totals
+                .n_accepted
+                .saturating_sub(totals.other_calls.accepted),
+            other_calls: totals.other_calls,
             passed_over: about.passed_over,
             bytes: totals.n_bytes,
             seconds,
             sent_per_second: if seconds > 0.0 {
-                float(totals.n_sent) / seconds
+                float(n_sent) / seconds
             } else {
                 0.0
             },
@@ -160,8 +187,12 @@ impl Report {
         let mut line = |line: String| {
             let _infallible = writeln!(text, "{}", printable(&line));
         };
+        let other = match self.other_calls {
+            OtherCalls { sent: 0, .. } => String::new(),
+            OtherCalls { sent, accepted } => format!(" and {accepted} of {sent} other calls"),
+        };
         line(format!(
-            "accepted {} of {} documents in {} calls to {}: {} bytes in {:.1} s, {:.0} documents/s",
+            "accepted {} of {} documents{other} in {} calls to {}: {} bytes in {:.1} s, {:.0} documents/s",
             self.accepted,
             self.sent,
             self.calls,
@@ -193,10 +224,18 @@ impl Report {
 }
 
 impl Latency {
-    fn of(operation: &'static str, recorded: Option<&Quantiles>, replayed: &Quantiles) -> Self {
+    fn of(
+        operation: &'static str,
+        recorded: Option<&Quantiles>,
+        replayed: &Quantiles,
+        has_same_calls: bool,
+    ) -> Self {
         let recorded = recorded.filter(|recorded| recorded.len() > 0);
         let ratio = |thousandths| {
-            let recorded = recorded?.at(thousandths).as_secs_f64();
+            let recorded = recorded
+                .filter(|_| has_same_calls)?
+                .at(thousandths)
+                .as_secs_f64();
             (recorded > 0.0).then(|| replayed.at(thousandths).as_secs_f64() / recorded)
         };
         Self {
@@ -211,16 +250,18 @@ impl Latency {
     fn text(&self) -> String {
         let (operation, now) = (self.operation, self.replayed);
         let mut text = format!(
-            "{operation}: answered in {:.1} ms (p50), {:.1} ms (p99)",
+            "{operation}: answered in {:.1} ms (p50), {:.1} ms (p99), measured here",
             now.p50_ms, now.p99_ms
         );
-        if let (Some(then), Some(p50), Some(p99)) = (self.recorded, self.ratio_p50, self.ratio_p99)
-        {
+        if let Some(then) = self.recorded {
             let _infallible = write!(
                 text,
-                "; as recorded {:.1} ms and {:.1} ms: {p50:.2} and {p99:.2} times as long",
+                "; in {:.1} ms and {:.1} ms, measured where it was recorded",
                 then.p50_ms, then.p99_ms
             );
+        }
+        if let (Some(p50), Some(p99)) = (self.ratio_p50, self.ratio_p99) {
+            let _infallible = write!(text, ": {p50:.2} and {p99:.2} times as long");
         }
         text
     }
@@ -259,9 +300,12 @@ mod tests {
 
     fn outcome(n_accepted: u64, refused: &[(&str, u64)]) -> Outcome {
         Outcome {
-            is_done: true,
-            call: Some((Operation::PutTraceSegments, Duration::from_millis(4))),
+            left: Vec::new(),
+            stop: None,
+            is_call: false,
+            calls: vec![(Operation::PutTraceSegments, Duration::from_millis(4))],
             n_accepted,
+            n_taken_back: 0,
             refused: refused
                 .iter()
                 .map(|(code, n)| ((*code).to_owned(), *n))
@@ -286,20 +330,46 @@ mod tests {
         check(vec![outcome(0, &[("A", 2)])], Exit::Failed);
         check(vec![outcome(0, &[("A", 2)]), outcome(1, &[])], Exit::Partly);
         let lost = Outcome {
-            is_done: false,
-            ..outcome(0, &[("A", 1)])
+            left: vec![0],
+            ..outcome(0, &[])
         };
         check(vec![lost], Exit::Done);
     }
 
     #[test]
-    fn people_are_told_what_came_out() {
+    fn what_did_not_end_is_no_call_and_yet_was_tried() {
+        let mut totals = Totals::default();
+        let never = Outcome {
+            left: vec![0, 1],
+            n_again: 40,
+            ..Outcome::default()
+        };
+        totals.add(never, Some(Duration::from_secs(3)));
+        totals.add_unsent(Duration::from_secs(1), Duration::from_secs(3));
+        totals.add_unsent(Duration::from_secs(4), Duration::from_secs(3));
+        assert_eq!((totals.n_again, totals.n_sent, totals.n_calls), (40, 0, 0));
+        assert_eq!(
+            (totals.lag.len(), totals.lag.max()),
+            (2, Duration::from_secs(3))
+        );
+    }
+
+    fn report(has_same_calls: bool) -> Report {
         let mut totals = Totals::default();
         let lag = Some(Duration::from_millis(2));
         totals.add(outcome(3, &[("MissingId", 2)]), lag);
         totals.add(outcome(5, &[]), lag);
         let mut recorded = Quantiles::default();
         recorded.add(Duration::from_millis(2));
+        for (n_accepted, refused) in [(1, &[][..]), (0, &[("NoAnswer", 1)])] {
+            let call = Outcome {
+                is_call: true,
+                calls: Vec::new(),
+                n_again: 0,
+                ..outcome(n_accepted, refused)
+            };
+            totals.add(call, None);
+        }
         let about = About {
             to: "http://h".to_owned(),
             elapsed: Duration::from_secs(2),
@@ -307,15 +377,40 @@ mod tests {
             shift_secs: 5,
             seed: None,
             recorded: BTreeMap::from([("PutTraceSegments", recorded)]),
+            has_same_calls,
         };
-        let report = Report::new(totals, about);
-        insta::assert_snapshot!(report.text(), @r"
-        accepted 8 of 10 documents in 2 calls to http://h: 200 bytes in 2.0 s, 5 documents/s
-        refused 2: 2 MissingId
+        Report::new(totals, about)
+    }
+
+    #[test]
+    fn people_are_told_what_came_out() {
+        insta::assert_snapshot!(report(true).text(), @r"
+        accepted 8 of 10 documents and 1 of 2 other calls in 2 calls to http://h: 400 bytes in 2.0 s, 5 documents/s
+        refused 3: 2 MissingId, 1 NoAnswer
         not sent: 7 reads
         calls tried again: 2
         late by 2.0 ms (p50), 2.0 ms (p99), 2.0 ms at most
-        PutTraceSegments: answered in 4.0 ms (p50), 4.0 ms (p99); as recorded 2.0 ms and 2.0 ms: 2.00 and 2.00 times as long
+        PutTraceSegments: answered in 4.0 ms (p50), 4.0 ms (p99), measured here; in 2.0 ms and 2.0 ms, measured where it was recorded: 2.00 and 2.00 times as long
         ");
+    }
+
+    #[test]
+    fn calls_that_are_other_ones_are_not_compared() {
+        let report = report(false);
+        assert!(report.text().ends_with("measured where it was recorded\n"));
+        let latency = &report.latency[0];
+        assert_eq!((latency.ratio_p50, latency.ratio_p99), (None, None));
+    }
+
+    #[test]
+    fn what_is_heard_of_later_was_not_accepted() {
+        let mut totals = Totals::default();
+        totals.add(outcome(1, &[]), None);
+        let later = Outcome {
+            n_taken_back: 1,
+            ..outcome(1, &[("PortUnreachable", 1)])
+        };
+        totals.add(later, None);
+        assert_eq!((totals.n_sent, totals.n_accepted), (2, 1));
     }
 }

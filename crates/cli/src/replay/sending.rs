@@ -1,17 +1,18 @@
 //! Sending a recording: when it is due, in order within each trace, otherwise as much at a time as the target takes.
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::replay::{NewIds, Pace, Rewrite, Shift, Turn, turn};
 use model::{Timestamp, TraceId};
-use serde::Deserialize;
 use tokio::task::{JoinError, JoinSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::batches::{Batch, Batches, Bounds, Item};
 use super::input::{Input, Items, Piece};
+use super::members::Members;
 use super::order::Order;
 use super::progress::Keeper;
 use super::ranges::Ranges;
@@ -50,6 +51,7 @@ pub(super) struct Common {
     pub(super) target: Target,
     pub(super) keeper: Option<Keeper>,
     pub(super) stopping: Stopping,
+    pub(super) progress: Arc<Progress>,
     pub(super) started: Instant,
 }
 
@@ -62,7 +64,6 @@ pub(super) struct Sending<'a> {
     /// Items that were done before.
     pub(super) done: Ranges,
     pub(super) pace: Pace,
-    pub(super) progress: &'a Progress,
     pub(super) totals: Totals,
     batches: Batches,
     order: Order<Ready>,
@@ -74,7 +75,7 @@ pub(super) struct Sending<'a> {
 }
 
 /// The number of a call, its bytes, and what became of it and how late it was.
-type Ended = (u64, usize, Result<(Outcome, Duration), Stop>);
+type Ended = (u64, usize, (Outcome, Duration));
 
 #[derive(Debug)]
 struct Ready {
@@ -89,7 +90,6 @@ impl<'a> Sending<'a> {
         chosen: Option<&'a HashSet<TraceId>>,
         done: Ranges,
         pace: Pace,
-        progress: &'a Progress,
     ) -> Self {
         Self {
             way,
@@ -97,7 +97,6 @@ impl<'a> Sending<'a> {
             chosen,
             done,
             pace,
-            progress,
             totals: Totals::default(),
             batches: Batches::new(way.bounds),
             order: Order::default(),
@@ -115,13 +114,53 @@ impl<'a> Sending<'a> {
         if let Err(stop) = self.send_all(input, round).await {
             self.stop.get_or_insert(stop);
         }
+        let elapsed = self.common.started.elapsed();
         // What waits for its turn is not begun any more after an end before time.
         while let Some(ended) = self.under_way.join_next().await {
             self.settle(ended);
             self.begin_ready();
         }
+        if self.totals.n_accepted > 0 {
+            let outcome = self.common.target.last_words().await;
+            self.totals.add(outcome, None);
+        }
         self.totals.is_complete = !self.is_over && self.stop.is_none();
+        if self.way.is_paced && !self.totals.is_complete {
+            self.count_unsent(input, elapsed);
+        }
         (self.totals, self.stop)
+    }
+
+    /// Counts how late everything is that was due at a time, and was not sent: a target that is stuck is no punctual one.
+    fn count_unsent(&mut self, input: &mut Input, elapsed: Duration) {
+        let batches = self.batches.flush();
+        let ready = self.ready.drain(..).map(|(_, ready)| ready);
+        let held = ready.chain(self.order.drain());
+        let dues = batches.into_iter().chain(held.map(|ready| ready.batch));
+        for due in dues.map(|batch| batch.due) {
+            self.totals.add_unsent(due, elapsed);
+        }
+        while let Ok(Some(piece)) = input.next() {
+            let offset = piece.at.since(self.way.first);
+            let is_sent = match &piece.items {
+                Items::Call(..) => self.chosen.is_none(),
+                Items::Documents(documents) => documents.iter().any(|text| self.is_chosen(text)),
+            };
+            if !is_sent {
+                continue;
+            }
+            let due = self.pace.due(offset);
+            if due > elapsed {
+                return;
+            }
+            self.totals.add_unsent(due, elapsed);
+        }
+    }
+
+    fn is_chosen(&self, document: &str) -> bool {
+        self.chosen.is_none_or(|chosen| {
+            trace_id(document).is_some_and(|trace_id| chosen.contains(&trace_id))
+        })
     }
 
     async fn send_all(&mut self, input: &mut Input, first_round: u64) -> Result<(), Stop> {
@@ -132,9 +171,7 @@ impl<'a> Sending<'a> {
             }
             let rewrite = self.way.rewrite(round);
             while let Some(piece) = input.next()? {
-                if piece.first_item >= self.way.n_items {
-                    break;
-                }
+                self.note_read(input, round).await;
                 self.take(piece, round, rewrite).await;
                 if self.is_ending() {
                     return Ok(());
@@ -145,14 +182,19 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, piece: Piece, round: u64, rewrite: Rewrite) {
-        let first = round
-            .saturating_mul(self.way.n_items)
-            .saturating_add(piece.first_item);
-        let n_items = piece.items.len();
-        if let Some(keeper) = &self.common.keeper {
-            keeper.piece(first..first + n_items, piece.place).await;
+    /// Has it noted what was read: more than is sent now, and in another order.
+    async fn note_read(&self, input: &mut Input, round: u64) {
+        for (numbers, place) in input.read_since() {
+            if let Some(keeper) = &self.common.keeper {
+                let first = self.way.number(round, numbers.start);
+                let n_items = numbers.end - numbers.start;
+                keeper.piece(first..first + n_items, place).await;
+            }
         }
+    }
+
+    async fn take(&mut self, piece: Piece, round: u64, rewrite: Rewrite) {
+        let first = self.way.number(round, piece.first_item);
         let offset = piece.at.since(self.way.first);
         match piece.items {
             Items::Call(operation, body) => {
@@ -290,22 +332,21 @@ impl<'a> Sending<'a> {
             }
         };
         self.n_bytes_held = self.n_bytes_held.saturating_sub(n_bytes);
-        match outcome {
-            Ok((outcome, lag)) => {
-                let has_refused = !outcome.refused.is_empty();
-                self.is_over |= !outcome.is_done || (has_refused && self.way.stops_on_error);
-                if let Some(told) = &outcome.told {
-                    self.totals.tell(told, self.progress);
-                }
-                let n_items = outcome.n_accepted + outcome.refused.values().sum::<u64>();
-                self.progress.advance(n_items);
-                self.totals.add(outcome, self.way.is_paced.then_some(lag));
-                self.ready.extend(self.order.done(id));
-            }
-            // Calls behind a lost one are not sent before it.
-            Err(stop) => {
-                self.stop.get_or_insert(stop);
-            }
+        let (mut outcome, lag) = outcome;
+        let is_done = outcome.left.is_empty();
+        let has_refused = !outcome.refused.is_empty();
+        self.is_over |= !is_done || (has_refused && self.way.stops_on_error);
+        if let Some(told) = &outcome.told {
+            self.totals.tell(told, &self.common.progress);
+        }
+        if let Some(stop) = outcome.stop.take() {
+            self.stop.get_or_insert(stop);
+        }
+        self.common.progress.advance(outcome.n_sent());
+        self.totals.add(outcome, self.way.is_paced.then_some(lag));
+        // Calls behind a lost one are not sent before it.
+        if is_done {
+            self.ready.extend(self.order.done(id));
         }
     }
 
@@ -316,6 +357,11 @@ impl<'a> Sending<'a> {
 }
 
 impl Way {
+    /// Returns the number of an item in a round.
+    fn number(&self, round: u64, item: u64) -> u64 {
+        round.saturating_mul(self.n_items).saturating_add(item)
+    }
+
     /// Returns what is exchanged in a round.
     fn rewrite(&self, round: u64) -> Rewrite {
         let rounds = i64::try_from(round).unwrap_or(i64::MAX);
@@ -329,31 +375,45 @@ impl Way {
     }
 }
 
-/// Sends a batch and has it noted that it is done. Returns what came out, and how late it was sent.
-async fn perform(ready: Ready, common: &Common) -> Result<(Outcome, Duration), Stop> {
-    let lag = common.started.elapsed().saturating_sub(ready.batch.due);
+/// Sends a batch and has it noted what of it is done. Returns what came out, and how late it was sent.
+async fn perform(ready: Ready, common: &Common) -> (Outcome, Duration) {
+    let late = || common.started.elapsed().saturating_sub(ready.batch.due);
+    let mut lag = late();
     let mut stopping = common.stopping.clone();
     let items = &ready.batch.items;
     let sent = common.target.send(items, &ready.rewrite, &mut stopping);
-    let outcome = Box::pin(sent).await?;
-    if let Some(keeper) = common.keeper.as_ref().filter(|_| outcome.is_done) {
+    let mut outcome = Box::pin(sent).await;
+    if !outcome.left.is_empty() {
+        lag = late();
+    }
+    let done = done(&ready.batch.numbers, &outcome.left);
+    if let Some(keeper) = common.keeper.as_ref().filter(|_| !done.is_empty()) {
         // The next call takes this one's place only then: no more than these can be sent twice.
-        if !keeper.done(ready.batch.numbers).await {
-            return Err(Stop::failed("the progress of the replay cannot be kept"));
+        if !keeper.done(done).await {
+            let stop = Stop::failed("the progress of the replay cannot be kept");
+            outcome.stop.get_or_insert(stop);
         }
     }
-    Ok((outcome, lag))
+    (outcome, lag)
+}
+
+/// Returns the numbers of items without those at the places that are left, which are in order.
+fn done(numbers: &[Range<u64>], left: &[usize]) -> Vec<Range<u64>> {
+    if left.is_empty() {
+        return numbers.to_vec();
+    }
+    let mut done = Ranges::default();
+    for (place, number) in numbers.iter().cloned().flatten().enumerate() {
+        if left.binary_search(&place).is_err() {
+            done.add(&(number..number + 1));
+        }
+    }
+    done.iter().collect()
 }
 
 /// Returns the trace of a document, if that can be read.
 pub(super) fn trace_id(document: &str) -> Option<TraceId> {
-    #[derive(Deserialize)]
-    struct Of<'a> {
-        #[serde(borrow)]
-        trace_id: std::borrow::Cow<'a, str>,
-    }
-    let of: Of<'_> = serde_json::from_str(document).ok()?;
-    TraceId::parse_any(&of.trace_id).ok()
+    Members::of(document).trace_id()
 }
 
 /// How long a batch with room waits for further documents.

@@ -1,23 +1,23 @@
 //! Who is sent to: a server, or whoever takes datagrams.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::replay::{Body, Rewrite};
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request};
 use protocol::Operation;
 use protocol::shapes::{PutTraceSegmentsRequest, PutTraceSegmentsResponse};
+use serde_json::{Map, Value};
 use tokio::net::UdpSocket;
 
+use super::calling::{Answered, Server, is_failure, is_throttling};
 use super::input::Items;
-use crate::client::retry::{TRIES_MAX, may_repeat, pause};
-use crate::client::{CallError, Client, Reply};
+use super::members::Members;
+use crate::client::retry::TRIES_MAX;
+use crate::client::{CallError, Reply};
 use crate::exit::{Exit, Stop};
 use crate::stopping::Stopping;
 
@@ -25,12 +25,7 @@ use crate::stopping::Stopping;
 #[derive(Debug)]
 pub(super) enum Target {
     /// A server of the API.
-    Http {
-        /// The way to it.
-        client: Client,
-        /// Whether it ever answered.
-        has_answered: AtomicBool,
-    },
+    Http(Server),
     /// Whoever takes datagrams of X-Ray SDKs.
     Udp(UdpSocket),
 }
@@ -38,12 +33,18 @@ pub(super) enum Target {
 /// What became of what was sent together.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Whether it was sent at all and need not be sent again; not if the end was asked for before.
-    pub(super) is_done: bool,
-    /// The operation that was called, and how long the answer took.
-    pub(super) call: Option<(Operation, Duration)>,
+    /// The places of items that nothing is known of, and that are to be sent another time.
+    pub(super) left: Vec<usize>,
+    /// What keeps the replay from going on.
+    pub(super) stop: Option<Stop>,
+    /// Whether it was a call as a whole, and no documents.
+    pub(super) is_call: bool,
+    /// The operations that were called, and how long the answers took.
+    pub(super) calls: Vec<(Operation, Duration)>,
     /// Documents and calls that were taken; datagrams that were sent.
     pub(super) n_accepted: u64,
+    /// Datagrams that an earlier outcome told were sent, and that nobody took; they are among the refused.
+    pub(super) n_taken_back: u64,
     /// The others, by code.
     pub(super) refused: BTreeMap<String, u64>,
     /// Bytes of bodies and datagrams.
@@ -54,11 +55,26 @@ pub(super) struct Outcome {
     pub(super) told: Option<String>,
 }
 
-/// What was answered, or that nothing was.
-enum Answered {
-    Reply(Reply, Duration),
-    /// The end was asked for while the server had no room.
-    Never,
+/// A document with its place among those that are sent together.
+type Placed<'d> = (usize, Cow<'d, str>);
+
+/// Documents that are sent in one call.
+struct Group<'d> {
+    documents: Vec<Placed<'d>>,
+    /// How often in a row the server had no room for any of them.
+    n_tries: u32,
+    /// How often the server may fail.
+    n_failures_max: u32,
+}
+
+/// What is to be done after a call with documents.
+enum After<'d> {
+    /// Go on: all of them are done.
+    Done,
+    /// Send these, in this order, before the others.
+    Send(Vec<Group<'d>>),
+    /// End.
+    End(Vec<Placed<'d>>, Option<Stop>),
 }
 
 impl Target {
@@ -73,144 +89,270 @@ impl Target {
         Ok(Self::Udp(socket))
     }
 
+    /// Returns what the system tells of datagrams once all were sent: that nobody took the last one. It waits for that a
+    /// moment, if there is anything to be told of.
+    pub(super) async fn last_words(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Self::Udp(socket) = self {
+            let mut nothing = [0; 1];
+            let told = tokio::time::timeout(LAST_WORDS, socket.recv(&mut nothing)).await;
+            if told.is_ok_and(|told| is_answer_to_another(&told)) {
+                outcome.take_back();
+            }
+        }
+        outcome
+    }
+
     /// Sends what belongs together with other times and ids.
     ///
-    /// A server without room is waited for, as long as it takes; one that answers no more for a minute. The end may be
-    /// asked for meanwhile.
-    ///
-    /// # Errors
-    /// Stops if no server answers, or requests cannot be signed.
+    /// A server without room is waited for, as long as it takes; one that answers no more for some minutes. Documents a
+    /// server fails with again and again are sent to it one by one. The end may be asked for meanwhile.
     pub(super) async fn send(
         &self,
         items: &Items,
         rewrite: &Rewrite,
         stopping: &mut Stopping,
-    ) -> Result<Outcome, Stop> {
+    ) -> Outcome {
         let mut outcome = Outcome::default();
-        let (operation, body, documents) = match items {
+        match items {
             Items::Documents(documents) => {
                 let moved = moved(documents, rewrite, &mut outcome);
-                if let Self::Udp(socket) = self {
-                    send_datagrams(socket, &moved, &mut outcome).await?;
-                    return Ok(outcome);
+                match self {
+                    Self::Udp(socket) => send_datagrams(socket, &moved, &mut outcome).await,
+                    Self::Http(server) => {
+                        Box::pin(put(server, moved, stopping, &mut outcome)).await;
+                    }
                 }
-                if moved.is_empty() {
-                    outcome.is_done = true;
-                    return Ok(outcome);
-                }
-                let n_documents = moved.len();
-                let request = PutTraceSegmentsRequest {
-                    trace_segment_documents: moved,
-                };
-                let body = serde_json::to_vec(&request).map_err(Stop::failed)?;
-                (Operation::PutTraceSegments, body.into(), n_documents)
             }
-            Items::Call(operation, body) => match rewrite.body(operation.path(), body) {
-                Ok(Body::Rewritten(body)) => (*operation, body.into(), 1),
-                Ok(Body::Unchanged(_)) => (*operation, body.clone(), 1),
-                Err(error) => {
-                    outcome.refuse(OUT_OF_RANGE, 1, &error.to_string());
-                    outcome.is_done = true;
-                    return Ok(outcome);
+            Items::Call(operation, body) => {
+                outcome.is_call = true;
+                let (operation, path) = (*operation, operation.path());
+                match (self, rewrite.body(path, body)) {
+                    (Self::Udp(_), _) => {
+                        outcome.refuse("NoDatagram", 1, "datagrams carry documents only");
+                    }
+                    (Self::Http(_), Err(error)) => {
+                        outcome.refuse(OUT_OF_RANGE, 1, &error.to_string());
+                    }
+                    (Self::Http(server), Ok(moved)) => {
+                        let body = match moved {
+                            Body::Rewritten(body) => body.into(),
+                            Body::Unchanged(_) => body.clone(),
+                        };
+                        Box::pin(call(server, operation, &body, stopping, &mut outcome)).await;
+                    }
                 }
-            },
-        };
-        let Self::Http {
-            client,
-            has_answered,
-        } = self
-        else {
-            outcome.refuse("NoDatagram", 1, "datagrams carry documents only");
-            outcome.is_done = true;
-            return Ok(outcome);
-        };
-        outcome.n_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let calling = Calling {
-            client,
-            has_answered,
-            operation,
-            body,
-        };
-        match calling.exchange(stopping, &mut outcome.n_again).await? {
-            Answered::Reply(reply, took) => {
-                outcome.call = Some((operation, took));
-                outcome.judge(&reply, operation, documents);
             }
-            Answered::Never => {}
         }
-        Ok(outcome)
+        outcome.left.sort_unstable();
+        outcome
     }
 }
 
-/// A call that is tried until it is answered.
-struct Calling<'c> {
-    client: &'c Client,
-    has_answered: &'c AtomicBool,
+/// Makes a call that is sent as a whole.
+async fn call(
+    server: &Server,
     operation: Operation,
-    body: Bytes,
+    body: &Bytes,
+    stopping: &mut Stopping,
+    outcome: &mut Outcome,
+) {
+    let n_again = &mut outcome.n_again;
+    let answered = server.exchange(operation, body, TRIES_MAX, stopping, n_again);
+    let answered = answered.await;
+    if !matches!(answered, Ok(Answered::Never)) {
+        outcome.n_bytes += length(body);
+    }
+    match answered {
+        Ok(Answered::Reply(reply, took)) => {
+            outcome.calls.push((operation, took));
+            match judge(&reply, operation) {
+                Ok(response) => match response.unprocessed_trace_segments.first() {
+                    Some(refused) => outcome.refuse(&refused.error_code, 1, &refused.message),
+                    None => outcome.n_accepted += 1,
+                },
+                Err(CallError::Refused { code, message, .. }) => {
+                    outcome.refuse(&code, 1, &message);
+                }
+                Err(nonsense) => outcome.end([0], Some(nonsense.into())),
+            }
+        }
+        Ok(Answered::Lost(cause)) => outcome.refuse(NO_ANSWER, 1, &cause),
+        Ok(Answered::Never) => outcome.end([0], None),
+        Err(stop) => outcome.end([0], Some(stop)),
+    }
 }
 
-impl Calling<'_> {
-    async fn exchange(&self, stopping: &mut Stopping, n_again: &mut u64) -> Result<Answered, Stop> {
-        let mut n_tries = 0;
-        let mut lost_since: Option<Instant> = None;
-        loop {
-            let begun = Instant::now();
-            let outcome = self.client.send(self.request()?).await;
-            let took = begun.elapsed();
-            n_tries += 1;
-            if outcome.is_ok() {
-                self.has_answered.store(true, Ordering::Relaxed);
-                lost_since = None;
+/// Sends documents in as many calls as it takes.
+async fn put(
+    server: &Server,
+    documents: Vec<Placed<'_>>,
+    stopping: &mut Stopping,
+    outcome: &mut Outcome,
+) {
+    let mut groups = VecDeque::from([Group {
+        documents,
+        n_tries: 0,
+        n_failures_max: TRIES_MAX,
+    }]);
+    while let Some(group) = groups.pop_front() {
+        if group.documents.is_empty() {
+            continue;
+        }
+        match put_group(server, group, stopping, outcome).await {
+            After::Done => {}
+            After::Send(before) => {
+                for group in before.into_iter().rev() {
+                    groups.push_front(group);
+                }
             }
-            let was_there = self.has_answered.load(Ordering::Relaxed);
-            let may_repeat = was_there && may_repeat(self.operation);
-            let is_given_up = match &outcome {
-                Ok(_) => false,
-                Err(_) => lost_since.get_or_insert(begun).elapsed() > PATIENCE,
-            };
-            // However often a server without room was asked, it is asked again.
-            let pause = pause(&outcome, may_repeat, n_tries.min(TRIES_MAX - 1));
-            let Some(pause) = pause.filter(|_| !is_given_up) else {
-                let reply = outcome.map_err(|error| lost(error, was_there))?;
-                return Ok(Answered::Reply(reply, took));
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => *n_again += 1,
-                () = stopping.asked() => return Ok(Answered::Never),
+            After::End(documents, stop) => {
+                let rest = groups.into_iter().flat_map(|group| group.documents);
+                let left = documents.into_iter().chain(rest);
+                return outcome.end(left.map(|(place, _)| place), stop);
             }
         }
     }
+}
 
-    fn request(&self) -> Result<Request<Bytes>, Stop> {
-        let url = self.client.url(self.operation.path());
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(url)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request.body(self.body.clone()).map_err(Stop::failed)
+async fn put_group<'d>(
+    server: &Server,
+    group: Group<'d>,
+    stopping: &mut Stopping,
+    outcome: &mut Outcome,
+) -> After<'d> {
+    let documents = group.documents;
+    let texts = documents.iter().map(|(_, text)| Cow::Borrowed(&**text));
+    let request = PutTraceSegmentsRequest {
+        trace_segment_documents: texts.collect(),
+    };
+    let body: Bytes = match serde_json::to_vec(&request) {
+        Ok(body) => body.into(),
+        Err(error) => return After::End(documents, Some(Stop::failed(error))),
+    };
+    let n_again = &mut outcome.n_again;
+    let operation = Operation::PutTraceSegments;
+    let answered = server.exchange(operation, &body, group.n_failures_max, stopping, n_again);
+    let (reply, took) = match answered.await {
+        Ok(Answered::Reply(reply, took)) => (reply, took),
+        Ok(Answered::Never) => return After::End(documents, None),
+        Ok(Answered::Lost(cause)) => return After::End(documents, Some(Stop::failed(cause))),
+        Err(stop) => return After::End(documents, Some(stop)),
+    };
+    outcome.n_bytes += length(&body);
+    outcome.calls.push((operation, took));
+    let headers = reply.headers.clone();
+    let n_documents = u64::try_from(documents.len()).unwrap_or(u64::MAX);
+    match judge(&reply, operation) {
+        Ok(response) => {
+            let (again, code) = outcome.count(documents, response);
+            if again.is_empty() {
+                return After::Done;
+            }
+            let n_again = u64::try_from(again.len()).unwrap_or(u64::MAX);
+            let n_tries = if n_again < n_documents {
+                1
+            } else {
+                group.n_tries + 1
+            };
+            if !server.wait(headers, &code, n_tries, stopping).await {
+                return After::End(again, None);
+            }
+            outcome.n_again += 1;
+            After::Send(vec![Group {
+                documents: again,
+                n_tries,
+                ..group
+            }])
+        }
+        Err(CallError::Refused { .. }) if n_documents > 1 && is_failure(&Ok(reply)) => {
+            // Maybe one of them is the reason.
+            let alone = |document| Group {
+                documents: vec![document],
+                n_tries: 0,
+                n_failures_max: TRIES_ALONE_MAX,
+            };
+            After::Send(documents.into_iter().map(alone).collect())
+        }
+        Err(CallError::Refused { code, message, .. }) => {
+            outcome.refuse(&code, n_documents, &message);
+            After::Done
+        }
+        Err(nonsense) => After::End(documents, Some(nonsense.into())),
     }
+}
+
+/// Returns what a server says of what was sent to it.
+fn judge(reply: &Reply, operation: Operation) -> Result<PutTraceSegmentsResponse, CallError> {
+    if !reply.status.is_success() {
+        let (code, message) = reply.error();
+        return Err(CallError::Refused {
+            status: reply.status.as_u16(),
+            code,
+            message,
+        });
+    }
+    let is_put = operation == Operation::PutTraceSegments;
+    if !is_put && reply.body.is_empty() {
+        return Ok(PutTraceSegmentsResponse::default());
+    }
+    // An array would be read as the members of the response, in their order.
+    let object: Result<Map<String, Value>, _> = serde_json::from_slice(&reply.body);
+    let read = object.and_then(|object| {
+        if is_put {
+            serde_json::from_value(Value::Object(object))
+        } else {
+            Ok(PutTraceSegmentsResponse::default())
+        }
+    });
+    read.map_err(|_| {
+        let status = reply.status;
+        CallError::Nonsense(format!("{status} without a result of {}", operation.name()))
+    })
 }
 
 impl Outcome {
-    fn judge(&mut self, reply: &Reply, operation: Operation, n_documents: usize) {
-        self.is_done = true;
-        let n_documents = u64::try_from(n_documents).unwrap_or(u64::MAX);
-        if !reply.status.is_success() {
-            let (code, message) = reply.error();
-            self.refuse(&code, n_documents, &message);
-            return;
+    /// Returns how many documents and calls it is about, but for those that are left.
+    pub(super) fn n_sent(&self) -> u64 {
+        let n_refused: u64 = self.refused.values().sum();
+        (self.n_accepted + n_refused).saturating_sub(self.n_taken_back)
+    }
+
+    /// Takes note that nobody took an earlier datagram, as the system told.
+    fn take_back(&mut self) {
+        self.refuse("PortUnreachable", 1, "nobody takes datagrams there");
+        self.n_taken_back += 1;
+    }
+
+    /// Counts what became of documents. Returns those the server had no room for, and its code for that.
+    fn count<'d>(
+        &mut self,
+        documents: Vec<Placed<'d>>,
+        response: PutTraceSegmentsResponse,
+    ) -> (Vec<Placed<'d>>, String) {
+        let mut code = String::new();
+        let mut ids = BTreeSet::new();
+        for refused in &response.unprocessed_trace_segments {
+            if is_throttling(&refused.error_code) {
+                code.clone_from(&refused.error_code);
+                ids.extend(refused.id.clone());
+            }
         }
+        // Of documents with the same id nobody can tell which was meant, and they keep their order.
+        let (again, rest): (Vec<_>, Vec<_>) = documents.into_iter().partition(|(_, text)| {
+            !ids.is_empty() && Members::of(text).id.is_some_and(|id| ids.contains(&*id))
+        });
         let mut n_refused = 0;
-        if operation == Operation::PutTraceSegments {
-            let response: PutTraceSegmentsResponse =
-                serde_json::from_slice(&reply.body).unwrap_or_default();
-            for refused in response.unprocessed_trace_segments {
+        for refused in response.unprocessed_trace_segments {
+            let is_sent_again = refused.id.is_some_and(|id| ids.contains(&id)) && !again.is_empty();
+            if !is_sent_again {
                 self.refuse(&refused.error_code, 1, &refused.message);
                 n_refused += 1;
             }
         }
-        self.n_accepted += n_documents.saturating_sub(n_refused);
+        let n_rest = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+        self.n_accepted += n_rest.saturating_sub(n_refused);
+        (again, code)
     }
 
     fn refuse(&mut self, code: &str, n: u64, message: &str) {
@@ -218,30 +360,27 @@ impl Outcome {
         self.told
             .get_or_insert_with(|| format!("refused: {code}: {message}"));
     }
+
+    fn end(&mut self, left: impl IntoIterator<Item = usize>, stop: Option<Stop>) {
+        self.left.extend(left);
+        self.stop = stop;
+    }
 }
 
 /// Returns documents with other times and ids, without those whose times have no place to move to.
-fn moved<'d>(
-    documents: &'d [String],
-    rewrite: &Rewrite,
-    outcome: &mut Outcome,
-) -> Vec<Cow<'d, str>> {
+fn moved<'d>(documents: &'d [String], rewrite: &Rewrite, outcome: &mut Outcome) -> Vec<Placed<'d>> {
     let mut moved = Vec::with_capacity(documents.len());
-    for document in documents {
+    for (place, document) in documents.iter().enumerate() {
         match rewrite.document(document) {
-            Ok(document) => moved.push(document),
+            Ok(document) => moved.push((place, document)),
             Err(error) => outcome.refuse(OUT_OF_RANGE, 1, &error.to_string()),
         }
     }
     moved
 }
 
-async fn send_datagrams(
-    socket: &UdpSocket,
-    documents: &[Cow<'_, str>],
-    outcome: &mut Outcome,
-) -> Result<(), Stop> {
-    for document in documents {
+async fn send_datagrams(socket: &UdpSocket, documents: &[Placed<'_>], outcome: &mut Outcome) {
+    for (nth, (_, document)) in documents.iter().enumerate() {
         let datagram = [HEADER, document.as_bytes()].concat();
         if datagram.len() > DATAGRAM_BYTES_MAX {
             let message = format!("a datagram has at most {DATAGRAM_BYTES_MAX} bytes");
@@ -250,42 +389,39 @@ async fn send_datagrams(
         }
         let mut sent = socket.send(&datagram).await;
         if is_answer_to_another(&sent) {
-            // The system tells of an earlier datagram that nobody took it.
-            outcome.refuse("PortUnreachable", 1, "nobody takes datagrams there");
-            outcome.n_accepted = outcome.n_accepted.saturating_sub(1);
+            outcome.take_back();
             sent = socket.send(&datagram).await;
         }
-        let n_bytes = sent.map_err(|error| {
-            Stop::new(Exit::Unreachable, format!("sending a datagram: {error}"))
-        })?;
-        outcome.n_accepted += 1;
-        outcome.n_bytes += u64::try_from(n_bytes).unwrap_or(u64::MAX);
-    }
-    outcome.is_done = true;
-    Ok(())
-}
-
-fn is_answer_to_another(sent: &io::Result<usize>) -> bool {
-    let kind = sent.as_ref().map_err(io::Error::kind);
-    kind == Err(io::ErrorKind::ConnectionRefused)
-}
-
-/// Returns the end of a replay whose target answers no more.
-fn lost(error: CallError, was_there: bool) -> Stop {
-    match error {
-        CallError::Unreachable {
-            endpoint, cause, ..
-        } if was_there => {
-            let message = format!("{endpoint} answers no more: {cause}");
-            Stop::new(Exit::Unreachable, message)
+        match sent {
+            Ok(_) => {
+                outcome.n_accepted += 1;
+                outcome.n_bytes += length(&datagram);
+            }
+            Err(error) => {
+                let told = format!("sending a datagram: {error}");
+                let left = documents.iter().skip(nth).map(|(place, _)| *place);
+                return outcome.end(left, Some(Stop::new(Exit::Unreachable, told)));
+            }
         }
-        other => other.into(),
     }
+}
+
+fn is_answer_to_another<T>(sent: &io::Result<T>) -> bool {
+    let kind = sent.as_ref().map_err(io::Error::kind).err();
+    kind == Some(io::ErrorKind::ConnectionRefused)
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 const HEADER: &[u8] = b"{\"format\":\"json\",\"version\":1}\n";
 /// The most a datagram carries over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
+/// How long the system may take to tell that nobody took a datagram.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 const OUT_OF_RANGE: &str = "TimeOutOfRange";
-/// How long a server that answered before is waited for.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The code of calls of which nobody knows whether they were taken, and that must not be sent twice.
+const NO_ANSWER: &str = "NoAnswer";
+/// How often a server may fail with a document by itself.
+const TRIES_ALONE_MAX: u32 = 2;
