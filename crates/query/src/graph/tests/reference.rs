@@ -75,7 +75,8 @@ impl Reference {
         let mut events = Vec::new();
         for (trace_id, documents) in &self.traces {
             if trace_ids.contains(trace_id) {
-                let trace = Trace::of(documents);
+                let documents = joined(documents);
+                let trace = Trace::of(&documents);
                 trace.add_requests(&mut events);
                 trace.add_calls(&mut events);
                 self.add_links(&trace, &mut events);
@@ -88,7 +89,8 @@ impl Reference {
         for segment in trace.segments() {
             for part in parts(segment) {
                 for link in list(&part["links"]) {
-                    let other = self.traces.get(&text_of(&link["trace_id"])).map(Trace::of);
+                    let other = self.traces.get(&text_of(&link["trace_id"])).map(joined);
+                    let other = other.as_ref().map(Trace::of);
                     let source = other.and_then(|other| other.source(&text_of(&link["id"])));
                     let Some(source) = source else { continue };
                     let to = node_of(segment);
@@ -493,6 +495,21 @@ pub(crate) fn by_name(services: &Value) -> Value {
     Value::Object(nodes)
 }
 
+/// Returns the documents of a trace; segments in progress say what their subsegments sent alone mention at the latest.
+fn joined(documents: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let trace = Trace::of(documents);
+    let mut joined = documents.clone();
+    for document in documents.values().filter(|document| !is_segment(document)) {
+        let Some(segment) = trace.segment_of(document) else {
+            continue;
+        };
+        let segment = joined.get_mut(&text_of(&segment["id"])).unwrap();
+        let before = segment[ALONE].as_u64().unwrap_or(0);
+        segment[ALONE] = json!(before.max(latest(document)));
+    }
+    joined
+}
+
 fn edge(figures: &Figures, is_link: bool) -> Value {
     let (start, end) = whole(figures.span.unwrap());
     let alias =
@@ -593,16 +610,21 @@ fn start(part: &Value) -> u64 {
     ms(&part["start_time"])
 }
 
-/// One in progress ends, so far, at the latest time it mentions.
+/// One in progress ends, so far, at the latest time that it or what belongs to it mentions.
 fn end(document: &Value) -> u64 {
+    if in_progress(document) {
+        return latest(document).max(document[ALONE].as_u64().unwrap_or(0));
+    }
+    ms(&document["end_time"])
+}
+
+/// Returns the latest time a document mentions.
+fn latest(document: &Value) -> u64 {
     let mentioned = |part: &&Value| match &part["end_time"] {
         Value::Null => start(part),
         end => ms(end).max(start(part)),
     };
-    if in_progress(document) {
-        return parts(document).iter().map(mentioned).max().unwrap();
-    }
-    ms(&document["end_time"])
+    parts(document).iter().map(mentioned).max().unwrap()
 }
 
 fn call_end(call: &Value) -> u64 {
@@ -679,3 +701,6 @@ fn node_name((name, kind, account): &Key) -> String {
 fn edge_name(to: &Key, is_link: bool) -> String {
     format!("{}{}", node_name(to), if is_link { " link" } else { "" })
 }
+
+/// Where a segment says, in milliseconds, what its subsegments sent alone mention.
+const ALONE: &str = "of subsegments sent alone";
