@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use http::header::{DATE, RETRY_AFTER};
+use httpdate::parse_http_date;
 use protocol::Operation;
 
 use super::{CallError, Reply};
@@ -90,7 +91,12 @@ pub(super) fn is_throttled(reply: &Reply) -> bool {
         return false;
     }
     let (code, _) = reply.error();
-    reply.status.as_u16() == 429 || THROTTLING.contains(&code.as_str())
+    reply.status.as_u16() == 429 || is_throttling(&code)
+}
+
+/// Tells whether a code says that there is no room now.
+pub(crate) fn is_throttling(code: &str) -> bool {
+    THROTTLING.contains(&code)
 }
 
 /// Returns how long the server asks to be left alone. A point in time is one of its own clock.
@@ -100,37 +106,9 @@ pub(super) fn asked(reply: &Reply) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let until = date_seconds(value)?;
-    let now = date_seconds(text(DATE)?)?;
-    Some(Duration::from_secs(until.saturating_sub(now)))
-}
-
-/// Returns a date as HTTP writes it, such as "Sun, 06 Nov 1994 08:49:37 GMT", in seconds since 1970 (RFC 9110, 5.6.7; the
-/// count of days is that of the proleptic Gregorian calendar, years beginning in March).
-fn date_seconds(text: &str) -> Option<u64> {
-    let mut words = text.split_once(", ")?.1.split(' ');
-    let day: u64 = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let month: u64 = (1..).zip(MONTHS).find(|(_, month)| *month == name)?.0;
-    let year: u64 = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.splitn(3, ':').map(str::parse::<u64>);
-    let mut part = || clock.next()?.ok();
-    let (hour, minute, second) = (part()?, part()?, part()?);
-    let is_sensible = (1970..10_000).contains(&year)
-        && (1..=31).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    if !is_sensible || words.next() != Some("GMT") {
-        return None;
-    }
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    Some((days - DAYS_TO_1970) * 86_400 + hour * 3_600 + minute * 60 + second)
+    let until = parse_http_date(value).ok()?;
+    let now = parse_http_date(text(DATE)?).ok()?;
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// Returns the longest pause after this many tries.
@@ -147,11 +125,6 @@ fn part_of(whole: Duration, part: u32) -> Duration {
 pub(crate) const TRIES_MAX: u32 = 8;
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-/// From the first of March of the year 0.
-const DAYS_TO_1970: u64 = 719_468;
 const THROTTLING: &[&str] = &[
     "ThrottledException",
     "ThrottlingException",
@@ -258,15 +231,6 @@ mod tests {
         check("Sun, 06 Nov 1994 08:50:47", None);
         check("Sun, 06 Nox 1994 08:50:47 GMT", None);
         check("soon, please", None);
-        assert_eq!(
-            date_seconds("Sun, 06 Nov 1994 08:49:37 GMT"),
-            Some(784_111_777)
-        );
-        assert_eq!(
-            date_seconds("Thu, 29 Feb 2024 00:00:00 GMT"),
-            Some(1_709_164_800)
-        );
-        assert_eq!(date_seconds("Thu, 01 Jan 1970 00:00:01 GMT"), Some(1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use protocol::shapes::{PutTraceSegmentsRequest, PutTraceSegmentsResponse};
 use serde_json::Value;
 
 use super::upstream::is_grpc;
-use crate::replay::opened::inflated;
+use crate::replay::opened::{body_of, inflated};
 
 /// An answer that came to its end.
 #[derive(Clone, Debug)]
@@ -29,11 +29,11 @@ pub(super) fn verdicts(call: &Call, answered: &Answered, at: Timestamp) -> Optio
         return None;
     }
     if call.path() == Operation::PutTraceSegments.path() {
-        return of_documents(call.body(), &answered.body);
+        return of_documents(call, &answered.body);
     }
     let encoding = encoding(call)?;
     let (request, answer) = match call.path() {
-        SPANS_OF_HTTP => (inflated(call.body())?, inflated(&answered.body)?),
+        SPANS_OF_HTTP => (body_of(call)?, inflated(&answered.body)?),
         SPANS_OF_GRPC if is_grpc(&answered.headers) && has_gone_well(answered) => {
             (message(call.body())?, message(&answered.body)?)
         }
@@ -51,8 +51,8 @@ pub(super) fn verdicts(call: &Call, answered: &Answered, at: Timestamp) -> Optio
     })
 }
 
-fn of_documents(body: &Bytes, answer: &Bytes) -> Option<Verdicts> {
-    let body = inflated(body)?;
+fn of_documents(call: &Call, answer: &Bytes) -> Option<Verdicts> {
+    let body = body_of(call)?;
     let request: PutTraceSegmentsRequest<'_> = protocol::decode(&body).ok()?;
     let answer = inflated(answer)?;
     let answer: PutTraceSegmentsResponse = serde_json::from_slice(&answer).ok()?;

@@ -169,11 +169,6 @@ impl Server {
     }
 }
 
-/// Tells whether a code says that there is no room now.
-pub(super) fn is_throttling(code: &str) -> bool {
-    pause(&Ok(throttled_as(StatusCode::BAD_REQUEST, code)), false, 1).is_some()
-}
-
 /// Tells whether an answer says that the server failed, and not that it has no room.
 pub(super) fn is_failure(outcome: &Result<Reply, CallError>) -> bool {
     let Ok(reply) = outcome else {
@@ -247,14 +242,6 @@ mod tests {
             let reply = throttled_as(StatusCode::from_u16(status).unwrap(), code);
             assert_eq!(is_failure(&Ok(reply)), expected, "{status} {code}");
         }
-    }
-
-    #[test]
-    fn codes_that_say_wait_are_known() {
-        assert!(is_throttling("ThrottledException"));
-        assert!(is_throttling("TooManyRequestsException"));
-        assert!(!is_throttling("MissingId"));
-        assert!(!is_throttling(""));
     }
 
     #[test]

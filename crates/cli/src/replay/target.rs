@@ -13,10 +13,10 @@ use protocol::shapes::{PutTraceSegmentsRequest, PutTraceSegmentsResponse};
 use serde_json::{Map, Value};
 use tokio::net::UdpSocket;
 
-use super::calling::{Answered, Server, is_failure, is_throttling};
+use super::calling::{Answered, Server, is_failure};
 use super::input::Items;
 use super::members::Members;
-use crate::client::retry::TRIES_MAX;
+use crate::client::retry::{TRIES_MAX, is_throttling};
 use crate::client::{CallError, Reply};
 use crate::exit::{Exit, Stop};
 use crate::stopping::Stopping;
