@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 pub use cells::{Cells, EdgeCell, EdgeKey, Sign, Statistics};
 pub use histogram::{Histogram, bucket_ms};
 
-use crate::summary::owners::{heads_by_id, segments};
+use crate::summary::owners::{heads_by_id, open_segments, segments};
 use crate::summary::services::ServiceList;
 use crate::{
     Call, DocumentKind, Flags, Head, RequestState, SegmentId, Service, Timestamp, TraceId,
@@ -115,7 +115,11 @@ impl LinkSource {
     /// A call stands for the service it calls, whatever else for the service it is part of. Takes time
     /// linear in the heads and the ids.
     pub fn find_all(heads: &[Head], ids: &[SegmentId]) -> Vec<Option<Self>> {
-        let mut sorted: Vec<&Head> = heads.iter().collect();
+        let open = open_segments(heads);
+        let mut sorted: Vec<&Head> = heads
+            .iter()
+            .map(|head| open.get(&head.segment_id).unwrap_or(head))
+            .collect();
         sorted.sort_unstable_by_key(|head| (head.start, head.segment_id));
         let answers = answers(&sorted);
         let mut calls: HashMap<SegmentId, &Call> = HashMap::new();

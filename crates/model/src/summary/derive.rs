@@ -5,10 +5,10 @@
 //! 3. Services are listed: the root's, those that sent segments, those inferred, the client.
 //! 4. Annotations and users are gathered with the services that set them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::facets::{annotations, users};
-use super::owners::{owners, segments};
+use super::owners::{open_segments, owners};
 use super::services::ServiceList;
 use super::{Derived, EDGES_MAX, EdgeFacts, LIST_MAX, RequestFacts, Summary, SummaryFlags};
 use crate::graph::{EdgeKind, trace_graph};
@@ -87,32 +87,6 @@ impl Derived {
         };
         Self { summary, graph }
     }
-}
-
-/// Returns the segments in progress that subsegments sent alone belong to, with the latest time of these for their end if
-/// it is later: nested in them they would count, too.
-fn open_segments(heads: &[Head]) -> HashMap<SegmentId, Head> {
-    let is_open = |head: &Head| head.kind == DocumentKind::Segment && head.in_progress;
-    let is_alone = |head: &Head| head.kind == DocumentKind::Subsegment;
-    let mut open: HashMap<SegmentId, Head> = HashMap::new();
-    if !heads.iter().any(is_open) || !heads.iter().any(is_alone) {
-        return open;
-    }
-    let mut sorted: Vec<&Head> = heads.iter().collect();
-    sorted.sort_unstable_by_key(|head| (head.start, head.segment_id));
-    for (head, segment_idx) in sorted.iter().zip(segments(&sorted)) {
-        let segment = segment_idx.and_then(|segment_idx| sorted.get(segment_idx));
-        let Some(segment) = segment.filter(|segment| is_open(segment)) else {
-            continue;
-        };
-        if head.latest > segment.end {
-            let joined = open
-                .entry(segment.segment_id)
-                .or_insert_with(|| Head::clone(segment));
-            joined.end = joined.end.max(head.latest);
-        }
-    }
-    open
 }
 
 /// Returns of a graph what filters need, as much as a summary holds, and whether that is not all.

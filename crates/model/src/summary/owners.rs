@@ -33,6 +33,32 @@ pub(super) fn owners(heads: &[&Head], services: &ServiceList<'_>) -> Vec<Option<
         .collect()
 }
 
+/// Returns the segments in progress that subsegments sent alone belong to, with the latest time of these for their end if
+/// it is later: nested in them they would count, too.
+pub(crate) fn open_segments(heads: &[Head]) -> HashMap<SegmentId, Head> {
+    let is_open = |head: &Head| head.kind == DocumentKind::Segment && head.in_progress;
+    let is_alone = |head: &Head| head.kind == DocumentKind::Subsegment;
+    let mut open: HashMap<SegmentId, Head> = HashMap::new();
+    if !heads.iter().any(is_open) || !heads.iter().any(is_alone) {
+        return open;
+    }
+    let mut sorted: Vec<&Head> = heads.iter().collect();
+    sorted.sort_unstable_by_key(|head| (head.start, head.segment_id));
+    for (head, segment_idx) in sorted.iter().zip(segments(&sorted)) {
+        let segment = segment_idx.and_then(|segment_idx| sorted.get(segment_idx));
+        let Some(segment) = segment.filter(|segment| is_open(segment)) else {
+            continue;
+        };
+        if head.latest > segment.end {
+            let joined = open
+                .entry(segment.segment_id)
+                .or_insert_with(|| Head::clone(segment));
+            joined.end = joined.end.max(head.latest);
+        }
+    }
+    open
+}
+
 #[derive(Clone, Copy)]
 enum Owner {
     Unknown,
