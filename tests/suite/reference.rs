@@ -73,7 +73,7 @@ impl Reference {
     /// Returns what the summary of each trace says, in a form without order, see [`plain_summary`].
     pub(crate) fn summaries(&self) -> BTreeMap<String, Value> {
         let summary = |(id, documents): (&String, &BTreeMap<String, Value>)| {
-            (id.clone(), Trace::of(documents).summary(id))
+            (id.clone(), Trace::of(&joined(documents)).summary(id))
         };
         self.traces.iter().map(summary).collect()
     }
@@ -88,7 +88,8 @@ impl Reference {
     pub(crate) fn facts_of(&self, trace_ids: &[&String]) -> Vec<Fact> {
         let mut facts = Vec::new();
         for trace_id in trace_ids {
-            let trace = Trace::of(&self.traces[*trace_id]);
+            let documents = joined(&self.traces[*trace_id]);
+            let trace = Trace::of(&documents);
             trace.add_served(&mut facts);
             trace.add_calls(&mut facts);
             for segment in trace.segments() {
@@ -96,7 +97,8 @@ impl Reference {
                     .into_iter()
                     .flat_map(|part| array(&part["links"]))
                 {
-                    let other = self.traces.get(&text(&link["trace_id"])).map(Trace::of);
+                    let other = self.traces.get(&text(&link["trace_id"])).map(joined);
+                    let other = other.as_ref().map(Trace::of);
                     let sender = other.and_then(|other| other.sender(&text(&link["id"])));
                     let Some((from, is_sent, at)) = sender else {
                         continue;
@@ -115,6 +117,20 @@ impl Reference {
         }
         facts
     }
+}
+
+/// Returns the documents of a trace; segments in progress say what their subsegments sent alone mention at the latest.
+fn joined(documents: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let trace = Trace::of(documents);
+    let mut joined = documents.clone();
+    for document in documents.values().filter(|document| !is_segment(document)) {
+        if let Some(segment) = trace.segment_of(document) {
+            let segment = joined.get_mut(&text(&segment["id"])).unwrap();
+            let before = segment[SENT_ALONE].as_u64().unwrap_or(0);
+            segment[SENT_ALONE] = json!(before.max(latest(document)));
+        }
+    }
+    joined
 }
 
 /// One trace.

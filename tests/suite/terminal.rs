@@ -286,8 +286,8 @@ fn ctrl_c_ends_an_import_from_a_slow_pipe_with_its_totals() -> Result<()> {
     // Open on both sides, so that the pipe never ends.
     let mut input = File::options().read(true).write(true).open(&pipe)?;
     for number in 0..120 {
-        let document = segment(&trace_id(number), "00000000000000a1", &json!({}));
-        writeln!(input, "{document}")?;
+        let id = format!("{:016x}", number + 1);
+        writeln!(input, "{}", segment(&trace_id(number), &id, &json!({})))?;
     }
     let arguments = ["import", &pipe.display().to_string()];
     let mut terminal = Terminal::start(&command(&home, &server.url(), &arguments), 100)?;

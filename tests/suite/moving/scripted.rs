@@ -38,7 +38,8 @@ fn documents(n_documents: u32, marked: &[u32]) -> Vec<String> {
         } else {
             json!({})
         };
-        segment(&trace_id(number), "00000000000000a1", &annotations)
+        let id = format!("{:016x}", number + 1);
+        segment(&trace_id(number), &id, &annotations)
     });
     documents.collect()
 }

@@ -129,20 +129,21 @@ pub(super) fn start(part: &Value) -> u64 {
     ms(&part["start_time"])
 }
 
-/// A document in progress has gone on at least until the latest time it mentions.
+/// A document in progress has gone on at least until the latest time that it or what belongs to it mentions.
 pub(super) fn end(document: &Value) -> u64 {
-    let own = |part: &Value| {
-        if is_finished(part) {
-            ms(&part["end_time"])
-        } else {
-            start(part)
-        }
-    };
     if is_finished(document) {
-        return own(document);
+        return ms(&document["end_time"]);
     }
-    parts(document).into_iter().map(own).max().unwrap()
+    latest(document).max(document[SENT_ALONE].as_u64().unwrap_or(0))
 }
+
+/// Returns the latest time a document mentions.
+pub(super) fn latest(document: &Value) -> u64 {
+    parts(document).into_iter().map(call_end).max().unwrap()
+}
+
+/// Where a segment says, in milliseconds, what its subsegments sent alone mention.
+pub(super) const SENT_ALONE: &str = "of subsegments sent alone";
 
 pub(super) fn call_end(part: &Value) -> u64 {
     if is_finished(part) {
