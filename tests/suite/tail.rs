@@ -329,6 +329,7 @@ fn a_key_that_is_taken_away_sees_no_more_and_others_miss_nothing() -> Result<()>
         let headers = signer.headers("GET", &format!("/api/v1/tail{query}"), b"")?;
         Tail::open(&server, query, &headers)
     };
+    let trace_id = trace_id(1);
     let (mut alices, _) = open(&ALICE, "")?;
     let (mut bobs, begun) = open(&bob, "")?;
     write_keys(&home, &KEYS.replace("alices secret", "another secret"))?;
@@ -339,10 +340,10 @@ fn a_key_that_is_taken_away_sees_no_more_and_others_miss_nothing() -> Result<()>
     assert!(open(&ALICE, "").is_err());
     bob.put_all(
         &server,
-        &[segment(&trace_id(1), "00000000000000a1", &json!({}))],
+        &[segment(&trace_id, "00000000000000a1", &json!({}))],
     )?;
     let (mut bobs, _) = open(&bob, &format!("?after={begun}"))?;
-    assert_eq!(bobs.traces(1)?, [trace_id(1)]);
+    assert_eq!(bobs.traces(1)?, [trace_id]);
     Ok(())
 }
 

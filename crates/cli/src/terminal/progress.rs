@@ -94,12 +94,7 @@ impl Progress {
                     .with_key("time_left", left),
             );
         }
-        let progress = progress.at_once();
-        if progress.form == Form::Bar {
-            // Time goes on when nothing else does.
-            progress.bar.enable_steady_tick(TICK);
-        }
-        progress
+        progress.at_once()
     }
 
     /// Returns the progress of reading so many bytes; describe what was made of them.
@@ -115,6 +110,8 @@ impl Progress {
         if self.form == Form::Bar {
             self.told().is_shown = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            // Time goes on when nothing else does.
+            self.bar.enable_steady_tick(TICK);
         }
         self
     }
