@@ -10,7 +10,7 @@ use protocol::shapes::{PutTraceSegmentsRequest, PutTraceSegmentsResponse};
 use serde_json::Value;
 
 use super::upstream::is_grpc;
-use crate::replay::opened::{body_of, inflated};
+use crate::replay::opened::{SPANS_OF_GRPC, body_of, inflated, message, request_of_spans};
 
 /// An answer that came to its end.
 #[derive(Clone, Debug)]
@@ -31,18 +31,18 @@ pub(super) fn verdicts(call: &Call, answered: &Answered, at: Timestamp) -> Optio
     if call.path() == Operation::PutTraceSegments.path() {
         return of_documents(call, &answered.body);
     }
-    let encoding = encoding(call)?;
-    let (request, answer) = match call.path() {
-        SPANS_OF_HTTP => (body_of(call)?, inflated(&answered.body)?),
+    let (encoding, request) = request_of_spans(call)?;
+    let answer = match call.path() {
         SPANS_OF_GRPC if is_grpc(&answered.headers) && has_gone_well(answered) => {
-            (message(call.body())?, message(&answered.body)?)
+            message(&answered.body)?
         }
-        _ => return None,
+        SPANS_OF_GRPC => return None,
+        _ => inflated(&answered.body)?,
     };
     if !is_full_success(&answer, encoding) {
         return None;
     }
-    let request = otlp::decode(&request, encoding).ok()?;
+    let request = otlp::decode(&request?, encoding).ok()?;
     let translated = otlp::translate(&request, &Rules::default(), &Limits::NONE, at).ok()?;
     // A server that took what is none of ours has rules of its own.
     translated.rejected.is_empty().then(|| Verdicts {
@@ -71,35 +71,11 @@ fn of_documents(call: &Call, answer: &Bytes) -> Option<Verdicts> {
     })
 }
 
-/// Returns how a call writes its spans, if it says so.
-fn encoding(call: &Call) -> Option<Encoding> {
-    let mut headers = call.headers();
-    let (_, value) = headers.find(|(name, _)| *name == "content-type")?;
-    let is_json = value.starts_with(b"application/json");
-    Some(if is_json {
-        Encoding::Json
-    } else {
-        Encoding::Protobuf
-    })
-}
-
 /// Tells whether a call of gRPC has the status that says so, which is in the trailers, or in the head of an answer without
 /// a message.
 fn has_gone_well(answered: &Answered) -> bool {
     let trailers = answered.trailers.as_ref().unwrap_or(&answered.headers);
     trailers.get("grpc-status").is_some_and(|code| code == "0")
-}
-
-/// Returns the one message of a body of gRPC, inflated if it is flagged so.
-fn message(body: &Bytes) -> Option<Bytes> {
-    let (flag, rest) = body.split_first()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let n_bytes = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let message = body.slice_ref(rest.get(..n_bytes)?);
-    match flag {
-        0 => Some(message),
-        _ => inflated(&message),
-    }
 }
 
 /// Tells whether an answer of OTLP says that every span was taken (spec: OTLP, "Full Success"). Collectors write a partial
@@ -119,8 +95,6 @@ fn is_full_success(answer: &[u8], encoding: Encoding) -> bool {
     }
 }
 
-const SPANS_OF_HTTP: &str = "/v1/traces";
-const SPANS_OF_GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const EMPTY_PARTIAL_SUCCESS: &[u8] = &[0x0a, 0];
 
 #[cfg(test)]
@@ -128,6 +102,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::replay::opened::SPANS_OF_HTTP;
 
     type Counts = Option<(u32, usize)>;
 

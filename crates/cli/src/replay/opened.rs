@@ -28,23 +28,29 @@ pub(super) enum Opened {
 pub(super) fn open(record: &Record, rules: &Rules) -> Opened {
     match &record.content {
         Content::Datagram(bytes) => open_datagram(bytes, rules, record.at),
-        Content::Http(call) if SPANS_OF_HTTP == call.path() => {
+        Content::Http(call) => match request_of_spans(call) {
+            Some((encoding, Some(request))) => spans(&request, encoding, rules, record.at),
+            Some((_, None)) => Opened::PassedOver(MALFORMED_SPANS),
+            None => open_call(call),
+        },
+    }
+}
+
+/// Returns the request a call of spans brought, whatever it was wrapped in, and how it is written; no request if it cannot
+/// be unwrapped, nothing if the call is none of spans.
+pub(crate) fn request_of_spans(call: &Call) -> Option<(Encoding, Option<Bytes>)> {
+    match call.path() {
+        SPANS_OF_GRPC => Some((Encoding::Protobuf, message(call.body()))),
+        SPANS_OF_HTTP => {
             let is_json = header(call, "content-type").is_some_and(|it| it.contains("json"));
             let encoding = if is_json {
                 Encoding::Json
             } else {
                 Encoding::Protobuf
             };
-            match body_of(call) {
-                Some(body) => spans(&body, encoding, rules, record.at),
-                None => Opened::PassedOver(MALFORMED_SPANS),
-            }
+            Some((encoding, body_of(call)))
         }
-        Content::Http(call) if SPANS_OF_GRPC == call.path() => match message(call.body()) {
-            Some(body) => spans(&body, Encoding::Protobuf, rules, record.at),
-            None => Opened::PassedOver(MALFORMED_SPANS),
-        },
-        Content::Http(call) => open_call(call),
+        _ => None,
     }
 }
 
@@ -148,7 +154,7 @@ fn spans(body: &[u8], encoding: Encoding, rules: &Rules, at: Timestamp) -> Opene
 }
 
 /// Returns the one message of a body of gRPC: a flag, its length and its bytes, compressed if the flag says so.
-fn message(body: &Bytes) -> Option<Bytes> {
+pub(crate) fn message(body: &Bytes) -> Option<Bytes> {
     let (flag, rest) = body.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let n_bytes = usize::try_from(u32::from_be_bytes(*length)).ok()?;
@@ -179,8 +185,9 @@ fn header<'c>(call: &'c Call, wanted: &str) -> Option<&'c str> {
     std::str::from_utf8(value).ok()
 }
 
-const SPANS_OF_HTTP: &str = "/v1/traces";
-const SPANS_OF_GRPC: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(crate) const SPANS_OF_HTTP: &str = "/v1/traces";
+pub(crate) const SPANS_OF_GRPC: &str =
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const MALFORMED_SPANS: &str = "spans that cannot be read";
 const GZIP: &[u8] = &[0x1f, 0x8b];
 /// Names of encodings that need no word: none at all, one that is seen, one that signatures undo.
